@@ -1,0 +1,41 @@
+# Everything happens in .venv; nothing is installed outside of it.
+PYTHON ?= python3
+BIN := .venv/bin
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test test-slow lint bench
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' Makefile
+
+setup: .venv/.installed ## .venv with the tested versions (requirements.lock)
+
+demo: setup ## train and score a small network on rendered people (about 6 minutes, 2 cores)
+	$(BIN)/python train.py --config=configs/demo.py --workdir=runs/demo
+
+test: setup ## the tests
+	$(BIN)/python -m pytest
+
+test-slow: setup ## the tests that take minutes each
+	$(BIN)/python -m pytest -m slow
+
+lint: setup ## ruff: rules and format
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+bench: setup ## the benchmarks, one table each
+	@for script in benchmarks/*.py; do $(BIN)/python $$script || exit 1; done
+
+.venv/.installed: requirements.txt requirements.lock
+	@command -v $(PYTHON) >/dev/null || { \
+	  echo "make: no $(PYTHON) here; install Python 3.11 to 3.13 or name one: make PYTHON=/path/to/python3.11" >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' || { \
+	  echo "make: $(PYTHON) is $$($(PYTHON) --version); Python 3.11 to 3.13 is needed: make PYTHON=/path/to/python3.11" >&2; exit 1; }
+	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || { \
+	  echo "make: $(PYTHON) has no venv module; install it (Debian, Ubuntu: apt-get install python3-venv)" >&2; exit 1; }
+	@$(PYTHON) -m venv .venv
+	@echo "installing packages into .venv (about 2 GB) ..."
+	@$(BIN)/python -m pip install --disable-pip-version-check --retries 2 \
+	  -r requirements.txt -c requirements.lock >.venv/install.log 2>&1 || { \
+	  echo "make: packages could not be installed (is there a network?); .venv/install.log: $$(tail -n 1 .venv/install.log)" >&2; exit 1; }
+	@touch $@
