@@ -1,0 +1,88 @@
+"""Which tracklets make a batch and which of their frames make a clip. NumPy only."""
+
+import numpy as np
+from jaxtyping import Int
+
+Indices = np.ndarray
+
+
+def dense_clips(num_frames: int, clip_length: int) -> Int[Indices, "clips T"]:
+    """Frame indices of the test clips: consecutive, non-overlapping, T frames each.
+
+    The last clip is filled by repeating its own frames cyclically.
+    Source: Gao & Nevatia 2018, Sec. 3.3; the filling is their published code's.
+    """
+    _check_lengths(num_frames, clip_length)
+    starts = np.arange(0, num_frames, clip_length)[:, None]
+    steps = np.arange(clip_length)[None, :]
+    return starts + steps % np.minimum(clip_length, num_frames - starts)
+
+
+def sample_clip(
+    rng: np.random.Generator, num_frames: int, clip_length: int
+) -> Int[Indices, "T"]:
+    """Frame indices of a training clip: consecutive, every start equally likely.
+
+    A tracklet shorter than the clip is repeated cyclically.
+    Source: Gao & Nevatia 2018, Sec. 3.2.
+    Differs: the published code draws starts up to `num_frames - T - 1`, so that the
+    last frame of a tracklet is never seen; here the last start is `num_frames - T`.
+    """
+    _check_lengths(num_frames, clip_length)
+    start = rng.integers(max(0, num_frames - clip_length) + 1)
+    return start + np.arange(clip_length) % num_frames
+
+
+def identity_batches(
+    labels: Int[Indices, "tracklets"], p: int, k: int, *, seed: int, epoch: int
+) -> Int[Indices, "batches clips"]:
+    """Tracklet indices of an epoch's P×K batches, a pure function of (seed, epoch).
+
+    Every identity of `labels` occurs once, in a permuted order, with K of its
+    tracklets next to each other. The last group of P is filled with the first
+    identities of the next epoch's permutation that are not in it yet. An identity
+    with fewer than K tracklets repeats them, each as evenly as K allows.
+    Raises ValueError when there are fewer than P identities.
+    Source: Gao & Nevatia 2018, Sec. 3.2, after Hermans et al. 2017.
+    Differs: the published sampler drops the last incomplete group.
+    """
+    labels = np.asarray(labels)
+    identities, first = np.unique(labels[np.argsort(labels)], return_index=True)
+    if p < 1 or k < 1:
+        raise ValueError(f"P={p} and K={k} must both be at least 1.")
+    if p > len(identities):
+        raise ValueError(
+            f"P={p} identities a batch, but the training split has only "
+            f"{len(identities)}; lower config.data.p."
+        )
+    groups = np.split(np.argsort(labels, kind="stable"), first[1:])
+    order = _permutation(seed, epoch, len(identities))
+    missing = -len(order) % p
+    if missing:
+        following = _permutation(seed, epoch + 1, len(identities))
+        last_group = order[len(order) + missing - p :]
+        fill = following[~np.isin(following, last_group)][:missing]
+        order = np.concatenate([order, fill])
+    rng = np.random.default_rng([seed, epoch, _TRACKLETS])
+    chosen = [_repeat(rng.permutation(groups[i]), k) for i in order]
+    return np.stack(chosen).reshape(-1, p * k)
+
+
+_IDENTITIES, _TRACKLETS = 0, 1
+"""Keep the two random streams of an epoch apart."""
+
+
+def _permutation(seed: int, epoch: int, num: int) -> np.ndarray:
+    return np.random.default_rng([seed, epoch, _IDENTITIES]).permutation(num)
+
+
+def _repeat(items: np.ndarray, num: int) -> np.ndarray:
+    return items[np.arange(num) % len(items)]
+
+
+def _check_lengths(num_frames: int, clip_length: int) -> None:
+    if num_frames < 1 or clip_length < 1:
+        raise ValueError(
+            f"num_frames={num_frames} and clip_length={clip_length} "
+            "must both be at least 1."
+        )

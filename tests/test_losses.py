@@ -1,0 +1,79 @@
+"""reid_jax/losses.py, against the published losses and by hand."""
+
+import pathlib
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from reid_jax import losses
+
+GOLDEN = np.load(pathlib.Path(__file__).parent / "golden/losses.npz")
+
+
+def _cases(kind: str) -> list[str]:
+    return sorted({key.split(".")[1] for key in GOLDEN if key.startswith(kind)})
+
+
+@pytest.mark.parametrize("x64", [False, True], ids=["float32", "float64"])
+@pytest.mark.parametrize("case", _cases("triplet"))
+def test_triplet_of_the_published_code(case, x64):
+    golden = {k: GOLDEN[f"triplet.{case}.{k}"] for k in ("features", "pids", "margin")}
+    mean, grad = (GOLDEN[f"triplet.{case}.{k}"] for k in ("mean", "grad_mean"))
+    with jax.enable_x64(x64):
+        features = jnp.asarray(golden["features"], jnp.float64 if x64 else jnp.float32)
+        labels, margin = jnp.asarray(golden["pids"]), float(golden["margin"])
+        positive, negative = losses.hardest_pairs(features, labels)
+        value, gradient = jax.value_and_grad(losses.batch_hard_triplet)(
+            features, labels, margin
+        )
+        total = losses.batch_hard_triplet(features, labels, margin, reduction="sum")
+    tolerance = 1e-9 if x64 else 1e-6
+    np.testing.assert_allclose(value, mean, rtol=tolerance, atol=tolerance)
+    np.testing.assert_allclose(gradient, grad, atol=tolerance)
+    np.testing.assert_allclose(total, GOLDEN[f"triplet.{case}.sum"], rtol=1e-5)
+    # float32: distances that are 0 but for rounding are up to 4e-3 for norms of 10.
+    loose = 1e-9 if x64 else 5e-3 if "identical" in case or "dup" in case else 1e-5
+    for name, pair in (("positive", positive), ("negative", negative)):
+        expected = GOLDEN[f"triplet.{case}.hardest_{name}"]
+        np.testing.assert_allclose(pair, expected, rtol=loose, atol=max(loose, 1e-6))
+
+
+@pytest.mark.parametrize("smoothing", ["eps0", "eps01", "eps03"])
+@pytest.mark.parametrize("case", _cases("xent"))
+def test_cross_entropy_of_the_published_code(case, smoothing):
+    logits, labels = (GOLDEN[f"xent.{case}.{k}"] for k in ("logits", "labels"))
+    rate = {"eps0": 0.0, "eps01": 0.1, "eps03": 0.3}[smoothing]
+    value, gradient = jax.value_and_grad(losses.softmax_cross_entropy)(
+        jnp.asarray(logits, jnp.float32), jnp.asarray(labels), label_smoothing=rate
+    )
+    golden = {k: GOLDEN[f"xent.{case}.{smoothing}.{k}"] for k in ("mean", "grad")}
+    np.testing.assert_allclose(value, golden["mean"], rtol=1e-5)
+    np.testing.assert_allclose(gradient, golden["grad"], atol=1e-6)
+
+
+def test_triplet_by_hand():
+    # On a line at 0, 1 | 3, 7: hardest positives 1 1 4 4, hardest negatives 3 2 2 6.
+    points = jnp.array([[0.0], [1.0], [3.0], [7.0]])
+    labels = jnp.array([5, 5, 8, 8])
+    loss = losses.batch_hard_triplet(points, labels, 0.5, reduction="sum")
+    np.testing.assert_allclose(loss, 0 + 0 + 2.5 + 0, rtol=1e-6)
+    health = losses.batch_health(points, labels, 0.5)
+    assert float(health["active_triplets"]) == 0.25
+    assert float(health["precision_at_1"]) == 0.75  # 3 is nearer to 1 than to 7
+
+
+@pytest.mark.parametrize("labels", [[0, 0, 1, 1], [0, 1, 2, 3], [4, 4, 4, 4]])
+def test_gradient_is_finite_where_all_embeddings_are_equal(labels):
+    embeddings = jnp.full((4, 7), 0.3)
+    loss, gradient = jax.value_and_grad(losses.batch_hard_triplet)(
+        embeddings, jnp.array(labels)
+    )
+    assert np.isfinite(loss)
+    assert np.isfinite(gradient).all()
+
+
+def test_unknown_reduction():
+    with pytest.raises(ValueError, match="'median' must be 'mean' or 'sum'"):
+        losses.batch_hard_triplet(jnp.ones((2, 2)), jnp.arange(2), reduction="median")
