@@ -1,0 +1,68 @@
+"""Every field of a run once: its unit, its default, where the default comes from.
+
+"P1" is Gao & Nevatia 2018, "code" its published code. A list is given on the command
+line as ('a','b'); a field that may be empty is a placeholder.
+"""
+
+from ml_collections import config_dict
+
+
+def get_config() -> config_dict.ConfigDict:
+    """The configuration of temporal average pooling; other configs change it."""
+    c = config_dict.ConfigDict()
+    c.seed = 0
+
+    c.model = config_dict.ConfigDict()
+    c.model.backbone = "resnet50"  # see reid_jax.models.BACKBONES
+    c.model.temporal = "avg"  # none avg max attn_fc attn_tconv lstm gru
+    c.model.attention_norm = "softmax"  # softmax (Eq. 2) or sigmoid (Eq. 3); P1 Table 4
+    c.model.attention_dim = 256  # d_t, P1 Sec. 4.2
+    c.model.attention_relu = True  # the code's ReLUs; False: the paper's equations
+    c.model.rnn_dim = 512  # hidden size, P1 Tables 6 and 7
+    c.model.rnn_output = "mean"  # mean of the outputs or the last one, P1 Sec. 3.1
+    c.model.frame_size = (224, 112)  # height, width in pixels, P1 Sec. 4.1
+    c.model.clip_length = 4  # T, frames; P1 Table 3
+    c.model.dtype = "float32"  # compute: float32, bfloat16 or (tests) float64
+
+    c.data = config_dict.ConfigDict()
+    c.data.name = "mars"  # TFDS name: mars, walkers/street_small, …
+    c.data.data_dir = "datasets"  # prepared datasets
+    c.data.p = 8  # identities a batch, P1 Sec. 4.1 (32 clips, 4 of each identity)
+    c.data.k = 4  # clips of each identity
+    c.data.normalization = "imagenet"  # see reid_jax.pixels.NORMALIZATIONS
+
+    c.augment = config_dict.ConfigDict()
+    c.augment.flip = 0.5  # probability of a horizontal flip; code
+    c.augment.crop = 0.5  # probability of enlarging by 1.125 and cropping; code
+    c.augment.per_frame = False  # True: drawn for each frame by itself, as the code
+
+    c.loss = config_dict.ConfigDict()
+    c.loss.margin = 0.3  # m of Eq. 4, in units of the L2 distance; code
+    c.loss.label_smoothing = 0.1  # code; 0.0 is Eq. 5
+    c.loss.triplet_reduction = "mean"  # over anchors (code); "sum" is Eq. 4
+
+    c.train = config_dict.ConfigDict()
+    c.train.learning_rate = 3e-4  # P1 Sec. 4.2
+    c.train.weight_decay = 5e-4  # coupled L2 on every parameter; code
+    c.train.epochs = 800  # of all training identities once; code
+    c.train.decay_every_epochs = (
+        200  # the learning rate becomes decay_factor of it; code
+    )
+    c.train.decay_factor = 0.1
+    c.train.warmup_epochs = 0.0  # linear, from 0
+    c.train.max_steps = config_dict.placeholder(int)  # cuts a run short
+    c.train.eval_every_epochs = 40  # also at the end
+    c.train.checkpoint_every_epochs = 10  # also at the end and when interrupted
+    c.train.log_every_steps = 10
+
+    c.eval = config_dict.ConfigDict()
+    c.eval.batch_clips = 64  # clips a batch, of any tracklets
+    c.eval.metric = "l2"  # l2 or cosine
+    c.eval.ap = "step"  # step (papers' code) or trapezoid (MARS's own script)
+    c.eval.protocol = "torchreid"  # headline on MARS: torchreid or official
+    c.eval.baselines = False  # score a colour histogram and the untrained network too
+    c.eval.pictures = True  # ranked lists, CMC curve, attention
+    c.eval.checkpoint = "latest"  # or best (mAP): chosen on its judge
+
+    c.init_from = config_dict.placeholder(str)  # torch checkpoint to start from
+    return c

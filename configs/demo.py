@@ -1,0 +1,26 @@
+"""A small attention model on rendered people, for two CPU cores and a few minutes.
+
+python train.py --config=configs/demo.py --workdir=runs/demo   (make demo)
+"""
+
+from configs import base
+
+
+def get_config():
+    config = base.get_config()
+    config.model.backbone = "resnet14_w16"
+    config.model.temporal = "attn_tconv"
+    config.model.attention_dim = 32
+    config.model.frame_size = (64, 32)
+
+    config.data.name = "walkers/street_small"
+    config.data.p = 16
+
+    config.train.learning_rate = 2e-3
+    config.train.epochs = 40
+    config.train.decay_every_epochs = 15
+    config.train.warmup_epochs = 2.0
+    config.train.eval_every_epochs = 20
+    config.train.checkpoint_every_epochs = 10
+    config.eval.baselines = True
+    return config

@@ -1,0 +1,82 @@
+"""Networks: `build_model` makes the one that `config.model` describes."""
+
+import jax.numpy as jnp
+from flax import nnx
+
+from reid_jax.models import temporal
+from reid_jax.models.resnet import ResNet
+from reid_jax.models.video_reid import VideoReID, VideoReID3D
+
+_RESNET50 = (3, 4, 6, 3)
+_RESNET14 = (1, 1, 1, 1)
+
+BACKBONES = {
+    "resnet50": {"dims": 2, "blocks": _RESNET50, "width": 64},
+    "resnet3d50": {"dims": 3, "blocks": _RESNET50, "width": 64},
+    # One block a stage and few channels: for tests, the demo and small studies.
+    "resnet14_w16": {"dims": 2, "blocks": _RESNET14, "width": 16},
+    "resnet14_w8": {"dims": 2, "blocks": _RESNET14, "width": 8},
+    "resnet3d14_w8": {"dims": 3, "blocks": _RESNET14, "width": 8},
+}
+
+DTYPES = ("float32", "bfloat16", "float64")
+
+STRIDE = 32
+"""Frame pixels per cell of the feature map, in height and width."""
+
+
+def build_model(config, num_pids: int, *, rngs: nnx.Rngs) -> VideoReID | VideoReID3D:
+    """The network of `config` (a `config.model`) for `num_pids` training identities.
+
+    Call it with normalised clips [B, T, H, W, 3], `train=` and, for networks with
+    dropout, `rng=`; it returns a `ReIDOutput`. float64 needs `jax.enable_x64`.
+    Raises ValueError, with the values allowed, for what does not fit together.
+    """
+    check_model_config(config)
+    dtype = jnp.dtype(config.dtype)
+    trunk = ResNet(**BACKBONES[config.backbone], dtype=dtype, rngs=rngs)
+    if trunk.dims == 3:
+        return VideoReID3D(trunk, num_pids, dtype=dtype, rngs=rngs)
+    map_size = tuple(-(-pixels // STRIDE) for pixels in config.frame_size)
+    head = temporal.build_temporal(
+        config, trunk.num_features, map_size, dtype=dtype, rngs=rngs
+    )
+    return VideoReID(trunk, head, num_pids, dtype=dtype, rngs=rngs)
+
+
+def check_model_config(config) -> None:
+    """Raise one ValueError that lists everything in `config.model` that cannot be."""
+    problems = []
+
+    def require(field: str, allowed) -> None:
+        if config[field] not in allowed:
+            known = ", ".join(map(repr, allowed))
+            problems.append(f"config.model.{field}={config[field]!r}; known: {known}")
+
+    require("backbone", BACKBONES)
+    require("temporal", temporal.TEMPORAL)
+    require("attention_norm", temporal.ATTENTION_NORMS)
+    require("rnn_output", temporal.RNN_OUTPUTS)
+    require("dtype", DTYPES)
+    for field in ("clip_length", "attention_dim", "rnn_dim"):
+        if config[field] < 1:
+            problems.append(f"config.model.{field}={config[field]} must be at least 1")
+    if len(config.frame_size) != 2 or min(config.frame_size) < 1:
+        problems.append(
+            f"config.model.frame_size={tuple(config.frame_size)} must be "
+            "(height, width) in pixels"
+        )
+    if not problems:
+        is_2d = BACKBONES[config.backbone]["dims"] == 2
+        if is_2d and config.temporal == "none" and config.clip_length != 1:
+            problems.append(
+                f"config.model.temporal='none' with the 2-D {config.backbone} takes "
+                f"clips of one frame, not clip_length={config.clip_length}"
+            )
+        if not is_2d and config.temporal != "none":
+            problems.append(
+                f"the 3-D {config.backbone} takes config.model.temporal='none', "
+                f"not {config.temporal!r}"
+            )
+    if problems:
+        raise ValueError("; ".join(problems) + ".")

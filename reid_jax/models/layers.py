@@ -1,0 +1,99 @@
+"""Convolution and BatchNorm as the original checkpoints have them."""
+
+from collections.abc import Sequence
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from jaxtyping import Float
+
+from reid_jax.arrays import Array
+
+he_normal_fan_out = nnx.initializers.variance_scaling(2.0, "fan_out", "normal")
+"""Initialisation of ResNet's convolutions (He et al. 2015), as in torchvision."""
+
+
+def param_dtype(dtype: jnp.dtype) -> jnp.dtype:
+    """Dtype of parameters, statistics and losses when computing in `dtype`."""
+    return jnp.promote_types(dtype, jnp.float32)
+
+
+def conv(
+    in_features: int,
+    out_features: int,
+    kernel: Sequence[int],
+    *,
+    stride: Sequence[int] | int = 1,
+    padding: Sequence[int] | int = 0,
+    use_bias: bool = False,
+    dtype: jnp.dtype,
+    rngs: nnx.Rngs,
+    kernel_init=he_normal_fan_out,
+) -> nnx.Conv:
+    """Convolution over `len(kernel)` axes, channels last, padded by explicit numbers.
+
+    Never 'SAME': that pads one side only at stride 2, torch pads both.
+    """
+    dims = len(kernel)
+    strides = (stride,) * dims if isinstance(stride, int) else tuple(stride)
+    pads = (padding,) * dims if isinstance(padding, int) else tuple(padding)
+    return nnx.Conv(
+        in_features,
+        out_features,
+        tuple(kernel),
+        strides=strides,
+        padding=tuple((p, p) for p in pads),
+        use_bias=use_bias,
+        dtype=dtype,
+        param_dtype=param_dtype(dtype),
+        kernel_init=kernel_init,
+        rngs=rngs,
+    )
+
+
+def max_pool(
+    x: Float[Array, "B ..."], window: Sequence[int], stride: Sequence[int], padding
+) -> Float[Array, "B ..."]:
+    """Maximum over windows of the axes between batch and channels."""
+    pads = [(p, p) for p in padding]
+    return nnx.max_pool(x, tuple(window), strides=tuple(stride), padding=pads)
+
+
+class BatchNorm(nnx.Module):
+    """Batch normalisation over all axes but the last, with torch's bookkeeping.
+
+    Training normalises with the biased variance of the whole (global) batch and
+    stores the unbiased one (n / (n - 1)); `nnx.BatchNorm` stores the biased one.
+    Statistics are kept and computed in at least float32.
+    """
+
+    def __init__(self, num_features: int, *, dtype: jnp.dtype, gain: float = 1.0):
+        stored = param_dtype(dtype)
+        self.weight = nnx.Param(jnp.full(num_features, gain, stored))
+        self.bias = nnx.Param(jnp.zeros(num_features, stored))
+        self.running_mean = nnx.BatchStat(jnp.zeros(num_features, stored))
+        self.running_var = nnx.BatchStat(jnp.ones(num_features, stored))
+        self.dtype = dtype
+        self.momentum = 0.9
+        self.epsilon = 1e-5
+
+    def __call__(
+        self, x: Float[Array, "... C"], *, train: bool
+    ) -> Float[Array, "... C"]:
+        stored = self.running_mean[...].dtype
+        if train:
+            axes = tuple(range(x.ndim - 1))
+            mean = jnp.mean(x, axes, dtype=stored)
+            var = jnp.mean(jnp.square(x.astype(stored) - mean), axes)
+            n = x.size // x.shape[-1]
+            self._remember(mean, var * (n / max(n - 1, 1)))
+        else:
+            mean, var = self.running_mean[...], self.running_var[...]
+        scale = self.weight[...] * jax.lax.rsqrt(var + self.epsilon)
+        normalised = (x.astype(stored) - mean) * scale + self.bias[...]
+        return normalised.astype(self.dtype)
+
+    def _remember(self, mean: jax.Array, unbiased_var: jax.Array) -> None:
+        m = self.momentum
+        self.running_mean[...] = m * self.running_mean[...] + (1 - m) * mean
+        self.running_var[...] = m * self.running_var[...] + (1 - m) * unbiased_var

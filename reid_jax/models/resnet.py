@@ -1,0 +1,118 @@
+"""ResNet with bottleneck blocks, over images or over clips, one class for both."""
+
+from collections.abc import Sequence
+
+import jax.numpy as jnp
+from flax import nnx
+from jaxtyping import Float
+
+from reid_jax.arrays import Array
+from reid_jax.models.layers import BatchNorm, conv, max_pool
+
+
+class Bottleneck(nnx.Module):
+    """1×1, 3×3, 1×1 convolutions beside a shortcut; the stride is on the 3×3 (v1.5)."""
+
+    def __init__(
+        self,
+        in_features: int,
+        width: int,
+        *,
+        dims: int,
+        stride: int,
+        dtype: jnp.dtype,
+        rngs: nnx.Rngs,
+    ):
+        out_features = 4 * width
+        one, three = (1,) * dims, (3,) * dims
+        same = {"dtype": dtype, "rngs": rngs}
+        self.conv1 = conv(in_features, width, one, **same)
+        self.bn1 = BatchNorm(width, dtype=dtype)
+        self.conv2 = conv(width, width, three, stride=stride, padding=1, **same)
+        self.bn2 = BatchNorm(width, dtype=dtype)
+        self.conv3 = conv(width, out_features, one, **same)
+        self.bn3 = BatchNorm(out_features, dtype=dtype)
+        projection = []
+        if stride != 1 or in_features != out_features:
+            projection = [
+                conv(in_features, out_features, one, stride=stride, **same),
+                BatchNorm(out_features, dtype=dtype),
+            ]
+        self.downsample = nnx.List(projection)
+
+    def __call__(
+        self, x: Float[Array, "B ..."], *, train: bool
+    ) -> Float[Array, "B ..."]:
+        y = nnx.relu(self.bn1(self.conv1(x), train=train))
+        y = nnx.relu(self.bn2(self.conv2(y), train=train))
+        y = self.bn3(self.conv3(y), train=train)
+        if self.downsample:
+            projection, norm = self.downsample
+            x = norm(projection(x), train=train)
+        return nnx.relu(x + y)
+
+
+class ResNet(nnx.Module):
+    """The convolutional trunk: images or clips in, feature map out.
+
+    `dims=2` is torchvision's ResNet: `[B, H, W, 3]` → `[B, ceil(H/32), ceil(W/32), D]`.
+    `dims=3` is that of Hara et al. 2018 with shortcut B: `[B, T, H, W, 3]`; the first
+    convolution keeps every frame, all that halve height and width later halve time too.
+    D is `32 * width`.
+    Source: He et al. 2016; stride on the 3×3 convolution as in torchvision (v1.5).
+    """
+
+    def __init__(
+        self,
+        *,
+        dims: int = 2,
+        blocks: Sequence[int] = (3, 4, 6, 3),
+        width: int = 64,
+        dtype: jnp.dtype = jnp.float32,
+        rngs: nnx.Rngs,
+    ):
+        self.dims = dims
+        self.dtype = dtype
+        stem_stride = (1, 2, 2)[-dims:]
+        self.conv1 = conv(
+            3, width, (7,) * dims, stride=stem_stride, padding=3, dtype=dtype, rngs=rngs
+        )
+        self.bn1 = BatchNorm(width, dtype=dtype)
+        features = width
+        for stage, num_blocks in enumerate(blocks):
+            layer = nnx.List([])
+            for block in range(num_blocks):
+                stride = 2 if stage > 0 and block == 0 else 1
+                stage_width = width * 2**stage
+                layer.append(
+                    Bottleneck(
+                        features,
+                        stage_width,
+                        dims=dims,
+                        stride=stride,
+                        dtype=dtype,
+                        rngs=rngs,
+                    )
+                )
+                features = 4 * stage_width
+            setattr(self, f"layer{stage + 1}", layer)
+        self.num_layers = len(blocks)
+        self.num_features = features
+
+    def __call__(
+        self, x: Float[Array, "B ... 3"], *, train: bool
+    ) -> Float[Array, "B ... D"]:
+        *_, last = self.stages(x, train=train)
+        return last
+
+    def stages(self, x: Float[Array, "B ... 3"], *, train: bool):
+        """Activations after the stem's pooling and after each layer, in order."""
+        x = self.conv1(x.astype(self.dtype))
+        x = nnx.relu(self.bn1(x, train=train))
+        d = self.dims
+        x = max_pool(x, window=(3,) * d, stride=(2,) * d, padding=(1,) * d)
+        yield x
+        for index in range(self.num_layers):
+            for block in getattr(self, f"layer{index + 1}"):
+                x = block(x, train=train)
+            yield x

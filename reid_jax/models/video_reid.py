@@ -1,0 +1,76 @@
+"""The whole network: clips in, embeddings and identity logits out (paper 1, Sec. 3)."""
+
+import dataclasses
+
+import jax
+from flax import nnx
+from jaxtyping import Float
+
+from reid_jax.arrays import Array
+from reid_jax.models.layers import param_dtype
+from reid_jax.models.resnet import ResNet
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class ReIDOutput:
+    """What the network says of a batch of clips, in at least float32.
+
+    - `embedding` [B, D]: what the triplet loss and the retrieval compare.
+    - `logits` [B, N]: scores of the training identities.
+    - `attention` [B, T]: weight of each frame, summing to one; None without attention.
+    - `frames` [B, T, D]: per-frame features; None for 3-D networks.
+    """
+
+    embedding: Float[Array, "B D"]
+    logits: Float[Array, "B N"]
+    attention: Float[Array, "B T"] | None = None
+    frames: Float[Array, "B T D2"] | None = None
+
+
+class VideoReID(nnx.Module):
+    """A 2-D trunk run on every frame, a temporal model, a linear classifier."""
+
+    def __init__(
+        self, base: ResNet, temporal: nnx.Module, num_pids: int, *, dtype, rngs
+    ):
+        self.base = base
+        self.temporal = temporal
+        self.classifier = _classifier(temporal.num_features, num_pids, dtype, rngs)
+
+    def __call__(
+        self, clips: Float[Array, "B T H W 3"], train: bool = False, rng=None
+    ) -> ReIDOutput:
+        B, T, H, W, _ = clips.shape
+        # Frames go into the batch, so that BatchNorm sees all of them at once.
+        maps = self.base(clips.reshape(B * T, H, W, 3), train=train)
+        maps = maps.reshape(B, T, *maps.shape[1:])
+        frames = maps.mean(axis=(2, 3), dtype=param_dtype(maps.dtype))
+        embedding, attention = self.temporal(frames, maps)
+        return ReIDOutput(embedding, self.classifier(embedding), attention, frames)
+
+
+class VideoReID3D(nnx.Module):
+    """A 3-D trunk whose pooled last layer is the embedding, and a linear classifier.
+
+    Source: Gao & Nevatia 2018, Sec. 3.1 "3D CNN", after Hara et al. 2018.
+    """
+
+    def __init__(self, base: ResNet, num_pids: int, *, dtype, rngs):
+        self.base = base
+        self.classifier = _classifier(base.num_features, num_pids, dtype, rngs)
+
+    def __call__(
+        self, clips: Float[Array, "B T H W 3"], train: bool = False, rng=None
+    ) -> ReIDOutput:
+        maps = self.base(clips, train=train)
+        embedding = maps.mean(axis=(1, 2, 3), dtype=param_dtype(maps.dtype))
+        return ReIDOutput(embedding, self.classifier(embedding))
+
+
+def _classifier(in_features: int, num_pids: int, dtype, rngs) -> nnx.Linear:
+    # The logits feed the loss, so they are computed in the dtype of the losses.
+    stored = param_dtype(dtype)
+    return nnx.Linear(
+        in_features, num_pids, dtype=stored, param_dtype=stored, rngs=rngs
+    )

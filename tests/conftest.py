@@ -1,0 +1,42 @@
+"""What several test files share."""
+
+import functools
+
+import jax
+import pytest
+from flax import nnx
+
+from configs import base
+from reid_jax.models import build_model
+
+
+@pytest.fixture
+def tiny_config():
+    """A run of seconds: one block a stage, 32×16 frames, T=3, two identities of two."""
+    config = base.get_config()
+    config.model.backbone = "resnet14_w8"
+    config.model.attention_dim = 4
+    config.model.rnn_dim = 6
+    config.model.frame_size = (32, 16)
+    config.model.clip_length = 3
+    config.data.p = 2
+    config.data.k = 2
+    config.eval.batch_clips = 4
+    return config
+
+
+@pytest.fixture
+def tiny_model():
+    """Builds the network of a config for five persons."""
+    return lambda config: build_model(config.model, 5, rngs=nnx.Rngs(0))
+
+
+@functools.partial(jax.jit, static_argnames=("graphdef", "train"))
+def _forward(graphdef, state, clips, train):
+    return nnx.merge(graphdef, state, copy=True)(clips, train=train)
+
+
+@pytest.fixture
+def forward():
+    """`forward(model, clips, train)`, compiled: much faster than op by op."""
+    return lambda model, clips, train: _forward(*nnx.split(model), clips, train=train)
