@@ -1,0 +1,51 @@
+"""A contact sheet: a row of cameras and frames for each of some persons.
+
+python -m data.walkers.contact_sheet --config=street_small --out=docs/sheet.jpg
+"""
+
+import argparse
+import pathlib
+
+import numpy as np
+from PIL import Image
+
+from data.walkers import world
+
+
+def contact_sheet(
+    sizes: world.Sizes, num_persons: int, num_frames: int, num_tracklets: int = 1
+) -> np.ndarray:
+    """uint8 image: `num_persons` test persons down, cameras × frames across.
+
+    Frames are spread over each tracklet; a camera that never saw a person is grey.
+    """
+    plan = [e for e in world.plan(sizes) if e.pid > sizes.num_train]
+    pids = sorted({e.pid for e in plan})[:num_persons]
+    entries = [e for e in plan if e.pid in pids and e.index < num_tracklets]
+    height, width = sizes.frame_height, sizes.frame_width
+    shape = (len(pids), sizes.num_cameras, num_tracklets, num_frames, height, width, 3)
+    cells = np.full(shape, 128, np.uint8)
+    for entry, frames in world.World(sizes).render(entries):
+        chosen = np.linspace(0, len(frames) - 1, num_frames + 2)[1:-1].astype(int)
+        cells[pids.index(entry.pid), entry.camid, entry.index] = frames[chosen]
+    rows = cells.reshape(len(pids), -1, height, width, 3)
+    return np.concatenate([np.concatenate(list(row), axis=1) for row in rows], axis=0)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--config", choices=sorted(world.SIZES), default="street_small")
+    parser.add_argument("--out", type=pathlib.Path, required=True)
+    parser.add_argument("--persons", type=int, default=6)
+    parser.add_argument("--frames", type=int, default=3, help="per tracklet")
+    parser.add_argument("--tracklets", type=int, default=1, help="per camera")
+    args = parser.parse_args()
+    sheet = contact_sheet(
+        world.SIZES[args.config], args.persons, args.frames, args.tracklets
+    )
+    args.out.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(sheet).save(args.out, quality=80)
+
+
+if __name__ == "__main__":
+    main()
