@@ -1,0 +1,227 @@
+"""MARS as published: reads the index, checks it against the files, splits it.
+
+Source: Zheng et al., "MARS: A Video Benchmark for Large-Scale Person
+Re-identification", ECCV 2016, and the index files of its evaluation code.
+"""
+
+import dataclasses
+import itertools
+import pathlib
+import re
+from collections import Counter
+from collections.abc import Iterable
+
+import numpy as np
+import scipy.io
+
+from data.mars import checks
+
+LAYOUT = """\
+MARS comes from its authors: bbox_train and bbox_test from the page of the dataset,
+the folder info/ from their evaluation code (MARS-evaluation). DIR then holds
+  bbox_train/<pid>/<image>.jpg   e.g. bbox_train/0001/0001C1T0001F001.jpg
+  bbox_test/<pid>/<image>.jpg    <pid> 00-1 is junk, 0000 distractors
+  info/train_name.txt  info/test_name.txt
+  info/tracks_train_info.mat  info/tracks_test_info.mat  info/query_IDX.mat
+Building it needs about twice the disk space of DIR, for a while."""
+
+_IMAGE_NAME = re.compile(r"(\d{4}|00-1)C([1-6])T\d+F\d+\.jpg")
+
+
+@dataclasses.dataclass(frozen=True)
+class Tables:
+    """The three published tables.
+
+    `train` and `test` have a row per tracklet: first and last image (1-based, both
+    included) in the list of names, pid, camera (1..6). `query` holds rows of `test`,
+    counted from 0.
+    """
+
+    train: np.ndarray
+    test: np.ndarray
+    query: np.ndarray
+
+
+@dataclasses.dataclass(frozen=True)
+class MarsTracklet:
+    """One row of the index: `images` are paths under the MARS folder, in order."""
+
+    name: str
+    pid: int
+    camid: int
+    images: list[str]
+
+
+def read_tables(info: pathlib.Path) -> Tables:
+    """The .mat files of `info/`; raises `MarsError` unless all three can be used."""
+    problems: list[str] = []
+    train = _read_matrix(info / "tracks_train_info.mat", "track_train_info", problems)
+    test = _read_matrix(info / "tracks_test_info.mat", "track_test_info", problems)
+    query = _read_matrix(info / "query_IDX.mat", "query_IDX", problems)
+    for name, table in (("train", train), ("test", test)):
+        if table is not None and (table.shape[1:] != (4,) or not len(table)):
+            problems.append(
+                f"info/tracks_{name}_info.mat: shape {table.shape}, expected "
+                "[tracklets, 4]: first image, last image, pid, camera"
+            )
+    if query is not None and not query.size:
+        problems.append("info/query_IDX.mat: empty")
+    if problems:
+        raise checks.MarsError(info.parent, problems)
+    return Tables(train, test, query.ravel() - 1)
+
+
+def split_rows(tables: Tables) -> dict[str, np.ndarray]:
+    """Rows (from 0) of each split: of `tables.train` for `train`, else of `.test`.
+
+    `gallery` is what is neither a query nor junk (pid -1); distractors (pid 0) stay.
+    It is the gallery of the papers' tables. MARS's own gallery has the queries in it
+    as well, which is the evaluation's business, not the data's.
+    """
+    is_gallery = tables.test[:, 2] != -1
+    is_gallery[tables.query] = False
+    return {
+        "train": np.arange(len(tables.train)),
+        "query": tables.query,
+        "gallery": np.flatnonzero(is_gallery),
+    }
+
+
+def tracklet_names(table: np.ndarray, names: list[str]) -> list[str]:
+    """Each row's name: its first image's up to the frame number, `0001C1T0001`.
+
+    Rows that would share a name get their row number (from 1) after it.
+    """
+    prefixes = [names[first - 1].rpartition("F")[0] for first in table[:, 0]]
+    count = Counter(prefixes)
+    return [
+        prefix if count[prefix] == 1 else f"{prefix}-row{row}"
+        for row, prefix in enumerate(prefixes, start=1)
+    ]
+
+
+def read_splits(folder: pathlib.Path) -> dict[str, list[MarsTracklet]]:
+    """The tracklets of `train`, `query` and `gallery`, in the published order.
+
+    Checks the whole index and that every image in it exists, junk included. Only
+    where something is wrong does it open the images, to report everything at once.
+
+    Raises:
+        MarsError: lists what is missing, misnamed or contradicts the tables.
+    """
+    folder = pathlib.Path(folder)
+    problems = [
+        f"bbox_{part}: missing folder"
+        for part in ("train", "test")
+        if not (folder / f"bbox_{part}").is_dir()
+    ]
+    names = {}
+    for part in ("train", "test"):
+        names[part] = _read_names(folder / "info" / f"{part}_name.txt", problems)
+    try:
+        tables = read_tables(folder / "info")
+    except checks.MarsError as error:
+        problems += error.problems
+    if problems:
+        raise checks.MarsError(folder, problems)
+
+    listed = []
+    for part in ("train", "test"):
+        pids, cameras = _parse_names(names[part])
+        problems += [
+            f"info/{part}_name.txt line {line + 1}: {names[part][line]!r} is not a "
+            "name like 0001C1T0001F001.jpg"
+            for line in np.flatnonzero(pids == checks.NO_PERSON)
+        ]
+        problems += checks.table_problems(part, getattr(tables, part), pids, cameras)
+        is_name = (pids != checks.NO_PERSON).tolist()
+        listed += _paths(part, itertools.compress(names[part], is_name))
+    missing = checks.missing_images(folder, listed)
+    problems += [f"{path}: missing" for path in missing]
+    problems += checks.query_problems(tables.query, tables.test)
+    if problems:
+        present = dict.fromkeys(listed)
+        for path in missing:
+            present.pop(path, None)
+        problems += checks.damaged_images(folder, present)
+        raise checks.MarsError(folder, problems)
+
+    splits = {}
+    for split, rows in split_rows(tables).items():
+        part = "train" if split == "train" else "test"
+        table = getattr(tables, part)
+        titles = tracklet_names(table, names[part])
+        splits[split] = [
+            MarsTracklet(
+                titles[row],
+                pid=int(table[row, 2]),
+                camid=int(table[row, 3]) - 1,
+                images=_paths(part, names[part][table[row, 0] - 1 : table[row, 1]]),
+            )
+            for row in rows
+        ]
+    return splits
+
+
+def check_images(folder: pathlib.Path, splits: dict[str, list[MarsTracklet]]) -> None:
+    """Reads every image of the splits; raises `MarsError` with all damaged ones."""
+    problems: list[str] = []
+    for split in splits.values():
+        for tracklet in split:
+            problems += checks.damaged_images(folder, tracklet.images)
+    if problems:
+        raise checks.MarsError(folder, problems)
+
+
+def _read_matrix(
+    path: pathlib.Path, key: str, problems: list[str]
+) -> np.ndarray | None:
+    """Integer matrix `key` of a .mat file, or None after adding to `problems`."""
+    place = f"info/{path.name}"
+    if not path.is_file():
+        problems.append(f"{place}: missing")
+        return None
+    try:
+        content = scipy.io.loadmat(path)
+    except Exception as error:  # whatever a damaged file leads scipy's parser to
+        problems.append(f"{place}: not a readable MATLAB 5 file ({error})")
+        return None
+    if key not in content:
+        found = ", ".join(name for name in content if not name.startswith("__"))
+        problems.append(f"{place}: no variable {key!r}, only: {found or 'none'}")
+        return None
+    matrix = content[key]
+    # Numbers only: cells and structs come out as object arrays.
+    if getattr(matrix, "dtype", np.dtype(object)).kind not in "iuf" or not (
+        np.all(matrix == np.floor(matrix)) and np.all(np.isfinite(matrix))
+    ):
+        problems.append(f"{place}: {key!r} is not a matrix of whole numbers")
+        return None
+    return matrix.astype(np.int64)
+
+
+def _read_names(path: pathlib.Path, problems: list[str]) -> list[str]:
+    """Lines of a list of image names, or none after adding to `problems`."""
+    if not path.is_file():
+        problems.append(f"info/{path.name}: missing")
+        return []
+    text = path.read_text(encoding="utf-8", errors="replace").rstrip()
+    if not text:
+        problems.append(f"info/{path.name}: empty")
+    return [line.strip() for line in text.splitlines()]
+
+
+def _parse_names(names: list[str]) -> tuple[np.ndarray, np.ndarray]:
+    """Pid and camera (1..6) that each image's name gives."""
+    pids = np.full(len(names), checks.NO_PERSON)
+    cameras = np.zeros(len(names), int)
+    for number, name in enumerate(names):
+        parsed = _IMAGE_NAME.fullmatch(name)
+        if parsed:
+            pids[number] = -1 if parsed[1] == "00-1" else int(parsed[1])
+            cameras[number] = int(parsed[2])
+    return pids, cameras
+
+
+def _paths(part: str, names: Iterable[str]) -> list[str]:
+    return [f"bbox_{part}/{name[:4]}/{name}" for name in names]

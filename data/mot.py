@@ -1,0 +1,177 @@
+"""Tracks in MOTChallenge format, cut out of their video as tracklets.
+
+Format: https://motchallenge.net, one line for each box,
+`frame,id,left,top,width,height,…`, frames counted from 1, boxes in pixels. What follows
+the sixth number (confidence, 3-D position) is not used.
+"""
+
+import dataclasses
+import math
+import os
+import pathlib
+from collections import defaultdict
+
+import numpy as np
+
+_NUM_SHOWN = 10
+
+
+@dataclasses.dataclass(frozen=True)
+class Track:
+    """The boxes of one id in order of time: frames [N] and boxes [N, 4]."""
+
+    frames: np.ndarray
+    """Numbers of the video's frames, counted from 1."""
+
+    boxes: np.ndarray
+    """Left, top, width, height in pixels; float64."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Tracklet:
+    """One track's pictures in order of time: `crops` are uint8 [h, w, 3], RGB."""
+
+    track_id: int
+    crops: list[np.ndarray]
+    frames: np.ndarray
+    """Numbers of the video's frames that the crops come from, counted from 1."""
+
+    num_outside: int
+    """Boxes of this track that lie wholly outside the image and gave no crop."""
+
+
+def read_tracks(path: str | os.PathLike) -> dict[int, Track]:
+    """The tracks of a file by their id, in order of the ids.
+
+    Raises:
+        ValueError: lists the first ten bad lines and says how many there are. A line is
+            bad when a number of the six is missing or not finite, when the frame is
+            not a whole number from 1 or the id not one from 0 (detections have id -1:
+            they are not tracks yet), when the box is empty, or when its id was in that
+            frame before.
+    """
+    rows: dict[int, dict[int, tuple[float, ...]]] = defaultdict(dict)
+    problems = []
+    text = pathlib.Path(path).read_text(encoding="utf-8-sig", errors="replace")
+    for number, line in enumerate(text.splitlines(), start=1):
+        if not line.strip():
+            continue
+        try:
+            frame, track_id, *box = _parse_line(line)
+            if frame in rows[track_id]:
+                raise ValueError(f"id {track_id} is in frame {frame} already")
+            rows[track_id][frame] = tuple(box)
+        except ValueError as error:
+            problems.append(f"line {number}: {error}: {line[:80]!r}")
+    if problems:
+        shown = "".join(f"\n  {problem}" for problem in problems[:_NUM_SHOWN])
+        raise ValueError(
+            f"{path}: {len(problems)} bad lines, expected "
+            f"frame,id,left,top,width,height; the first of them:{shown}"
+        )
+    if not rows:
+        raise ValueError(f"{path}: no tracks in it.")
+    return {
+        track_id: Track(
+            np.array(sorted(rows[track_id])),
+            np.array([rows[track_id][frame] for frame in sorted(rows[track_id])]),
+        )
+        for track_id in sorted(rows)
+    }
+
+
+def cut_tracks(
+    video_path: str | os.PathLike, tracks: dict[int, Track], *, min_frames: int = 1
+) -> list[Tracklet]:
+    """Cuts the tracks' boxes out of a video, one tracklet for each track.
+
+    A crop holds the pixels from `round(left)` up to `round(left + width)` and in the
+    same way in height, as far as they are inside the image. The left-most pixel
+    covers 0 to 1. Tracks with fewer than `min_frames` crops are left out; 0 keeps even
+    those without any.
+
+    Raises:
+        ImportError: PyAV is not installed.
+        ValueError: the video cannot be read, or ends before the last track does.
+    """
+    try:
+        import av
+    except ImportError as error:
+        raise ImportError(
+            "Cutting tracks from videos needs PyAV: pip install av"
+        ) from (error)
+    boxes = defaultdict(list)  # frame: [(track_id, box), ...]
+    for track_id, track in tracks.items():
+        for frame, box in zip(track.frames.tolist(), track.boxes, strict=True):
+            boxes[frame].append((track_id, box))
+    last = max(boxes, default=0)
+    crops = {track_id: [] for track_id in tracks}
+    frames = {track_id: [] for track_id in tracks}
+    number = 0
+    try:
+        with av.open(os.fspath(video_path)) as video:
+            if not video.streams.video:
+                raise ValueError(f"{video_path} has no video in it.")
+            video.streams.video[0].thread_type = "AUTO"
+            for number, picture in enumerate(video.decode(video=0), start=1):
+                if number in boxes:
+                    image = picture.to_ndarray(format="rgb24")
+                    for track_id, box in boxes[number]:
+                        crop = _crop(image, box)
+                        if crop.size:
+                            crops[track_id].append(crop.copy())  # lets go of the image
+                            frames[track_id].append(number)
+                if number >= last:
+                    break
+    except av.error.FFmpegError as error:
+        if isinstance(error, FileNotFoundError):
+            raise
+        raise ValueError(
+            f"{video_path} cannot be read after frame {number}: {error}"
+        ) from error
+    if number < last:
+        raise ValueError(
+            f"{video_path} has {number} frames, but the tracks go on to frame {last}: "
+            "they belong to another video, or this one is cut short."
+        )
+    return [
+        Tracklet(
+            track_id,
+            crops[track_id],
+            np.array(frames[track_id], int),
+            num_outside=len(track.frames) - len(crops[track_id]),
+        )
+        for track_id, track in tracks.items()
+        if len(crops[track_id]) >= min_frames
+    ]
+
+
+def _parse_line(line: str) -> tuple[int, int, float, float, float, float]:
+    fields = line.split(",")
+    if len(fields) < 6:
+        raise ValueError(f"{len(fields)} numbers")
+    try:
+        values = [float(field) for field in fields[:6]]
+    except ValueError:
+        raise ValueError("not a number") from None
+    if not all(map(math.isfinite, values)):
+        raise ValueError("not a finite number")
+    frame, track_id, left, top, width, height = values
+    if frame < 1 or not frame.is_integer():
+        raise ValueError("frames are 1, 2, …")
+    if track_id < 0 or not track_id.is_integer():
+        raise ValueError("ids are 0, 1, …")
+    if width <= 0 or height <= 0:
+        raise ValueError("empty box")
+    return int(frame), int(track_id), left, top, width, height
+
+
+def _crop(image: np.ndarray, box: np.ndarray) -> np.ndarray:
+    """The part of `image` in `box`; of size 0 where there is none."""
+    left, top, width, height = box
+    # Halves round up, so that a box keeps its size wherever it is.
+    x = np.floor(np.array([left, left + width]) + 0.5)
+    y = np.floor(np.array([top, top + height]) + 0.5)
+    x = np.clip(x, 0, image.shape[1]).astype(int)
+    y = np.clip(y, 0, image.shape[0]).astype(int)
+    return image[y[0] : y[1], x[0] : x[1]]
