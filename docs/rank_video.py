@@ -1,0 +1,112 @@
+"""Rank the tracks of a video by a trained run: who comes back later?
+
+python docs/rank_video.py --workdir=runs/demo --video=vtest.avi --tracks=tracks.txt
+
+`tracks` is a tracker's output in MOTChallenge format: frame,id,left,top,width,height,…
+Every track is embedded; each of a few is a query, its gallery the tracks that share no
+frame with it, since nobody is in two places at once. Writes a picture and a table.
+"""
+
+import io
+import pathlib
+import sys
+import tempfile
+
+import numpy as np
+from absl import flags
+from PIL import Image
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
+
+import evaluate
+from data import mot
+from reid_jax import checkpoints, command_line, frame_cache, pictures
+from reid_jax.embedding import embed_tracklets
+from reid_jax.retrieval import distances
+
+_NUM_QUERIES = 8
+
+
+def rank_video(
+    workdir: str, video: str, tracks: str, out: pathlib.Path, min_frames: int
+) -> None:
+    """Embed the tracks of at least `min_frames` boxes; draw what is nearest to some."""
+    from reid_jax import input_pipeline
+
+    config = checkpoints.load_config(workdir)
+    tracklets = mot.cut_tracks(video, mot.read_tracks(tracks), min_frames=min_frames)
+    if len(tracklets) < 2:
+        raise ValueError(f"{tracks} has {len(tracklets)} tracks of {min_frames} boxes.")
+    embed_clips = evaluate.trained_network(config, pathlib.Path(workdir))
+    with tempfile.TemporaryDirectory() as folder:
+        split = frame_cache.open_split(
+            pathlib.Path(folder), "video", lambda: map(_example, tracklets)
+        )
+        batches = input_pipeline.eval_batches(split, config)
+        embeddings = embed_tracklets(embed_clips, batches, len(split))
+    matrix = np.asarray(distances.l2(embeddings, embeddings))
+    rows = _ranked_rows(tracklets, matrix)
+    out.mkdir(parents=True, exist_ok=True)
+    pictures.ranked_lists(
+        out / "ranked_tracks.png", rows, title=pathlib.Path(video).name
+    )
+    ids = np.array([tracklet.track_id for tracklet in tracklets])
+    np.savez(out / "tracks.npz", track_ids=ids, embeddings=embeddings, distances=matrix)
+    for row in rows:
+        nearest = ", ".join(f"{r.caption} ({r.distance:.2f})" for r in row.results[:5])
+        print(f"{row.query.caption}: {nearest}")
+    print(f"{len(tracklets)} tracks; written to {out}")
+
+
+def _example(tracklet: mot.Tracklet) -> dict:
+    frames = []
+    for crop in tracklet.crops:
+        file = io.BytesIO()
+        Image.fromarray(crop).save(file, "PNG")
+        frames.append(file.getvalue())
+    name = f"track {tracklet.track_id}"
+    return {"frames": frames, "pid": tracklet.track_id, "camid": 0, "tracklet": name}
+
+
+def _ranked_rows(tracklets, matrix: np.ndarray) -> list[pictures.RankedRow]:
+    """The longest tracks, each with those that share no frame with it by distance."""
+    longest = np.argsort([-len(t.frames) for t in tracklets], kind="stable")
+    rows = []
+    for q in longest:
+        frames = set(map(int, tracklets[q].frames))
+        others = [
+            g for g, t in enumerate(tracklets) if frames.isdisjoint(map(int, t.frames))
+        ]
+        if others and len(rows) < _NUM_QUERIES:
+            others.sort(key=lambda g, q=q: matrix[q, g])
+            results = [
+                pictures.Result(*_strip(tracklets[g]), float(matrix[q, g]), None)
+                for g in others[: pictures.NUM_RESULTS]
+            ]
+            query = pictures.Strip(*_strip(tracklets[q]))
+            rows.append(pictures.RankedRow(query, results))
+    return rows
+
+
+def _strip(tracklet: mot.Tracklet) -> tuple[list[np.ndarray], str]:
+    last = len(tracklet.crops) - 1
+    frames = [tracklet.crops[t] for t in sorted({0, last // 2, last})]
+    return frames, f"track {tracklet.track_id}"
+
+
+if __name__ == "__main__":
+    _WORKDIR = flags.DEFINE_string("workdir", None, "Folder of a trained run.")
+    _VIDEO = flags.DEFINE_string("video", None, "A video that PyAV can read.")
+    _TRACKS = flags.DEFINE_string("tracks", None, "Its tracks, MOTChallenge format.")
+    _OUT = flags.DEFINE_string("out", None, "Folder to write to; <workdir>/video.")
+    _MIN_FRAMES = flags.DEFINE_integer("min_frames", 8, "Leave out shorter tracks.", 1)
+    flags.mark_flags_as_required(["workdir", "video", "tracks"])
+    command_line.run(
+        lambda: rank_video(
+            _WORKDIR.value,
+            _VIDEO.value,
+            _TRACKS.value,
+            pathlib.Path(_OUT.value or f"{_WORKDIR.value}/video"),
+            _MIN_FRAMES.value,
+        )
+    )

@@ -1,0 +1,240 @@
+"""Score a trained run: python evaluate.py --workdir=runs/attn_tconv
+
+The config comes from the workdir; --config.eval.metric=cosine and the like override it.
+Writes scores.json, embeddings.npz and pictures to <workdir>/eval/<dataset>/.
+"""
+
+import json
+import pathlib
+import sys
+
+import numpy as np
+from absl import flags
+from ml_collections import config_flags
+
+from reid_jax import (
+    checkpoints,
+    color_histogram,
+    command_line,
+    parallel,
+    pictures,
+    report,
+    scores,
+    steps,
+)
+from reid_jax.embedding import Embedded, EmbeddedDataset, embed_tracklets
+
+
+def evaluate(config, workdir: pathlib.Path) -> list[dict]:
+    """Score the run in `workdir` on `config.data.name`; print and write the table.
+
+    Embeddings of the same checkpoint are used again: another metric needs no network.
+    """
+    step = _wanted_step(config, workdir)
+    folder = eval_folder(config, workdir)
+    embedded = _load_embeddings(folder, _source(config, step))
+    if embedded is None or (config.eval.baselines and len(embedded.methods) == 1):
+        embedded = _embed_all(config, workdir, step, embedded)
+        save_embeddings(embedded, config, workdir)
+
+    rows, curves = [], {}
+    for method, (query, gallery) in embedded.methods.items():
+        for protocol in embedded.protocols:
+            ranked, _, result = scores.rank(query, gallery, config, protocol)
+            rows.append(scores.row(method, config, protocol, ranked, result))
+            name = method if len(embedded.protocols) == 1 else f"{method}, {protocol}"
+            curves[name] = result.cmc
+    # The headline protocol first.
+    rows.sort(key=lambda row: row["protocol"] != headline(config, embedded.protocols))
+    summary = {"dataset": config.data.name, "step": step, "rows": rows}
+    (folder / "scores.json").write_text(json.dumps(summary, indent=2) + "\n")
+    print(
+        f"\n{config.data.name}, step {step} of {workdir}\n{scores.format_table(rows)}"
+    )
+    if config.eval.pictures:
+        pictures.cmc_curve(folder / "cmc.png", curves)
+        _draw_tracklets(config, workdir, step, embedded, folder)
+    print(f"\nwritten to {folder}")
+    return rows
+
+
+def eval_folder(config, workdir: pathlib.Path) -> pathlib.Path:
+    """Where the results on a dataset go."""
+    return pathlib.Path(workdir) / "eval" / config.data.name.replace("/", "-")
+
+
+def headline(config, protocols: tuple[str, ...]) -> str:
+    """The protocol whose score leads: `config.eval.protocol` or the only one."""
+    if len(protocols) == 1:
+        return protocols[0]
+    if config.eval.protocol not in protocols:
+        raise ValueError(
+            f"config.eval.protocol={config.eval.protocol!r} is not one of "
+            f"{config.data.name}'s: {', '.join(protocols)}."
+        )
+    return config.eval.protocol
+
+
+def embed_trained(
+    embed_step, state: steps.TrainState, dataset, config, mesh, method: str = "trained"
+) -> EmbeddedDataset:
+    """Queries and gallery of `dataset` as the network in `state` sees them."""
+    from reid_jax import input_pipeline
+
+    def embed_clips(clips):
+        clips = parallel.shard(clips, mesh)
+        return embed_step(state.params, state.batch_stats, clips).embedding
+
+    sides = []
+    for split in (dataset.query, dataset.gallery):
+        batches = input_pipeline.eval_batches(split, config)
+        embeddings = embed_tracklets(embed_clips, batches, len(split))
+        sides.append(Embedded(embeddings, split.pids, split.camids, split.names))
+    source = _source(config, int(state.step))
+    return EmbeddedDataset({method: tuple(sides)}, source, dataset.protocols)
+
+
+def save_embeddings(embedded: EmbeddedDataset, config, workdir: pathlib.Path) -> None:
+    """Keep the embeddings for scoring again."""
+    embedded.save(eval_folder(config, workdir) / "embeddings.npz")
+
+
+def trained_network(config, workdir: pathlib.Path):
+    """The run's network: clips uint8 [B, T, H, W, 3] → embeddings [B, D]."""
+    embed_step, state, _ = _restore(config, workdir, _wanted_step(config, workdir))
+    return lambda clips: embed_step(state.params, state.batch_stats, clips).embedding
+
+
+def _embed_histogram(dataset, config) -> tuple[Embedded, Embedded]:
+    """The hand-made baseline: mean colour histogram of a tracklet's frames."""
+    from reid_jax import input_pipeline
+
+    one_frame = config.copy_and_resolve_references()
+    one_frame.model.clip_length = 1
+    sides = []
+    for split in (dataset.query, dataset.gallery):
+        embeddings = embed_tracklets(
+            lambda clips: color_histogram.stripe_histogram(clips[:, 0]),
+            input_pipeline.eval_batches(split, one_frame),
+            len(split),
+        )
+        sides.append(Embedded(embeddings, split.pids, split.camids, split.names))
+    return tuple(sides)
+
+
+def _embed_all(
+    config, workdir: pathlib.Path, step: int, known: EmbeddedDataset | None
+) -> EmbeddedDataset:
+    """The trained network's embeddings and, if asked for, the baselines'."""
+    from reid_jax import input_pipeline
+
+    dataset = input_pipeline.load_dataset(config)
+    mesh = parallel.data_mesh()
+    embed_step, state, untrained = _restore(config, workdir, step)
+    known = known or embed_trained(embed_step, state, dataset, config, mesh)
+    methods = dict(known.methods)
+    if config.eval.baselines:
+        name = "untrained"
+        first = embed_trained(embed_step, untrained, dataset, config, mesh, name)
+        methods |= first.methods
+        methods["color_histogram"] = _embed_histogram(dataset, config)
+    return EmbeddedDataset(methods, known.source, known.protocols)
+
+
+def _restore(config, workdir: pathlib.Path, step: int):
+    """The embedding step, the state of `step`, and the state before the first step."""
+    optimizer = steps.build_optimizer(config, lambda step: 0.0)
+    num_pids = len(checkpoints.load_pids(workdir))
+    graphdef, untrained = steps.initial_state(config, num_pids, optimizer)
+    mesh = parallel.data_mesh()
+    parallel.check_divisible(config.eval.batch_clips, mesh, "config.eval.batch_clips")
+    untrained = parallel.replicate(untrained, mesh)
+    state = checkpoints.Checkpoints(workdir).restore(step, untrained)
+    return steps.make_embed_step(graphdef, config), state, untrained
+
+
+def _draw_tracklets(
+    config, workdir: pathlib.Path, step: int, embedded: EmbeddedDataset, folder
+) -> None:
+    """The ranked lists and, for attention models, frames with their weights."""
+    from reid_jax import input_pipeline
+
+    dataset = input_pipeline.load_dataset(config)
+    protocol = headline(config, embedded.protocols)
+    query, gallery = embedded.methods["trained"]
+    ranked, matrix, result = scores.rank(query, gallery, config, protocol)
+    both = [(dataset.gallery, g) for g in range(len(dataset.gallery))]
+    both += [(dataset.query, q) for q in range(len(dataset.query))]
+    rows = report.ranked_rows(
+        query,
+        ranked,
+        matrix,
+        result,
+        read_query=lambda q: input_pipeline.first_middle_last(dataset.query, q),
+        read_gallery=lambda g: input_pipeline.first_middle_last(*both[g]),
+    )
+    title = f"{config.data.name}, {protocol} protocol, {config.eval.metric} distance"
+    pictures.ranked_lists(folder / "ranked_lists.png", rows, title=title)
+    if config.model.temporal.startswith("attn"):
+        embed_step, state, _ = _restore(config, workdir, step)
+        batch = next(input_pipeline.eval_batches(dataset.query, config))
+        out = embed_step(state.params, state.batch_stats, batch["clips"])
+        clips = report.uneven_attention(batch, np.asarray(out.attention))
+        pictures.attention_strips(folder / "attention.png", clips)
+
+
+def _wanted_step(config, workdir: pathlib.Path) -> int:
+    """The checkpoint that `config.eval.checkpoint` names."""
+    saved = checkpoints.Checkpoints(workdir)
+    which = {"latest": saved.latest_step, "best": saved.best_step}
+    if config.eval.checkpoint not in which:
+        raise ValueError(
+            f"config.eval.checkpoint={config.eval.checkpoint!r}; known: {list(which)}."
+        )
+    step = which[config.eval.checkpoint]()
+    if step is None:
+        raise checkpoints.WorkdirError(
+            f"{workdir} holds no {config.eval.checkpoint} checkpoint yet; train first."
+        )
+    return step
+
+
+def _source(config, step: int) -> str:
+    """What embeddings depend on: they are made again when it differs."""
+    made_from = {
+        "step": step,
+        "model": config.model.to_dict(),
+        "dataset": config.data.name,
+        "normalization": config.data.normalization,
+    }
+    return json.dumps(made_from, sort_keys=True)
+
+
+def _load_embeddings(folder: pathlib.Path, source: str) -> EmbeddedDataset | None:
+    path = folder / "embeddings.npz"
+    if not path.exists():
+        return None
+    try:
+        embedded = EmbeddedDataset.load(path)
+    except (OSError, ValueError, KeyError):  # another version's, or damaged
+        return None
+    return embedded if embedded.source == source else None
+
+
+if __name__ == "__main__":
+    _WORKDIR = flags.DEFINE_string(
+        "workdir", None, "Folder of the run, as of train.py."
+    )
+    _CONFIG = config_flags.DEFINE_config_dict(
+        "config",
+        checkpoints.config_of_arguments(sys.argv[1:]),
+        "Fields to override, as --config.x=y; the rest comes from the workdir.",
+    )
+
+    def main() -> None:
+        if _WORKDIR.value is None:
+            raise ValueError("--workdir=DIR is needed: the folder of a trained run.")
+        checkpoints.load_config(_WORKDIR.value)
+        evaluate(_CONFIG.value, pathlib.Path(_WORKDIR.value))
+
+    command_line.run(main)

@@ -1,0 +1,93 @@
+"""A split of a prepared dataset as one flat file of encoded frames, read at random.
+
+The dataset's own files hold whole tracklets; a clip needs four frames of hundreds.
+"""
+
+import dataclasses
+import functools
+import os
+import pathlib
+import tempfile
+from collections.abc import Iterable
+
+import numpy as np
+
+
+@dataclasses.dataclass(frozen=True)
+class Split:
+    """The tracklets of one split, without their frames.
+
+    `names`, `pids`, `camids`, `num_frames` have one entry a tracklet; `frame(i, t)` is
+    the encoded image (JPEG or PNG) of frame t of tracklet i.
+    """
+
+    names: np.ndarray
+    pids: np.ndarray
+    camids: np.ndarray
+    num_frames: np.ndarray
+    offsets: np.ndarray  # of every frame's first byte, and the end
+    path: pathlib.Path
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    @functools.cached_property
+    def first_frame(self) -> np.ndarray:
+        """Position of each tracklet's first frame among all frames."""
+        return np.concatenate([[0], np.cumsum(self.num_frames)[:-1]])
+
+    @functools.cached_property
+    def _bytes(self) -> np.ndarray:
+        return np.memmap(self.path, np.uint8, "r")
+
+    def frame(self, tracklet: int, index: int | np.integer) -> bytes:
+        position = self.first_frame[tracklet] + index
+        start, end = self.offsets[position : position + 2]
+        return self._bytes[start:end].tobytes()
+
+
+def open_split(folder: pathlib.Path, split: str, read_examples) -> Split:
+    """The split cached in `folder`, written there first if it is not.
+
+    `read_examples()` yields the dataset's examples (`data/tracklets.py`); it is called
+    only when there is no cache yet.
+    """
+    index, frames = folder / f"{split}.index.npz", folder / f"{split}.frames"
+    if not index.exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        _write(index, frames, read_examples())
+    with np.load(index) as arrays:
+        return Split(**arrays, path=frames)
+
+
+def _write(index: pathlib.Path, frames: pathlib.Path, examples: Iterable[dict]) -> None:
+    # Under another name first, the index last: a cache is whole or not there.
+    rows, lengths = [], []
+    unfinished = []
+    try:
+        with tempfile.NamedTemporaryFile(dir=frames.parent, delete=False) as file:
+            unfinished.append(file.name)
+            for example in examples:
+                encoded = [bytes(frame) for frame in example["frames"]]
+                file.writelines(encoded)
+                lengths.extend(map(len, encoded))
+                name = example["tracklet"]
+                name = name.decode() if isinstance(name, bytes) else str(name)
+                rows.append((name, example["pid"], example["camid"], len(encoded)))
+        names, pids, camids, num_frames = zip(*rows, strict=True) if rows else ((),) * 4
+        with tempfile.NamedTemporaryFile(dir=index.parent, delete=False) as file:
+            unfinished.append(file.name)
+            np.savez(
+                file,
+                names=np.asarray(names, np.str_),
+                pids=np.asarray(pids, np.int64),
+                camids=np.asarray(camids, np.int64),
+                num_frames=np.asarray(num_frames, np.int64),
+                offsets=np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)]),
+            )
+        os.replace(unfinished[0], frames)
+        os.replace(unfinished[1], index)
+    except BaseException:
+        for name in unfinished:
+            pathlib.Path(name).unlink(missing_ok=True)
+        raise

@@ -1,0 +1,247 @@
+"""Batches of clips with tf.data: P×K for training, padded and ordered for evaluation.
+
+Which frames and which augmentation a batch gets is drawn in NumPy, from (seed, epoch,
+position) alone; tf.data decodes, resizes and prefetches in parallel. Frames leave as
+uint8.
+"""
+
+import collections
+import dataclasses
+import io
+import itertools
+import pathlib
+from collections.abc import Callable, Iterator
+
+import numpy as np
+import tensorflow as tf
+from PIL import Image
+
+from data import prepare, tracklets
+from reid_jax import clips
+from reid_jax.frame_cache import Split, open_split
+
+ENLARGE = 1.125
+"""Frames are resized to this multiple before a translation crop (published code)."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Clip:
+    """One clip to decode: where its frames are and how each is augmented."""
+
+    tracklet: int
+    frames: np.ndarray  # [T] indices in the tracklet
+    label: int
+    flip: np.ndarray  # bool [T]
+    enlarge: np.ndarray  # bool [T]
+    shift: np.ndarray  # float [T, 2]: top-left of the crop, share of the room there is
+
+
+@dataclasses.dataclass(frozen=True)
+class Dataset:
+    """A prepared dataset: its splits and the evaluation protocols it is scored by."""
+
+    train: Split
+    query: Split
+    gallery: Split
+    protocols: tuple[str, ...]
+
+
+def load_dataset(config) -> Dataset:
+    """The dataset that `config.data` names; a rendered one is rendered at first use.
+
+    Raises `prepare.DatasetError`, with the way to get it, for one not prepared.
+    """
+    name, data_dir = config.data.name, config.data.data_dir
+    builder = prepare.find_builder(name, data_dir)
+    if not builder.is_prepared():
+        if hasattr(builder, "SOURCE_LAYOUT"):
+            raise prepare.DatasetError(prepare.not_prepared_message(name, data_dir))
+        print(f"Rendering {name} into {builder.data_dir} ...", flush=True)
+        prepare.build(builder)
+    folder = pathlib.Path(builder.data_dir) / "frame_cache"
+    splits = {
+        split: open_split(folder, split, lambda s=split: builder.as_data_source(s))
+        for split in ("train", "query", "gallery")
+    }
+    return Dataset(**splits, protocols=getattr(builder, "PROTOCOLS", ("standard",)))
+
+
+def training_pids(split: Split) -> np.ndarray:
+    """The person ids of a training split, sorted: label n is `training_pids[n]`."""
+    return np.unique(split.pids[split.pids != tracklets.JUNK_PID])
+
+
+def steps_per_epoch(split: Split, config) -> int:
+    """Batches in which every training identity occurs once (the last one filled)."""
+    return -(-len(training_pids(split)) // config.data.p)
+
+
+def train_batches(
+    split: Split, config, *, first_step: int = 0
+) -> Iterator[dict[str, np.ndarray]]:
+    """Endless P×K batches from `first_step` on, the same whatever was drawn before.
+
+    Yields `clips` uint8 [P*K, T, H, W, 3] and `labels` int32 [P*K].
+    """
+    for batch, frames in _decode(split, config, train_clips(split, config, first_step)):
+        labels = np.asarray([clip.label for clip in batch], np.int32)
+        yield {"clips": frames, "labels": labels}
+
+
+def train_clips(split: Split, config, first_step: int = 0) -> Iterator[list[Clip]]:
+    """The clips of each P×K batch from `first_step` on, endless.
+
+    Each batch is a pure function of (seed, epoch, position in the epoch).
+    """
+    labels = np.searchsorted(training_pids(split), split.pids)
+    rows = np.flatnonzero(split.pids != tracklets.JUNK_PID)
+    first_epoch, first_position = divmod(first_step, steps_per_epoch(split, config))
+    for epoch in itertools.count(first_epoch):
+        batches = clips.identity_batches(
+            labels[rows], config.data.p, config.data.k, seed=config.seed, epoch=epoch
+        )
+        for position in range(first_position, len(batches)):
+            rng = np.random.default_rng([config.seed, epoch, position, _FRAMES])
+            yield [
+                _train_clip(rng, split, config, tracklet, int(labels[tracklet]))
+                for tracklet in rows[batches[position]].tolist()
+            ]
+        first_position = 0
+
+
+_FRAMES = 2
+"""Keeps this random stream apart from those of `clips.identity_batches`."""
+
+
+def _train_clip(rng, split: Split, config, tracklet: int, label: int) -> Clip:
+    T = config.model.clip_length
+    frames = clips.sample_clip(rng, int(split.num_frames[tracklet]), T)
+    draws = T if config.augment.per_frame else 1
+
+    def draw(*shape: int) -> np.ndarray:
+        return np.broadcast_to(rng.random((draws, *shape)), (T, *shape))
+
+    flip, enlarge = draw() < config.augment.flip, draw() < config.augment.crop
+    return Clip(tracklet, frames, label, flip, enlarge, draw(2))
+
+
+def eval_batches(split: Split, config) -> Iterator[dict[str, np.ndarray]]:
+    """Every test clip of the split once, in order, in batches of one fixed shape.
+
+    Yields `clips` uint8 [B, T, H, W, 3] and `tracklet` int32 [B], the position of the
+    clip's tracklet in the split, -1 where the last batch is padded.
+    """
+    for clip_batch, frames in _decode(split, config, eval_clips(split, config)):
+        tracklet = np.asarray([clip.label for clip in clip_batch], np.int32)
+        yield {"clips": frames, "tracklet": tracklet}
+
+
+def eval_clips(split: Split, config) -> Iterator[list[Clip]]:
+    """The batches of `eval_batches` as clips; `label` is the tracklet, -1 padding."""
+    T = config.model.clip_length
+    unchanged = np.zeros(T, bool), np.zeros(T, bool), np.zeros((T, 2))
+    every = (
+        Clip(tracklet, frames, tracklet, *unchanged)
+        for tracklet in range(len(split))
+        for frames in clips.dense_clips(int(split.num_frames[tracklet]), T)
+    )
+    while batch := list(itertools.islice(every, config.eval.batch_clips)):
+        padding = dataclasses.replace(batch[-1], label=-1)
+        missing = config.eval.batch_clips - len(batch)
+        yield [*batch, *[padding] * missing]
+
+
+def first_middle_last(split: Split, tracklet: int) -> list[np.ndarray]:
+    """Three frames of a tracklet as published (fewer where it has fewer), RGB uint8."""
+    last = int(split.num_frames[tracklet]) - 1
+    return [
+        np.asarray(Image.open(io.BytesIO(split.frame(tracklet, t))).convert("RGB"))
+        for t in sorted({0, last // 2, last})
+    ]
+
+
+def _decode(
+    split: Split, config, batches: Iterator[list[Clip]]
+) -> Iterator[tuple[list[Clip], np.ndarray]]:
+    """Each batch of clips with its decoded frames, uint8 [B, T, H, W, 3]."""
+    T = config.model.clip_length
+    sent = collections.deque()  # batches on their way through tf.data's threads
+
+    failures = []  # of ours in those threads, which tf.data would rename
+
+    def requests():
+        try:
+            for batch in batches:
+                sent.append(batch)
+                for clip in batch:
+                    encoded = [split.frame(clip.tracklet, t) for t in clip.frames]
+                    yield encoded, clip.flip, clip.enlarge, clip.shift
+        except Exception as failure:
+            failures.append(failure)
+            raise
+
+    signature = (
+        tf.TensorSpec((T,), tf.string),
+        tf.TensorSpec((T,), tf.bool),
+        tf.TensorSpec((T,), tf.bool),
+        tf.TensorSpec((T, 2), tf.float64),
+    )
+    dataset = tf.data.Dataset.from_generator(requests, output_signature=signature)
+    decode = _clip_decoder(tuple(config.model.frame_size), T)
+    dataset = dataset.map(decode, num_parallel_calls=tf.data.AUTOTUNE)
+    frames = iter(dataset.prefetch(tf.data.AUTOTUNE).as_numpy_iterator())
+    try:
+        for first in frames:
+            rest = itertools.islice(frames, len(sent[0]) - 1)
+            decoded = np.stack([first, *rest])
+            yield sent.popleft(), decoded
+    except tf.errors.OpError as error:
+        if failures:
+            raise failures[0] from None
+        raise ValueError(_damaged_frames(split, sent[0], error)) from None
+
+
+def _clip_decoder(frame_size: tuple[int, int], clip_length: int) -> Callable:
+    height, width = frame_size
+    large = (round(height * ENLARGE), round(width * ENLARGE))
+    room = np.subtract(large, frame_size)
+
+    def decode_frame(encoded, flip, enlarge, shift):
+        # This op reads PNG too; the accurate transform is PIL's.
+        image = tf.io.decode_jpeg(encoded, channels=3, dct_method="INTEGER_ACCURATE")
+        size = tf.where(enlarge, large, frame_size)
+        # Antialiased, as PIL resizes in the published code.
+        image = tf.image.resize(image, size, antialias=True)
+        # 0 .. room, both ends reachable, as a uniform integer would.
+        top_left = tf.cast(shift * (room + 1), tf.int32) * tf.cast(enlarge, tf.int32)
+        image = tf.slice(image, [top_left[0], top_left[1], 0], [height, width, 3])
+        image = tf.where(flip, image[:, ::-1], image)
+        return tf.cast(tf.clip_by_value(tf.round(image), 0, 255), tf.uint8)
+
+    def decode_clip(encoded, flip, enlarge, shift):
+        frames = [
+            decode_frame(encoded[t], flip[t], enlarge[t], shift[t])
+            for t in range(clip_length)
+        ]
+        return tf.stack(frames)
+
+    return decode_clip
+
+
+def _damaged_frames(split: Split, batch: list[Clip], error: Exception) -> str:
+    """Which frames of a batch that failed to decode are damaged."""
+    damaged = []
+    for clip in batch:
+        for t in sorted(set(map(int, clip.frames))):
+            try:
+                Image.open(io.BytesIO(split.frame(clip.tracklet, t))).load()
+            except (OSError, SyntaxError, ValueError) as reason:
+                damaged.append(
+                    f"tracklet {split.names[clip.tracklet]} frame {t}: {reason}"
+                )
+    if not damaged:
+        return f"An image of {split.path} cannot be decoded: {error}"
+    shown = "; ".join(dict.fromkeys(damaged))
+    return (
+        f"{split.path} holds damaged images: {shown}. Replace them and prepare again."
+    )

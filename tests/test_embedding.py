@@ -1,0 +1,81 @@
+"""reid_jax/embedding.py and scores.py."""
+
+import numpy as np
+import pytest
+
+from configs import base
+from reid_jax import scores
+from reid_jax.embedding import Embedded, EmbeddedDataset, embed_tracklets
+
+BATCHES = [
+    {"clips": np.array([1.0, 3.0, 10.0]), "tracklet": np.array([0, 0, 2])},
+    {"clips": np.array([20.0, 5.0, 99.0]), "tracklet": np.array([2, 1, -1])},
+]
+
+
+def _embed(clips):
+    return np.stack([clips, -clips], axis=1)
+
+
+def test_a_tracklet_is_the_mean_of_its_clips():
+    result = embed_tracklets(_embed, BATCHES, 3)
+    np.testing.assert_array_equal(result, [[2, -2], [5, -5], [15, -15]])
+
+
+def test_missing_and_bad_embeddings():
+    with pytest.raises(ValueError, match=r"1 of 4 tracklets have no clip.*number 3"):
+        embed_tracklets(_embed, BATCHES, 4)
+    with pytest.raises(ValueError, match=r"1 tracklets are not finite.*number 1"):
+        embed_tracklets(lambda c: np.where(c == 5, np.nan, c)[:, None], BATCHES, 3)
+
+
+def _side(num, seed):
+    rng = np.random.default_rng(seed)
+    names = np.array([f"t{i}" for i in range(num)])
+    pids, camids = rng.integers(0, 3, num), rng.integers(0, 2, num)
+    return Embedded(rng.normal(size=(num, 4)).astype("f"), pids, camids, names)
+
+
+def test_a_file_of_embeddings_comes_back(tmp_path):
+    methods = {m: (_side(3, 0), _side(5, 1)) for m in ("trained", "color_histogram")}
+    given = EmbeddedDataset(methods, "step 7", ("torchreid", "official"))
+    given.save(tmp_path / "eval" / "embeddings.npz")
+    read = EmbeddedDataset.load(tmp_path / "eval" / "embeddings.npz")
+    assert (read.source, read.protocols) == (given.source, given.protocols)
+    assert list(read.methods) == list(methods)
+    for method, sides in methods.items():
+        for one, other in zip(sides, read.methods[method], strict=True):
+            for field in ("embeddings", "pids", "camids", "tracklets"):
+                np.testing.assert_array_equal(
+                    getattr(one, field), getattr(other, field)
+                )
+
+
+def test_official_protocol_ranks_the_queries_too():
+    query, gallery = _side(6, 0), _side(9, 1)
+    config = base.get_config()
+    rows = {}
+    for protocol in ("torchreid", "official"):
+        ranked, matrix, result = scores.rank(query, gallery, config, protocol)
+        rows[protocol] = scores.row("trained", config, protocol, ranked, result)
+        assert matrix.shape == (6, len(ranked.pids))
+    assert rows["torchreid"]["num_gallery"] == 9
+    assert rows["official"]["num_gallery"] == 15
+    table = scores.format_table(list(rows.values()))
+    assert table.splitlines()[0].split()[:5] == [
+        "method",
+        "metric",
+        "protocol",
+        "AP",
+        "mAP",
+    ]
+    assert "official" in table
+
+
+def test_unknown_metric():
+    config = base.get_config()
+    config.eval.metric = "manhattan"
+    with pytest.raises(
+        ValueError, match="metric='manhattan' is unknown; known: l2, cosine"
+    ):
+        scores.rank(_side(3, 0), _side(4, 1), config, "standard")

@@ -1,0 +1,315 @@
+"""train.py and evaluate.py as a user runs them, on walkers/tiny and a tiny MARS."""
+
+import errno
+import io
+import json
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+import time
+
+import jax
+import numpy as np
+import pytest
+from PIL import Image
+
+import evaluate
+import train
+from data import prepare
+from reid_jax import checkpoints, metric_log
+from tests import mars_layout
+
+ROOT = pathlib.Path(__file__).parents[1]
+
+
+@pytest.fixture(scope="module")
+def data_dir(tmp_path_factory):
+    """Prepared walkers/tiny, and a MARS of persons in plain colours."""
+    folder = tmp_path_factory.mktemp("datasets")
+    prepare.build(prepare.find_builder("walkers/tiny", folder))
+    source = tmp_path_factory.mktemp("mars")
+    mars_layout.write_mars_layout(source, _mars_tracklets())
+    prepare.build(prepare.find_builder("mars", folder), source)
+    return folder
+
+
+def _mars_tracklets():
+    rng = np.random.default_rng(0)
+    for pid in range(1, 11):
+        color = rng.integers(0, 255, 3)
+        for camid in range(2):
+            for row in range(2):
+                split = "train" if pid <= 5 else ("gallery" if row else "query")
+                yield split, pid, camid, [_jpeg(color, rng) for _ in range(row + 3)]
+    yield "junk", -1, 0, [_jpeg(color, rng)]
+    yield "distractor", 0, 1, [_jpeg(color, rng)] * 2
+
+
+def _jpeg(color, rng) -> bytes:
+    noise = rng.normal(0, 20, (64, 32, 3))
+    file = io.BytesIO()
+    Image.fromarray(np.clip(color + noise, 0, 255).astype(np.uint8)).save(file, "JPEG")
+    return file.getvalue()
+
+
+@pytest.fixture
+def config(tiny_config, data_dir):
+    """A run of four steps (two epochs) with checkpoints and scores on the way."""
+    tiny_config.model.temporal = "attn_tconv"
+    tiny_config.data.name = "walkers/tiny"
+    tiny_config.data.data_dir = str(data_dir)
+    tiny_config.data.p = 4
+    tiny_config.train.epochs = 2
+    tiny_config.train.eval_every_epochs = 1
+    tiny_config.train.log_every_steps = 1
+    tiny_config.eval.pictures = False
+    return tiny_config
+
+
+def _final(workdir, config):
+    """Parameters of the newest checkpoint, and the log without its clock."""
+    step = checkpoints.Checkpoints(workdir).latest_step()
+    _, state, _ = evaluate._restore(config, workdir, step)
+    log = [json.loads(s) for s in (workdir / "metrics.jsonl").read_text().splitlines()]
+    for row in log:
+        row.pop("frames_per_second", None)
+    return state, log
+
+
+def test_a_whole_run(tmp_path, config, capsys):
+    config.eval.pictures = config.eval.baselines = True
+    train.train(config, tmp_path)
+    folder = tmp_path / "eval" / "walkers-tiny"
+    summary = json.loads((folder / "scores.json").read_text())
+    rows = summary["rows"]
+    assert [row["method"] for row in rows] == [
+        "trained",
+        "untrained",
+        "color_histogram",
+    ]
+    for row in rows:
+        assert row["protocol"] == "standard"
+        assert (row["metric"], row["ap"], row["rerank"]) == ("l2", "step", False)
+        assert 0 < row["mean_ap"] <= 1
+        curve = [row["cmc"][rank] for rank in ("1", "5", "10", "20")]
+        assert curve == sorted(curve)
+        assert row["num_valid"] <= row["num_queries"]
+    for name in ("ranked_lists.png", "cmc.png", "attention.png", "embeddings.npz"):
+        assert (folder / name).stat().st_size > 1000
+    assert (tmp_path / "config.json").exists()
+    assert list((tmp_path / "tensorboard").iterdir())
+    printed = capsys.readouterr().out
+    assert "color_histogram" in printed
+    assert "step 4/4" in printed
+    saved = checkpoints.Checkpoints(tmp_path)
+    assert saved.latest_step() == 4
+    assert saved.best_step() in saved.steps()
+    logged = [
+        json.loads(s) for s in (tmp_path / "metrics.jsonl").read_text().splitlines()
+    ]
+    assert {
+        "loss",
+        "triplet",
+        "cross_entropy",
+        "active_triplets",
+        "precision_at_1",
+    } <= (logged[0].keys())
+    assert {"learning_rate", "frames_per_second"} <= logged[0].keys()
+
+
+def test_scoring_again_needs_no_network(tmp_path, config, monkeypatch):
+    train.train(config, tmp_path)
+    monkeypatch.setattr(evaluate, "_restore", lambda *_: pytest.fail("network used"))
+    config.eval.metric = "cosine"
+    config.eval.ap = "trapezoid"
+    (row,) = evaluate.evaluate(config, tmp_path)
+    assert (row["metric"], row["ap"]) == ("cosine", "trapezoid")
+
+
+def test_interrupted_and_resumed_is_the_same_run(tmp_path, config):
+    train.train(config, tmp_path / "straight")
+    config.train.max_steps = 3  # in the middle of the second epoch
+    train.train(config, tmp_path / "resumed")
+    config.train.max_steps = None
+    # What a run that went on without saving left behind is not logged twice.
+    with (tmp_path / "resumed" / "metrics.jsonl").open("a") as log:
+        log.write('{"step": 4, "loss": -1.0}\n{"ste')
+    train.train(config, tmp_path / "resumed")
+    one, one_log = _final(tmp_path / "straight", config)
+    other, other_log = _final(tmp_path / "resumed", config)
+    jax.tree.map(np.testing.assert_array_equal, one, other)
+    scored = [row for row in other_log if row["step"] == 3 and "mean_ap" in row]
+    assert len(scored) == 1  # max_steps ended with a score that the other run has not
+    assert [row for row in other_log if row not in scored] == one_log
+
+
+def test_mars_is_scored_by_both_protocols(tmp_path, config):
+    config.data.name = "mars"
+    config.model.clip_length = 4
+    train.train(config, tmp_path)
+    rows = json.loads((tmp_path / "eval/mars/scores.json").read_text())["rows"]
+    assert [row["protocol"] for row in rows] == ["torchreid", "official"]
+    assert [row["num_gallery"] for row in rows] == [11, 21]  # a distractor, no junk
+    assert all(row["num_queries"] == 10 for row in rows)
+    config.eval.protocol = "official"
+    assert evaluate.evaluate(config, tmp_path)[0]["protocol"] == "official"
+    config.eval.protocol = "cuhk03"
+    with pytest.raises(ValueError, match="protocol='cuhk03' is not one of mars's"):
+        evaluate.evaluate(config, tmp_path)
+
+
+def test_a_workdir_belongs_to_one_config(tmp_path, config):
+    config.train.max_steps = 1
+    train.train(config, tmp_path)
+    config.train.learning_rate = 1e-5
+    config.eval.metric = "cosine"
+    with pytest.raises(checkpoints.WorkdirError) as error:
+        train.train(config, tmp_path)
+    assert "train.learning_rate was 0.0003, now 1e-05" in str(error.value)
+    assert "eval.metric" not in str(error.value)
+
+
+def test_a_nan_loss_stops_before_anything_is_lost(tmp_path, config):
+    config.train.max_steps = 2
+    train.train(config, tmp_path)
+    config.train.max_steps = None
+    before = checkpoints.load_config(tmp_path)
+    assert before.train.max_steps == 2
+    stored = json.loads((tmp_path / "config.json").read_text())
+    stored["train"]["learning_rate"] = config.train.learning_rate = 1e30
+    (tmp_path / "config.json").write_text(json.dumps(stored))
+    with pytest.raises(FloatingPointError, match=r"the loss of step 4 is (nan|inf)"):
+        train.train(config, tmp_path)
+    assert checkpoints.Checkpoints(tmp_path).latest_step() == 2
+
+
+def test_a_full_disk_keeps_the_earlier_checkpoints(tmp_path, config, monkeypatch):
+    config.train.max_steps = 2
+    train.train(config, tmp_path)
+    config.train.max_steps = None
+
+    def full(*args, **kwargs):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr("orbax.checkpoint.CheckpointManager.save", full)
+    with pytest.raises(checkpoints.WorkdirError, match=r"No space left.*step 4.*\[2\]"):
+        train.train(config, tmp_path)
+
+
+def test_latest_and_best_checkpoints_are_kept(tmp_path, config):
+    from reid_jax import steps
+
+    optimizer = steps.build_optimizer(config, lambda step: 0.0)
+    _, state = steps.initial_state(config, 5, optimizer)
+    saved = checkpoints.Checkpoints(tmp_path, write=True)
+    for step, score in ((1, 0.3), (2, 0.8), (3, None), (4, 0.5), (5, None)):
+        at_step = steps.TrainState(
+            jax.numpy.int32(step), state.params, state.batch_stats, state.opt_state
+        )
+        saved.save(at_step, None if score is None else {"mean_ap": score})
+    for opened in (saved, checkpoints.Checkpoints(tmp_path)):
+        assert opened.steps() == [2, 5]
+        assert (opened.best_step(), opened.latest_step()) == (2, 5)
+        assert opened.best_metric(2) == 0.8
+    assert int(saved.restore(2, state).step) == 2
+
+
+def test_progress_in_plain_lines(capsys):
+    bar = metric_log.TrainProgress(0, 20)
+    bar.advance(5)
+    bar.note(5, {"loss": 1.25}, seconds_left=61.2)
+    assert capsys.readouterr().out == "step 5/20  loss 1.25  left 61 s\n"
+
+
+def _run(*arguments, **kwargs):
+    command = [sys.executable, *map(str, arguments)]
+    return subprocess.run(
+        command, cwd=ROOT, capture_output=True, text=True, timeout=300, **kwargs
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["train.py", "--config=configs/absent.py"], "configs/absent.py"),
+        (["train.py", "--config=configs/demo.py", "--config.train.lr=1"], "lr"),
+        (["train.py", "--config=configs/demo.py", "--wrokdir=x"], "wrokdir"),
+        (["train.py", "--config=configs/demo.py", "--config.data.p=many"], "many"),
+        (["train.py", "stray"], "stray"),
+        (["train.py"], "--config=configs/NAME.py is needed"),
+        (["evaluate.py"], "--workdir=DIR is needed"),
+        (["evaluate.py", "--workdir=absent"], "absent holds no run"),
+        (
+            [
+                "train.py",
+                "--config=configs/attn_tconv.py",
+                "--config.data.data_dir=none",
+            ],
+            "python -m data.prepare mars --source=DIR --data_dir=none",
+        ),
+        (
+            ["train.py", "--config=configs/demo.py", "--config.data.name=walkers/moon"],
+            "no config 'moon'",
+        ),
+    ],
+)
+def test_mistakes_end_in_a_plain_message(arguments, message):
+    ended = _run(*arguments)
+    assert ended.returncode != 0
+    assert message in ended.stderr
+    assert "Traceback" not in ended.stderr
+
+
+@pytest.mark.parametrize("program", ["train.py", "evaluate.py"])
+def test_help(program):
+    ended = _run(program, "--help")
+    assert "--workdir" in ended.stdout
+
+
+def test_sigterm_saves_and_exits(tmp_path, data_dir):
+    arguments = [
+        *("train.py", "--config=configs/demo.py", f"--workdir={tmp_path / 'run'}"),
+        *("--config.data.name=walkers/tiny", f"--config.data.data_dir={data_dir}"),
+        *("--config.data.p=4", "--config.train.epochs=100000"),
+        *("--config.model.backbone=resnet14_w8", "--config.train.log_every_steps=1"),
+        *("--config.train.eval_every_epochs=100000",),
+        "--config.train.checkpoint_every_epochs=100000",
+    ]
+    log = tmp_path / "run" / "metrics.jsonl"
+    with (tmp_path / "out.txt").open("w") as out:
+        run = subprocess.Popen(
+            [sys.executable, *arguments], cwd=ROOT, stdout=out, stderr=out
+        )
+        deadline = time.monotonic() + 240
+        while time.monotonic() < deadline and run.poll() is None:
+            if log.exists() and len(log.read_text().splitlines()) >= 3:
+                break
+            time.sleep(0.2)
+        run.send_signal(signal.SIGTERM)
+        status = run.wait(timeout=120)
+    printed = (tmp_path / "out.txt").read_text()
+    assert status == 0, printed
+    step = checkpoints.Checkpoints(tmp_path / "run").latest_step()
+    assert step >= 3
+    assert f"Interrupted: step {step} of" in printed
+    assert "Traceback" not in printed
+
+
+@pytest.mark.slow
+def test_the_full_network_trains_evaluates_and_resumes(tmp_path, data_dir):
+    arguments = [
+        *(
+            "train.py",
+            "--config=configs/attn_tconv.py",
+            f"--workdir={tmp_path / 'run'}",
+        ),
+        *(f"--config.data.data_dir={data_dir}", "--config.data.p=4"),
+    ]
+    for max_steps in (1, 2):
+        ended = _run(*arguments, f"--config.train.max_steps={max_steps}")
+        assert ended.returncode == 0, ended.stderr
+        assert checkpoints.Checkpoints(tmp_path / "run").latest_step() == max_steps
+    assert "Resuming" in ended.stdout
+    assert "official" in ended.stdout

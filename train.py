@@ -1,0 +1,182 @@
+"""Train a network on tracklets: python train.py --config=configs/attn_tconv.py
+
+Resumes by itself when the workdir holds a checkpoint; ends with the score table.
+"""
+
+import contextlib
+import pathlib
+import signal
+import threading
+import time
+
+import jax
+import numpy as np
+from absl import flags
+from ml_collections import config_flags
+
+import evaluate
+from reid_jax import checkpoints, command_line, metric_log, parallel, scores, steps
+
+
+def train(config, workdir: pathlib.Path) -> None:
+    """The whole run that `config` describes, from its data to its score table."""
+    # 1. The tracklets, and how many steps their identities make.
+    from reid_jax import input_pipeline
+
+    dataset = input_pipeline.load_dataset(config)
+    pids = input_pipeline.training_pids(dataset.train)
+    next(input_pipeline.train_clips(dataset.train, config))  # P×K possible?
+    steps_per_epoch = input_pipeline.steps_per_epoch(dataset.train, config)
+    num_steps = round(config.train.epochs * steps_per_epoch)
+    if config.train.max_steps is not None:
+        num_steps = min(num_steps, config.train.max_steps)
+
+    # 2. The network and its optimizer, the same on every device.
+    mesh = parallel.data_mesh()
+    parallel.check_divisible(config.data.p * config.data.k, mesh, "P*K")
+    parallel.check_divisible(config.eval.batch_clips, mesh, "config.eval.batch_clips")
+    schedule = steps.learning_rate_schedule(config, steps_per_epoch)
+    optimizer = steps.build_optimizer(config, schedule)
+    graphdef, state = steps.initial_state(config, len(pids), optimizer)
+
+    # 3. The run's folder: where it was left, or a new one.
+    checkpoints.prepare_workdir(workdir, config, pids)
+    saved = checkpoints.Checkpoints(workdir, write=True)
+    if saved.latest_step() is not None:
+        state = saved.restore(saved.latest_step(), state)
+        print(f"Resuming {workdir} after step {int(state.step)} of {num_steps}.")
+    state = parallel.replicate(state, mesh)
+    first_step = int(state.step)
+
+    # 4. One step, compiled once, and what is said of it.
+    train_step = steps.make_train_step(graphdef, optimizer, config)
+    embed_step = steps.make_embed_step(graphdef, config)
+    log = metric_log.MetricLog(workdir, first_step)
+    bar = metric_log.TrainProgress(first_step, num_steps)
+    meter = _Meter(config, schedule, log, bar, first_step, num_steps)
+
+    def score(state: steps.TrainState) -> dict[str, float]:
+        embedded = evaluate.embed_trained(embed_step, state, dataset, config, mesh)
+        evaluate.save_embeddings(embedded, config, workdir)
+        protocol = evaluate.headline(config, dataset.protocols)
+        _, _, result = scores.rank(*embedded.methods["trained"], config, protocol)
+        metrics = {"mean_ap": result.mean_ap, "rank1": float(result.cmc[0])}
+        log.write(int(state.step), metrics)
+        percent = "  ".join(f"{k} {v:.1%}" for k, v in metrics.items())
+        bar.print(f"step {int(state.step)}: {percent} on {config.data.name}")
+        return metrics
+
+    eval_every = max(1, round(config.train.eval_every_epochs * steps_per_epoch))
+    save_every = max(1, round(config.train.checkpoint_every_epochs * steps_per_epoch))
+
+    # 5. The loop: batches in, checkpoints out, until the last step or a signal.
+    batches = input_pipeline.train_batches(dataset.train, config, first_step=first_step)
+    with contextlib.ExitStack() as stack:
+        for resource in (batches, log, bar):
+            stack.enter_context(contextlib.closing(resource))
+        stop = stack.enter_context(_stop_on_signal())
+        for step in range(first_step + 1, num_steps + 1):
+            state, metrics = train_step(state, parallel.shard(next(batches), mesh))
+            meter.add(step, metrics)
+            if step % eval_every == 0 or step == num_steps:
+                meter.check()
+                saved.save(state, score(state))
+            elif step % save_every == 0 or stop.is_set():
+                meter.check()
+                saved.save(state)
+            if stop.is_set():
+                break
+
+    # 6. Interrupted: everything is saved, the same command goes on.
+    saved.close()
+    if int(state.step) < num_steps:
+        print(
+            f"Interrupted: step {int(state.step)} of {num_steps} is saved in "
+            f"{workdir}; the same command goes on."
+        )
+        return
+
+    # 7. The score table, with its files and pictures.
+    evaluate.evaluate(config, workdir)
+
+
+class _Meter:
+    """Collects the scalars of each step; reads them from the device now and then."""
+
+    def __init__(self, config, schedule, log, bar, first_step: int, num_steps: int):
+        self._every = config.train.log_every_steps
+        self._frames = config.data.p * config.data.k * config.model.clip_length
+        self._schedule, self._log, self._bar = schedule, log, bar
+        self._first_step, self._num_steps = first_step, num_steps
+        self._pending: list[tuple[int, dict]] = []
+        self._last_read = time.perf_counter()
+
+    def add(self, step: int, metrics: dict[str, jax.Array]) -> None:
+        self._pending.append((step, metrics))
+        self._bar.advance(step)
+        if step % self._every == 0:
+            self.check()
+
+    def check(self) -> None:
+        """Log the steps since the last call; raise FloatingPointError on a NaN loss."""
+        if not self._pending:
+            return
+        read = jax.device_get(self._pending)
+        self._pending = []
+        for step, metrics in read:
+            if not np.isfinite(metrics["loss"]):
+                raise FloatingPointError(
+                    f"the loss of step {step} is {metrics['loss']}: stopped; the last "
+                    "checkpoint is from before it. A lower config.train.learning_rate "
+                    "or a warm-up (config.train.warmup_epochs) may help."
+                )
+        last = read[-1][0]
+        mean = {k: float(np.mean([m[k] for _, m in read])) for k in read[0][1]}
+        elapsed, self._last_read = _since(self._last_read)
+        mean["learning_rate"] = float(self._schedule(last - 1))
+        mean["frames_per_second"] = self._frames * len(read) / elapsed
+        self._log.write(last, mean)
+        seconds_left = elapsed / len(read) * (self._num_steps - last)
+        self._bar.note(last, mean, seconds_left)
+
+
+def _since(moment: float) -> tuple[float, float]:
+    now = time.perf_counter()
+    return now - moment, now
+
+
+@contextlib.contextmanager
+def _stop_on_signal():
+    """An event that Ctrl-C or SIGTERM sets; a second Ctrl-C interrupts at once."""
+    stop = threading.Event()
+
+    def handle(number, frame):
+        if stop.is_set() and number == signal.SIGINT:
+            raise KeyboardInterrupt
+        stop.set()
+
+    before = {n: signal.signal(n, handle) for n in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield stop
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+if __name__ == "__main__":
+    _CONFIG = config_flags.DEFINE_config_file(
+        "config", None, "A file of configs/; its fields are set by --config.x=y."
+    )
+    _WORKDIR = flags.DEFINE_string(
+        "workdir", None, "Folder of the run; runs/<name of the config file> by default."
+    )
+
+    def main() -> None:
+        if _CONFIG.value is None:
+            raise ValueError("--config=configs/NAME.py is needed; see configs/.")
+        name = pathlib.Path(
+            config_flags.get_config_filename(flags.FLAGS["config"])
+        ).stem
+        train(_CONFIG.value, pathlib.Path(_WORKDIR.value or f"runs/{name}"))
+
+    command_line.run(main)
