@@ -36,7 +36,10 @@ def rank_video(
     config = checkpoints.load_config(workdir)
     tracklets = mot.cut_tracks(video, mot.read_tracks(tracks), min_frames=min_frames)
     if len(tracklets) < 2:
-        raise ValueError(f"{tracks} has {len(tracklets)} tracks of {min_frames} boxes.")
+        raise ValueError(
+            f"{tracks} has {len(tracklets)} tracks of at least {min_frames} boxes; two "
+            "are needed. A lower --min_frames may help."
+        )
     embed_clips = evaluate.trained_network(config, pathlib.Path(workdir))
     with tempfile.TemporaryDirectory() as folder:
         split = frame_cache.open_split(

@@ -30,6 +30,10 @@ MAY_CHANGE = (
 """Fields (or groups) that a resumed run may change: they do not touch the training."""
 
 
+_FILES_BYTES = 2**20
+"""What a checkpoint takes on disk beside its arrays, at most."""
+
+
 class WorkdirError(ValueError):
     """A workdir that cannot be used; the message says the way out."""
 
@@ -71,6 +75,15 @@ class Checkpoints:
         Raises WorkdirError, earlier checkpoints untouched, when the disk is full.
         """
         step = int(state.step)
+        full = WorkdirError(
+            f"No space left for the checkpoint of step {step} in {self.folder}; the "
+            f"earlier ones ({self.steps()}) are whole. Free some space and run the "
+            "same command to go on."
+        )
+        # Orbax writes from many threads, each of which would report the full disk.
+        needed = sum(leaf.nbytes for leaf in jax.tree.leaves(state)) + _FILES_BYTES
+        if shutil.disk_usage(self.folder).free < needed:
+            raise full
         try:
             self._manager.save(step, args=ocp.args.StandardSave(state), metrics=metrics)
         except Exception as error:
@@ -78,11 +91,7 @@ class Checkpoints:
                 shutil.rmtree(path, ignore_errors=True)
             if not disk.is_full_error(error):
                 raise
-            raise WorkdirError(
-                f"No space left for the checkpoint of step {step} in {self.folder}; "
-                f"the earlier ones ({self.steps()}) are whole. Free some space and run "
-                "the same command to go on."
-            ) from None
+            raise full from None
 
     def steps(self) -> list[int]:
         return sorted(self._manager.all_steps())

@@ -12,6 +12,8 @@ from collections.abc import Iterable
 
 import numpy as np
 
+from reid_jax import disk
+
 
 @dataclasses.dataclass(frozen=True)
 class Split:
@@ -87,7 +89,13 @@ def _write(index: pathlib.Path, frames: pathlib.Path, examples: Iterable[dict]) 
             )
         os.replace(unfinished[0], frames)
         os.replace(unfinished[1], index)
-    except BaseException:
+    except BaseException as error:
         for name in unfinished:
             pathlib.Path(name).unlink(missing_ok=True)
-        raise
+        if not disk.is_full_error(error):
+            raise
+        raise ValueError(
+            f"No space left for the frame cache in {frames.parent}; nothing of it was "
+            "kept. Free some space, or prepare the dataset in another "
+            "--config.data.data_dir."
+        ) from None

@@ -20,7 +20,6 @@ _DASHES = ("-", "--", "-.", ":")
 _MARKERS = "osD^vXP"
 
 _DPI = 100
-_SHARPNESS = 2  # pixels in the file for each one below, for print
 _FRAME_HEIGHT, _GAP = 128, 18  # pixels
 _TITLE, _TEXT = 14, 11  # points
 NUM_RESULTS = 10
@@ -65,7 +64,7 @@ def ranked_lists(
     # The captions' widths count as well, at about 0.6 em to a character.
     points = _TEXT * 0.6 * _DPI / 72
     cell_width = max(
-        max(_width(image), points * len(strip.caption), points * 8)
+        max(image.shape[1], points * len(strip.caption), points * 8)
         for row, row_images in zip(strips, images, strict=True)
         for strip, image in zip(row, row_images, strict=True)
     )
@@ -100,9 +99,7 @@ def cmc_curve(path: str | os.PathLike, curves: dict[str, np.ndarray]) -> None:
     """Draws CMC curves: `curves[name][r - 1]` is the fraction found by rank r."""
     if not curves or any(np.size(curve) == 0 for curve in curves.values()):
         raise ValueError(f"There is no curve to draw: {curves!r}.")
-    canvas = figure.Figure(
-        figsize=(6, 4.2), dpi=_SHARPNESS * _DPI, layout="constrained"
-    )
+    canvas = figure.Figure(figsize=(6, 4.2), dpi=2 * _DPI, layout="constrained")
     axes = canvas.add_subplot()
     for i, (name, curve) in enumerate(curves.items()):
         percent = 100 * np.asarray(curve, float)
@@ -143,7 +140,7 @@ def attention_strips(
             )
     highest = max(float(np.max(weights)) for _, weights in clips) or 1.0
     rows = [[_resize(frame) for frame in frames] for frames, _ in clips]
-    cell_width = max(48, *(_width(image) for row in rows for image in row))
+    cell_width = max(48, *(image.shape[1] for row in rows for image in row))
     bar_height = 40
     step_x, step_y = cell_width + 4, _FRAME_HEIGHT + bar_height + 3 * _GAP
     num_columns = max(map(len, rows))
@@ -155,7 +152,7 @@ def attention_strips(
         base = y + _FRAME_HEIGHT + 1.2 * _GAP + bar_height
         for t, (image, weight) in enumerate(zip(row, weights, strict=True)):
             x = _GAP + t * step_x
-            _draw_image(axes, image, x + (cell_width - _width(image)) / 2, y)
+            _draw_image(axes, image, x + (cell_width - image.shape[1]) / 2, y)
             height = bar_height * max(0.0, float(weight)) / highest
             axes.add_patch(
                 patches.Rectangle(
@@ -182,29 +179,24 @@ def _resize(frame: np.ndarray) -> np.ndarray:
         raise ValueError(
             f"A frame is uint8 [h, w, 3], not {frame.dtype} {list(frame.shape)}."
         )
-    height = _FRAME_HEIGHT * _SHARPNESS
+    height = _FRAME_HEIGHT
     width = max(1, round(frame.shape[1] * height / frame.shape[0]))
     image = PIL.Image.fromarray(frame)
     return np.asarray(image.resize((width, height), PIL.Image.Resampling.BICUBIC))
-
-
-def _width(image: np.ndarray) -> float:
-    """Width in which an image that `_resize` made is drawn."""
-    return image.shape[1] / _SHARPNESS
 
 
 def _side_by_side(frames: list[np.ndarray]) -> np.ndarray:
     """One image of a tracklet's frames, with a white line between them."""
     if not 1 <= len(frames) <= 3:
         raise ValueError(f"A strip has one to three frames, not {len(frames)}.")
-    line = np.full((_FRAME_HEIGHT * _SHARPNESS, 2 * _SHARPNESS, 3), 255, np.uint8)
+    line = np.full((_FRAME_HEIGHT, 2, 3), 255, np.uint8)
     parts = [part for frame in frames for part in (line, _resize(frame))]
     return np.concatenate(parts[1:], axis=1)
 
 
 def _draw_strip(axes, strip: Strip, image: np.ndarray, x, y, cell_width) -> None:
     """A tracklet's frames centred in its cell, with a frame and captions."""
-    width, height = _width(image), _FRAME_HEIGHT
+    width, height = image.shape[1], _FRAME_HEIGHT
     x += (cell_width - width) / 2
     _draw_image(axes, image, x, y)
     color, style, mark = "black", "-", ""
@@ -236,13 +228,13 @@ def _draw_strip(axes, strip: Strip, image: np.ndarray, x, y, cell_width) -> None
 
 
 def _draw_image(axes, image: np.ndarray, x, y) -> None:
-    extent = (x, x + _width(image), y + _FRAME_HEIGHT, y)
+    extent = (x, x + image.shape[1], y + _FRAME_HEIGHT, y)
     axes.imshow(image, extent=extent, interpolation="nearest")
 
 
-def _canvas(width: float, height: float):
+def _canvas(width: float | int, height: float | int):
     """A figure of so many pixels and axes that count them from the top left."""
-    canvas = figure.Figure(figsize=(width / _DPI, height / _DPI), dpi=_SHARPNESS * _DPI)
+    canvas = figure.Figure(figsize=(width / _DPI, height / _DPI), dpi=_DPI)
     axes = canvas.add_axes((0, 0, 1, 1))
     axes.set_axis_off()
     axes.autoscale(False)

@@ -42,8 +42,8 @@ def test_ranked_lists_of_strips_and_single_frames(tmp_path):
     rows = [_row(*full), _row(_result(0.0, True)), _row()]
     pictures.ranked_lists(path, rows, title="walkers, L2")
     width, height = _size(path)
-    assert width < 6000
-    assert 1000 < height < 1500
+    assert width < 3000
+    assert 500 < height < 750
 
     # Only the first ten are drawn.
     pictures.ranked_lists(tmp_path / "ten.png", [_row(*full[:10]), *rows[1:]])
@@ -95,8 +95,8 @@ def test_attention_strips(tmp_path):
     path = tmp_path / "attention.png"
     pictures.attention_strips(path, clips)
     width, height = _size(path)
-    assert 500 < width < 1200
-    assert 600 < height < 1000
+    assert 250 < width < 600
+    assert 300 < height < 500
     pictures.attention_strips(path, clips[1:])  # all weights are zero
 
 

@@ -7,6 +7,7 @@ import pytest
 from PIL import Image
 
 from data.walkers import body, contact_sheet, world
+from data.walkers.person import sample_person
 from reid_jax import color_histogram
 
 TINY = world.SIZES["tiny"]
@@ -118,7 +119,7 @@ def test_plan_does_not_depend_on_how_many_persons_there_are():
 
 
 def test_lower_foot_stands_on_the_ground():
-    person = body.sample_person(world._key(0, 7))
+    person = sample_person(world._key(0, 7))
     for phase in np.linspace(0, 2 * np.pi, 7):
         parts = body.pose(person, phase, 1.0)
         lowest = np.min(np.asarray(parts.end)[:, 2])

@@ -12,12 +12,13 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, UInt8
 
 from data.walkers import body, scene
+from data.walkers.person import Person, pytree
 
 # The passer-by is seen for moments: no hands, feet or bags.
 _PASSER_PARTS = (0, 1, 3, 4, 7, 8, 9, 10, 11, 13, 14, 17, 18)
 
 
-@body.pytree
+@pytree
 class Stamps:
     """Primitives projected to the image; pixels, x to the right, y up."""
 
@@ -212,7 +213,7 @@ def _respond(image, camera, tracklet, frame, key):
 
 
 def render_frame(
-    person: body.Person,
+    person: Person,
     camera: scene.Camera,
     tracklet: scene.Tracklet,
     frame: Array,
@@ -278,7 +279,7 @@ def render_frame(
 
 @functools.partial(jax.jit, static_argnames="frame_size")
 def render_frames(
-    persons: body.Person,
+    persons: Person,
     cameras: scene.Camera,
     tracklets: scene.Tracklet,
     frames: Array,

@@ -11,8 +11,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from data.walkers import body
-from data.walkers.body import between
+from data.walkers.person import Person, between, choose, pytree, sample_person
 
 MID_GREY = 0.46
 """The grounds' brightness, which every camera's exposure aims at."""
@@ -22,7 +21,7 @@ BACKDROP_WIDTH = 1024
 BACKDROP_PX_PER_BOX = 128
 
 
-@body.pytree
+@pytree
 class Camera:
     """A place, a lens and a sensor."""
 
@@ -60,7 +59,7 @@ class Camera:
     """Where the ground meets the wall, 0 (backdrop's top) to 0.75."""
 
 
-@body.pytree
+@pytree
 class Tracklet:
     """One walk of one person through one camera, and all that disturbs it."""
 
@@ -98,7 +97,7 @@ class Tracklet:
     On in 16 % of the tracklets; full height, or 0.2 to 0.5 high (a car, a bench).
     """
     pole_color: Float[Array, "3"]
-    passer: body.Person
+    passer: Person
     """Another person who crosses, or walks along."""
     passing: Float[Array, "4"]
     """Central frame, metres per frame, metres nearer the camera, on.
@@ -132,7 +131,7 @@ def sample_camera(key, camid) -> Camera:
     walls = jnp.array(
         [[0.48, 0.47, 0.45], [0.49, 0.43, 0.40], [0.41, 0.45, 0.39], [0.50, 0.50, 0.51]]
     )
-    ground = grounds[body.choose(n(), (3, 3, 3, 1))]
+    ground = grounds[choose(n(), (3, 3, 3, 1))]
     return Camera(
         heading=heading,
         elevation=between(n(), 0.08, 0.60),
@@ -149,7 +148,7 @@ def sample_camera(key, camid) -> Camera:
         ambient=between(n(), 0.58, 0.70),
         shadow=between(n(), 0.05, 0.45),
         ground=ground * tint,
-        wall=walls[body.choose(n(), (1, 1, 1, 1))] * tint,
+        wall=walls[choose(n(), (1, 1, 1, 1))] * tint,
         horizon=jnp.clip(between(n(), -0.3, 0.75), 0.0),
     )
 
@@ -203,7 +202,7 @@ def sample_tracklet(key, camera: Camera, camid, num_frames) -> Tracklet:
         zoom=between(n(), 0.75, 1.25),
         pole=pole,
         pole_color=between(n(), 0.15, 0.75) * jnp.stack([1.0, 0.9 + 0.1 * n(), 0.9]),
-        passer=body.sample_person(passer_key),
+        passer=sample_person(passer_key),
         passing=passing,
         passer_turn=jnp.where(
             crossing, side * jnp.pi / 2, camera.heading + way + _normal(n(), 0.3)

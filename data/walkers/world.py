@@ -12,7 +12,8 @@ from collections.abc import Iterator
 import jax
 import numpy as np
 
-from data.walkers import body, render, scene
+from data.walkers import render, scene
+from data.walkers.person import sample_person
 
 BATCH = 64
 """Frames rendered at once; fixed, so that one program makes all bytes."""
@@ -134,7 +135,7 @@ class World:
             ]
         )
         self._person = functools.cache(
-            lambda pid: _numpy(body.sample_person(_key(seed, _PERSON, pid)))
+            lambda pid: _numpy(sample_person(_key(seed, _PERSON, pid)))
         )
 
     def tracklet(self, entry: Entry) -> scene.Tracklet:

@@ -1,5 +1,6 @@
 """Convolution and BatchNorm as the original checkpoints have them."""
 
+import math
 from collections.abc import Sequence
 
 import jax
@@ -11,6 +12,32 @@ from reid_jax.arrays import Array
 
 he_normal_fan_out = nnx.initializers.variance_scaling(2.0, "fan_out", "normal")
 """Initialisation of ResNet's convolutions (He et al. 2015), as in torchvision."""
+
+
+def torch_uniform(fan_in: int) -> nnx.initializers.Initializer:
+    """U(-b, b) with b = fan_in^-1/2: torch's default for weights and biases alike."""
+    bound = fan_in**-0.5
+
+    def init(key, shape, dtype=jnp.float32, out_sharding=None):
+        return jax.random.uniform(key, shape, dtype, -bound, bound)
+
+    return init
+
+
+def linear(
+    in_features: int, out_features: int, *, dtype: jnp.dtype, rngs: nnx.Rngs
+) -> nnx.Linear:
+    """Fully connected layer with bias, initialised as torch's."""
+    init = torch_uniform(in_features)
+    return nnx.Linear(
+        in_features,
+        out_features,
+        dtype=dtype,
+        param_dtype=param_dtype(dtype),
+        kernel_init=init,
+        bias_init=init,
+        rngs=rngs,
+    )
 
 
 def param_dtype(dtype: jnp.dtype) -> jnp.dtype:
@@ -28,15 +55,16 @@ def conv(
     use_bias: bool = False,
     dtype: jnp.dtype,
     rngs: nnx.Rngs,
-    kernel_init=he_normal_fan_out,
 ) -> nnx.Conv:
     """Convolution over `len(kernel)` axes, channels last, padded by explicit numbers.
 
-    Never 'SAME': that pads one side only at stride 2, torch pads both.
+    Never 'SAME': that pads one side only at stride 2, torch pads both. Initialised as
+    ResNet's convolutions, those with a bias as torch does by default.
     """
     dims = len(kernel)
     strides = (stride,) * dims if isinstance(stride, int) else tuple(stride)
     pads = (padding,) * dims if isinstance(padding, int) else tuple(padding)
+    init = torch_uniform(in_features * math.prod(kernel))
     return nnx.Conv(
         in_features,
         out_features,
@@ -46,7 +74,8 @@ def conv(
         use_bias=use_bias,
         dtype=dtype,
         param_dtype=param_dtype(dtype),
-        kernel_init=kernel_init,
+        kernel_init=init if use_bias else he_normal_fan_out,
+        bias_init=init,
         rngs=rngs,
     )
 

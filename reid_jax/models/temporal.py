@@ -12,7 +12,7 @@ from flax import nnx
 from jaxtyping import Float
 
 from reid_jax.arrays import Array
-from reid_jax.models.layers import conv, param_dtype
+from reid_jax.models.layers import conv, linear, param_dtype, torch_uniform
 
 Frames = Float[Array, "B T D"]
 Maps = Float[Array, "B T h w C"]
@@ -67,17 +67,17 @@ class AttentionPooling(nnx.Module):
     ):
         self.norm, self.relu, self.map_size = norm, relu, map_size
         self.num_features = in_features
-        stored = param_dtype(dtype)
-        same = {"use_bias": True, "dtype": dtype, "rngs": rngs}
-        same["kernel_init"] = nnx.initializers.lecun_normal()
-        self.attention_conv = conv(in_features, attention_dim, map_size, **same)
+        same = {"dtype": dtype, "rngs": rngs}
+        self.attention_conv = conv(
+            in_features, attention_dim, map_size, use_bias=True, **same
+        )
         self.temporal_conv = temporal_conv
         if temporal_conv:
-            self.attention_tconv = conv(attention_dim, 1, (3,), padding=1, **same)
-        else:
-            self.attention_fc = nnx.Linear(
-                attention_dim, 1, dtype=dtype, param_dtype=stored, rngs=rngs
+            self.attention_tconv = conv(
+                attention_dim, 1, (3,), padding=1, use_bias=True, **same
             )
+        else:
+            self.attention_fc = linear(attention_dim, 1, **same)
 
     def __call__(self, frames: Frames, maps: Maps) -> tuple[Embedding, Attention]:
         weights = self._normalise(self.scores(maps).astype(frames.dtype))
@@ -147,11 +147,10 @@ class RecurrentLayer(nnx.Module):
     ):
         self.cell, self.hidden, self.dtype = cell, hidden, dtype
         rows = {"lstm": 4, "gru": 3}[cell] * hidden
-        bound = hidden**-0.5
+        init = torch_uniform(hidden)
 
         def uniform(*shape: int) -> nnx.Param:
-            key, stored = rngs.params(), param_dtype(dtype)
-            return nnx.Param(jax.random.uniform(key, shape, stored, -bound, bound))
+            return nnx.Param(init(rngs.params(), shape, param_dtype(dtype)))
 
         self.weight_ih_l0 = uniform(rows, in_features)
         self.weight_hh_l0 = uniform(rows, hidden)

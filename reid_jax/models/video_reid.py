@@ -7,7 +7,7 @@ from flax import nnx
 from jaxtyping import Float
 
 from reid_jax.arrays import Array
-from reid_jax.models.layers import param_dtype
+from reid_jax.models.layers import linear, param_dtype
 from reid_jax.models.resnet import ResNet
 
 
@@ -70,7 +70,4 @@ class VideoReID3D(nnx.Module):
 
 def _classifier(in_features: int, num_pids: int, dtype, rngs) -> nnx.Linear:
     # The logits feed the loss, so they are computed in the dtype of the losses.
-    stored = param_dtype(dtype)
-    return nnx.Linear(
-        in_features, num_pids, dtype=stored, param_dtype=stored, rngs=rngs
-    )
+    return linear(in_features, num_pids, dtype=param_dtype(dtype), rngs=rngs)
