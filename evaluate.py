@@ -12,6 +12,7 @@ import numpy as np
 from absl import flags
 from ml_collections import config_flags
 
+from configs import base
 from reid_jax import (
     checkpoints,
     color_histogram,
@@ -30,6 +31,7 @@ def evaluate(config, workdir: pathlib.Path) -> list[dict]:
 
     Embeddings of the same checkpoint are used again: another metric needs no network.
     """
+    base.check_config(config)
     step = _wanted_step(config, workdir)
     folder = eval_folder(config, workdir)
     embedded = _load_embeddings(folder, _source(config, step))
@@ -47,7 +49,9 @@ def evaluate(config, workdir: pathlib.Path) -> list[dict]:
     # The headline protocol first.
     rows.sort(key=lambda row: row["protocol"] != headline(config, embedded.protocols))
     summary = {"dataset": config.data.name, "step": step, "rows": rows}
-    (folder / "scores.json").write_text(json.dumps(summary, indent=2) + "\n")
+    unfinished = folder / "scores.tmp"
+    unfinished.write_text(json.dumps(summary, indent=2) + "\n")
+    unfinished.replace(folder / "scores.json")
     print(
         f"\n{config.data.name}, step {step} of {workdir}\n{scores.format_table(rows)}"
     )
@@ -187,10 +191,6 @@ def _wanted_step(config, workdir: pathlib.Path) -> int:
     """The checkpoint that `config.eval.checkpoint` names."""
     saved = checkpoints.Checkpoints(workdir)
     which = {"latest": saved.latest_step, "best": saved.best_step}
-    if config.eval.checkpoint not in which:
-        raise ValueError(
-            f"config.eval.checkpoint={config.eval.checkpoint!r}; known: {list(which)}."
-        )
     step = which[config.eval.checkpoint]()
     if step is None:
         raise checkpoints.WorkdirError(

@@ -15,6 +15,7 @@ from absl import flags
 from ml_collections import config_flags
 
 import evaluate
+from configs import base
 from reid_jax import checkpoints, command_line, metric_log, parallel, scores, steps
 
 
@@ -23,7 +24,9 @@ def train(config, workdir: pathlib.Path) -> None:
     # 1. The tracklets, and how many steps their identities make.
     from reid_jax import input_pipeline
 
+    base.check_config(config)
     dataset = input_pipeline.load_dataset(config)
+    evaluate.headline(config, dataset.protocols)  # known?
     pids = input_pipeline.training_pids(dataset.train)
     next(input_pipeline.train_clips(dataset.train, config))  # P×K possible?
     steps_per_epoch = input_pipeline.steps_per_epoch(dataset.train, config)

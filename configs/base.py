@@ -66,3 +66,55 @@ def get_config() -> config_dict.ConfigDict:
 
     c.init_from = config_dict.placeholder(str)  # torch checkpoint to start from
     return c
+
+
+_POSITIVE = (
+    "data.p",
+    "data.k",
+    "loss.margin",
+    "train.learning_rate",
+    "train.epochs",
+    "train.decay_every_epochs",
+    "train.decay_factor",
+    "train.eval_every_epochs",
+    "train.checkpoint_every_epochs",
+    "train.log_every_steps",
+    "train.max_steps",
+    "eval.batch_clips",
+)
+_FRACTIONS = ("augment.flip", "augment.crop", "loss.label_smoothing")
+
+
+def check_config(config: config_dict.ConfigDict) -> None:
+    """Raise one ValueError that lists every field whose value cannot be.
+
+    `config.model` is checked where the network is built, what depends on the dataset
+    where that is read.
+    """
+    from reid_jax.retrieval import distances, ranking  # not for reading a config
+
+    choices = {
+        "loss.triplet_reduction": ("mean", "sum"),
+        "eval.metric": distances.METRICS,
+        "eval.ap": ranking.AP_RULES,
+        "eval.checkpoint": ("latest", "best"),
+    }
+    problems = []
+    for field in _POSITIVE:
+        value = _get(config, field)
+        if value is not None and not value > 0:
+            problems.append(f"config.{field}={value} must be above 0")
+    for field in _FRACTIONS:
+        if not 0 <= _get(config, field) <= 1:
+            problems.append(f"config.{field}={_get(config, field)} must be in 0..1")
+    for field, allowed in choices.items():
+        if _get(config, field) not in allowed:
+            known = ", ".join(allowed)
+            problems.append(f"config.{field}={_get(config, field)!r}; known: {known}")
+    if problems:
+        raise ValueError("; ".join(problems) + ".")
+
+
+def _get(config: config_dict.ConfigDict, field: str):
+    group, name = field.split(".")
+    return config[group][name]

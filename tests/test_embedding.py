@@ -70,12 +70,3 @@ def test_official_protocol_ranks_the_queries_too():
         "mAP",
     ]
     assert "official" in table
-
-
-def test_unknown_metric():
-    config = base.get_config()
-    config.eval.metric = "manhattan"
-    with pytest.raises(
-        ValueError, match="metric='manhattan' is unknown; known: l2, cosine"
-    ):
-        scores.rank(_side(3, 0), _side(4, 1), config, "standard")

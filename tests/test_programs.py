@@ -18,6 +18,7 @@ from PIL import Image
 import evaluate
 import train
 from data import prepare
+from data.walkers import world
 from docs import rank_video
 from reid_jax import checkpoints, metric_log
 from tests import mars_layout
@@ -28,7 +29,7 @@ ROOT = pathlib.Path(__file__).parents[1]
 
 @pytest.fixture(scope="module")
 def data_dir(tmp_path_factory):
-    """Prepared walkers/tiny, and a MARS of persons in plain colours."""
+    """Prepared walkers/tiny, and a tiny MARS of the same people."""
     folder = tmp_path_factory.mktemp("datasets")
     prepare.build(prepare.find_builder("walkers/tiny", folder))
     source = tmp_path_factory.mktemp("mars")
@@ -38,21 +39,16 @@ def data_dir(tmp_path_factory):
 
 
 def _mars_tracklets():
-    rng = np.random.default_rng(0)
-    for pid in range(1, 11):
-        color = rng.integers(0, 255, 3)
-        for camid in range(2):
-            for row in range(2):
-                split = "train" if pid <= 5 else ("gallery" if row else "query")
-                yield split, pid, camid, [_jpeg(color, rng) for _ in range(row + 3)]
-    yield "junk", -1, 0, [_jpeg(color, rng)]
-    yield "distractor", 0, 1, [_jpeg(color, rng)] * 2
+    """The people of walkers/tiny, and some junk and a distractor."""
+    for split, _, pid, camid, frames in world.generate(world.SIZES["tiny"]):
+        yield split, pid, camid, [_jpeg(frame) for frame in frames]
+    yield "junk", -1, 0, [_jpeg(frames[0])]
+    yield "distractor", 0, 1, [_jpeg(frames[0])] * 2
 
 
-def _jpeg(color, rng) -> bytes:
-    noise = rng.normal(0, 20, (64, 32, 3))
+def _jpeg(frame: np.ndarray) -> bytes:
     file = io.BytesIO()
-    Image.fromarray(np.clip(color + noise, 0, 255).astype(np.uint8)).save(file, "JPEG")
+    Image.fromarray(frame).save(file, "JPEG")
     return file.getvalue()
 
 
@@ -153,8 +149,8 @@ def test_mars_is_scored_by_both_protocols(tmp_path, config):
     train.train(config, tmp_path)
     rows = json.loads((tmp_path / "eval/mars/scores.json").read_text())["rows"]
     assert [row["protocol"] for row in rows] == ["torchreid", "official"]
-    assert [row["num_gallery"] for row in rows] == [11, 21]  # a distractor, no junk
-    assert all(row["num_queries"] == 10 for row in rows)
+    assert [row["num_gallery"] for row in rows] == [13, 25]  # a distractor, no junk
+    assert all(row["num_queries"] == 12 for row in rows)
     config.eval.protocol = "official"
     assert evaluate.evaluate(config, tmp_path)[0]["protocol"] == "official"
     config.eval.protocol = "cuhk03"
