@@ -10,6 +10,13 @@ from configs import base
 from reid_jax.models import build_model
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _compile_once(tmp_path_factory):
+    """Programs that several tests compile alike are compiled for the first one only."""
+    jax.config.update("jax_compilation_cache_dir", str(tmp_path_factory.mktemp("xla")))
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.3)
+
+
 @pytest.fixture
 def tiny_config():
     """A run of seconds: one block a stage, 32×16 frames, T=3, two identities of two."""
