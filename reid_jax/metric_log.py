@@ -52,7 +52,7 @@ def _lines_until(path: pathlib.Path, step: int) -> list[str]:
 
 
 _SHOWN = ("loss", "active_triplets", "precision_at_1", "frames_per_second")
-"""Of all that is logged, what fits on a line."""
+"""Of all that is logged, what a plain line shows."""
 
 
 class TrainProgress:
@@ -81,11 +81,14 @@ class TrainProgress:
             self._bar.update(self._task, completed=step)
 
     def note(self, step: int, scalars: dict[str, float], seconds_left: float) -> None:
-        shown = [(name, scalars[name]) for name in _SHOWN if name in scalars]
-        text = "  ".join(f"{name} {value:.4g}" for name, value in shown)
         if self._bar:
-            self._bar.update(self._task, completed=step, note=text)
+            note = f"loss {scalars['loss']:.4g}"
+            if rate := scalars.get("frames_per_second"):
+                note += f"  {rate:.0f} frames/s"
+            self._bar.update(self._task, completed=step, note=note)
         else:
+            shown = [(name, scalars[name]) for name in _SHOWN if name in scalars]
+            text = "  ".join(f"{name} {value:.4g}" for name, value in shown)
             print(
                 f"step {step}/{self._num_steps}  {text}  left {seconds_left:.0f} s",
                 flush=True,
