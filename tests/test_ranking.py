@@ -59,6 +59,12 @@ def test_ties_are_broken_by_position():
     assert ranking.evaluate(np.zeros((1, 2)), *labels).mean_ap == 0.5
 
 
+def test_float64_distances_are_not_rounded():
+    labels = np.array([3]), np.array([5, 3]), np.array([0]), np.array([1, 1])
+    distances = np.array([[1 + 1e-12, 1.0]])
+    assert ranking.evaluate(distances, *labels).mean_ap == 1.0
+
+
 def test_embeddings_of_pid_and_camera_score_as_their_own_code():
     # A perfect embedding scores 1; one that knows only the camera is at chance. With
     # cameras shifted by one (the bug behind some published numbers) it would not be.

@@ -51,7 +51,8 @@ def evaluate(
     Raises ValueError for lengths that do not fit, distances that are not finite, an
     empty side, and when no query has a right match.
     """
-    distances = jnp.asarray(distances)
+    if not isinstance(distances, jax.Array):
+        distances = np.asarray(distances)
     labels = [query_pids, gallery_pids, query_camids, gallery_camids]
     q_pids, g_pids, q_camids, g_camids = (np.asarray(x) for x in labels)
     _check(distances, q_pids, g_pids, q_camids, g_camids, ap)
@@ -60,7 +61,7 @@ def evaluate(
     for start in range(0, num_queries, _BLOCK):
         rows = slice(start, start + _BLOCK)
         block_ap, block_first = _score_block(
-            distances[rows], q_pids[rows], g_pids, q_camids[rows], g_camids, ap
+            _order(distances[rows]), q_pids[rows], g_pids, q_camids[rows], g_camids, ap
         )
         aps.append(np.asarray(block_ap))
         first_ranks.append(np.asarray(block_first))
@@ -83,14 +84,20 @@ def kept_entries(q_pid, g_pids, q_camid, g_camids):
     return ~same_person_and_camera & (g_pids != JUNK_PID)
 
 
+def _order(distances: Float[Array, "q G"]) -> Int[Array, "q G"]:
+    """Gallery entries of each row, nearest first, ties by position."""
+    if distances.dtype == np.float64:  # JAX would round them, and so make ties
+        return np.argsort(distances, axis=1, kind="stable")
+    return jnp.argsort(distances, axis=1, stable=True)
+
+
 @functools.partial(jax.jit, static_argnames="ap_rule")
 def _score_block(
-    distances, q_pids, g_pids, q_camids, g_camids, ap_rule: str
+    order, q_pids, g_pids, q_camids, g_camids, ap_rule: str
 ) -> tuple[Float[Array, "q"], Int[Array, "q"]]:
     """AP and rank (from 1) of the first right match of each query of a block."""
     same_pid = q_pids[:, None] == g_pids[None, :]
     kept = kept_entries(q_pids[:, None], g_pids, q_camids[:, None], g_camids)
-    order = jnp.argsort(distances, axis=1, stable=True)
     kept = jnp.take_along_axis(kept, order, axis=1)
     match = jnp.take_along_axis(same_pid, order, axis=1) & kept
     rank = jnp.cumsum(kept, axis=1)  # among the entries kept, from 1
@@ -118,8 +125,8 @@ def _check(distances, q_pids, g_pids, q_camids, g_camids, ap: str) -> None:
         )
     if 0 in distances.shape:
         raise ValueError(f"distances are {distances.shape}: an empty query or gallery.")
-    if not bool(jnp.isfinite(distances).all()):
-        bad = np.argwhere(~np.isfinite(np.asarray(distances)))
+    if not np.isfinite(distances).all():
+        bad = np.argwhere(~np.isfinite(distances))
         raise ValueError(
             f"{len(bad)} distances are not finite, the first for query {bad[0][0]} and "
             f"gallery entry {bad[0][1]}."
