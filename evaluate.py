@@ -31,12 +31,15 @@ def evaluate(config, workdir: pathlib.Path) -> list[dict]:
 
     Embeddings of the same checkpoint are used again: another metric needs no network.
     """
+    from reid_jax import input_pipeline
+
     base.check_config(config)
     step = _wanted_step(config, workdir)
+    dataset = input_pipeline.load_dataset(config)
     folder = eval_folder(config, workdir)
-    embedded = _load_embeddings(folder, _source(config, step))
+    embedded = _load_embeddings(folder, _source(config, dataset, step))
     if embedded is None or (config.eval.baselines and len(embedded.methods) == 1):
-        embedded = _embed_all(config, workdir, step, embedded)
+        embedded = _embed_all(config, workdir, step, dataset, embedded)
         save_embeddings(embedded, config, workdir)
 
     rows, curves = [], {}
@@ -57,7 +60,7 @@ def evaluate(config, workdir: pathlib.Path) -> list[dict]:
     )
     if config.eval.pictures:
         pictures.cmc_curve(folder / "cmc.png", curves)
-        _draw_tracklets(config, workdir, step, embedded, folder)
+        _draw_tracklets(config, workdir, step, dataset, embedded)
     print(f"\nwritten to {folder}")
     return rows
 
@@ -94,7 +97,7 @@ def embed_trained(
         batches = input_pipeline.eval_batches(split, config)
         embeddings = embed_tracklets(embed_clips, batches, len(split))
         sides.append(Embedded(embeddings, split.pids, split.camids, split.names))
-    source = _source(config, int(state.step))
+    source = _source(config, dataset, int(state.step))
     return EmbeddedDataset({method: tuple(sides)}, source, dataset.protocols)
 
 
@@ -105,7 +108,7 @@ def save_embeddings(embedded: EmbeddedDataset, config, workdir: pathlib.Path) ->
 
 def trained_network(config, workdir: pathlib.Path):
     """The run's network: clips uint8 [B, T, H, W, 3] → embeddings [B, D]."""
-    embed_step, state, _ = _restore(config, workdir, _wanted_step(config, workdir))
+    embed_step, state = _restore(config, workdir, _wanted_step(config, workdir))
     return lambda clips: embed_step(state.params, state.batch_stats, clips).embedding
 
 
@@ -127,43 +130,49 @@ def _embed_histogram(dataset, config) -> tuple[Embedded, Embedded]:
 
 
 def _embed_all(
-    config, workdir: pathlib.Path, step: int, known: EmbeddedDataset | None
+    config, workdir: pathlib.Path, step: int, dataset, known: EmbeddedDataset | None
 ) -> EmbeddedDataset:
     """The trained network's embeddings and, if asked for, the baselines'."""
-    from reid_jax import input_pipeline
-
-    dataset = input_pipeline.load_dataset(config)
     mesh = parallel.data_mesh()
-    embed_step, state, untrained = _restore(config, workdir, step)
+    embed_step, state = _restore(config, workdir, step)
     known = known or embed_trained(embed_step, state, dataset, config, mesh)
     methods = dict(known.methods)
     if config.eval.baselines:
-        name = "untrained"
-        first = embed_trained(embed_step, untrained, dataset, config, mesh, name)
+        untrained = _initial_state(config, workdir, config.init_from)[1]
+        first = embed_trained(
+            embed_step, untrained, dataset, config, mesh, method="untrained"
+        )
         methods |= first.methods
         methods["color_histogram"] = _embed_histogram(dataset, config)
     return EmbeddedDataset(methods, known.source, known.protocols)
 
 
-def _restore(config, workdir: pathlib.Path, step: int):
-    """The embedding step, the state of `step`, and the state before the first step."""
+def _initial_state(config, workdir: pathlib.Path, init_from: str | None = None):
+    """The network's structure and its state before the first step, on every device."""
     optimizer = steps.build_optimizer(config, lambda step: 0.0)
     num_pids = len(checkpoints.load_pids(workdir))
-    graphdef, untrained = steps.initial_state(config, num_pids, optimizer)
+    graphdef, state = steps.initial_state(
+        config, num_pids, optimizer, init_from=init_from
+    )
+    return graphdef, parallel.replicate(state, parallel.data_mesh())
+
+
+def _restore(config, workdir: pathlib.Path, step: int):
+    """The embedding step, and the state of `step`."""
     mesh = parallel.data_mesh()
     parallel.check_divisible(config.eval.batch_clips, mesh, "config.eval.batch_clips")
-    untrained = parallel.replicate(untrained, mesh)
-    state = checkpoints.Checkpoints(workdir).restore(step, untrained)
-    return steps.make_embed_step(graphdef, config), state, untrained
+    graphdef, state = _initial_state(config, workdir)
+    state = checkpoints.Checkpoints(workdir).restore(step, state)
+    return steps.make_embed_step(graphdef, config), state
 
 
 def _draw_tracklets(
-    config, workdir: pathlib.Path, step: int, embedded: EmbeddedDataset, folder
+    config, workdir: pathlib.Path, step: int, dataset, embedded: EmbeddedDataset
 ) -> None:
     """The ranked lists and, for attention models, frames with their weights."""
     from reid_jax import input_pipeline
 
-    dataset = input_pipeline.load_dataset(config)
+    folder = eval_folder(config, workdir)
     protocol = headline(config, embedded.protocols)
     query, gallery = embedded.methods["trained"]
     ranked, matrix, result = scores.rank(query, gallery, config, protocol)
@@ -179,12 +188,14 @@ def _draw_tracklets(
     )
     title = f"{config.data.name}, {protocol} protocol, {config.eval.metric} distance"
     pictures.ranked_lists(folder / "ranked_lists.png", rows, title=title)
-    if config.model.temporal.startswith("attn"):
-        embed_step, state, _ = _restore(config, workdir, step)
+    drawn, made = folder / "attention.png", folder / "embeddings.npz"
+    is_drawn = drawn.exists() and drawn.stat().st_mtime > made.stat().st_mtime
+    if config.model.temporal.startswith("attn") and not is_drawn:
+        embed_step, state = _restore(config, workdir, step)
         batch = next(input_pipeline.eval_batches(dataset.query, config))
         out = embed_step(state.params, state.batch_stats, batch["clips"])
         clips = report.uneven_attention(batch, np.asarray(out.attention))
-        pictures.attention_strips(folder / "attention.png", clips)
+        pictures.attention_strips(drawn, clips)
 
 
 def _wanted_step(config, workdir: pathlib.Path) -> int:
@@ -199,12 +210,12 @@ def _wanted_step(config, workdir: pathlib.Path) -> int:
     return step
 
 
-def _source(config, step: int) -> str:
+def _source(config, dataset, step: int) -> str:
     """What embeddings depend on: they are made again when it differs."""
     made_from = {
         "step": step,
         "model": config.model.to_dict(),
-        "dataset": config.data.name,
+        "dataset": [config.data.name, dataset.fingerprint],
         "normalization": config.data.normalization,
     }
     return json.dumps(made_from, sort_keys=True)
@@ -221,20 +232,22 @@ def _load_embeddings(folder: pathlib.Path, source: str) -> EmbeddedDataset | Non
     return embedded if embedded.source == source else None
 
 
-if __name__ == "__main__":
-    _WORKDIR = flags.DEFINE_string(
-        "workdir", None, "Folder of the run, as of train.py."
-    )
-    _CONFIG = config_flags.DEFINE_config_dict(
+def _define_flags() -> None:
+    flags.DEFINE_string("workdir", None, "Folder of the run, as of train.py.")
+    config_flags.DEFINE_config_dict(
         "config",
         checkpoints.config_of_arguments(sys.argv[1:]),
         "Fields to override, as --config.x=y; the rest comes from the workdir.",
     )
 
-    def main() -> None:
-        if _WORKDIR.value is None:
-            raise ValueError("--workdir=DIR is needed: the folder of a trained run.")
-        checkpoints.load_config(_WORKDIR.value)
-        evaluate(_CONFIG.value, pathlib.Path(_WORKDIR.value))
 
-    command_line.run(main)
+def main() -> None:
+    values = flags.FLAGS
+    if values.workdir is None:
+        raise ValueError("--workdir=DIR is needed: the folder of a trained run.")
+    checkpoints.load_config(values.workdir)  # or why it cannot be
+    evaluate(values.config, pathlib.Path(values.workdir))
+
+
+if __name__ == "__main__":
+    command_line.run(main, _define_flags)

@@ -40,14 +40,18 @@ def train(config, workdir: pathlib.Path) -> None:
     parallel.check_divisible(config.eval.batch_clips, mesh, "config.eval.batch_clips")
     schedule = steps.learning_rate_schedule(config, steps_per_epoch)
     optimizer = steps.build_optimizer(config, schedule)
-    graphdef, state = steps.initial_state(config, len(pids), optimizer)
 
     # 3. The run's folder: where it was left, or a new one.
     checkpoints.prepare_workdir(workdir, config, pids)
     saved = checkpoints.Checkpoints(workdir, write=True)
-    if saved.latest_step() is not None:
-        state = saved.restore(saved.latest_step(), state)
-        print(f"Resuming {workdir} after step {int(state.step)} of {num_steps}.")
+    last = saved.latest_step()
+    init_from = config.init_from if last is None else None
+    graphdef, state = steps.initial_state(
+        config, len(pids), optimizer, init_from=init_from
+    )
+    if last is not None:
+        state = saved.restore(last, state)
+        print(f"Resuming {workdir} after step {last} of {num_steps}.")
     state = parallel.replicate(state, mesh)
     first_step = int(state.step)
 
@@ -56,7 +60,7 @@ def train(config, workdir: pathlib.Path) -> None:
     embed_step = steps.make_embed_step(graphdef, config)
     log = metric_log.MetricLog(workdir, first_step)
     bar = metric_log.TrainProgress(first_step, num_steps)
-    meter = _Meter(config, schedule, log, bar, first_step, num_steps)
+    meter = _Meter(config, schedule, log, bar, num_steps)
 
     def score(state: steps.TrainState) -> dict[str, float]:
         embedded = evaluate.embed_trained(embed_step, state, dataset, config, mesh)
@@ -81,12 +85,15 @@ def train(config, workdir: pathlib.Path) -> None:
         for step in range(first_step + 1, num_steps + 1):
             state, metrics = train_step(state, parallel.shard(next(batches), mesh))
             meter.add(step, metrics)
-            if step % eval_every == 0 or step == num_steps:
-                meter.check()
-                saved.save(state, score(state))
-            elif step % save_every == 0 or stop.is_set():
-                meter.check()
-                saved.save(state)
+            is_scored = step % eval_every == 0 or step == num_steps
+            if is_scored or step % save_every == 0 or stop.is_set():
+                meter.check(state)
+                metrics = None
+                try:
+                    metrics = score(state) if is_scored else None
+                finally:  # a score that fails loses no step
+                    saved.save(state, metrics)
+                meter.restart_clock()
             if stop.is_set():
                 break
 
@@ -106,46 +113,63 @@ def train(config, workdir: pathlib.Path) -> None:
 class _Meter:
     """Collects the scalars of each step; reads them from the device now and then."""
 
-    def __init__(self, config, schedule, log, bar, first_step: int, num_steps: int):
+    def __init__(self, config, schedule, log, bar, num_steps: int):
         self._every = config.train.log_every_steps
         self._frames = config.data.p * config.data.k * config.model.clip_length
         self._schedule, self._log, self._bar = schedule, log, bar
-        self._first_step, self._num_steps = first_step, num_steps
+        self._num_steps = num_steps
         self._pending: list[tuple[int, dict]] = []
-        self._last_read = time.perf_counter()
+        self._timed_steps: int | None = None  # None: before the first, which compiles
+
+    def restart_clock(self) -> None:
+        """Leave what was done since the last step out of the rate."""
+        self._clock, self._timed_steps = time.perf_counter(), 0
 
     def add(self, step: int, metrics: dict[str, jax.Array]) -> None:
         self._pending.append((step, metrics))
         self._bar.advance(step)
+        if self._timed_steps is None:
+            jax.block_until_ready(metrics)
+            self.restart_clock()
+        else:
+            self._timed_steps += 1
         if step % self._every == 0:
             self.check()
 
-    def check(self) -> None:
-        """Log the steps since the last call; raise FloatingPointError on a NaN loss."""
-        if not self._pending:
-            return
+    def check(self, state: steps.TrainState | None = None) -> None:
+        """Log the steps since the last call.
+
+        Raises FloatingPointError when a loss, or `state` after them, is not finite.
+        """
         read = jax.device_get(self._pending)
         self._pending = []
         for step, metrics in read:
             if not np.isfinite(metrics["loss"]):
-                raise FloatingPointError(
-                    f"the loss of step {step} is {metrics['loss']}: stopped; the last "
-                    "checkpoint is from before it. A lower config.train.learning_rate "
-                    "or a warm-up (config.train.warmup_epochs) may help."
-                )
+                raise FloatingPointError(_DIVERGED.format(f"loss of step {step} is"))
+        if read:
+            self._report(read)
+        if state is not None and not steps.is_finite(state):
+            after = f"parameters after step {int(state.step)} are"
+            raise FloatingPointError(_DIVERGED.format(after))
+
+    def _report(self, read: list[tuple[int, dict]]) -> None:
         last = read[-1][0]
         mean = {k: float(np.mean([m[k] for _, m in read])) for k in read[0][1]}
-        elapsed, self._last_read = _since(self._last_read)
         mean["learning_rate"] = float(self._schedule(last - 1))
-        mean["frames_per_second"] = self._frames * len(read) / elapsed
+        seconds_left = float("nan")
+        if self._timed_steps:
+            seconds = (time.perf_counter() - self._clock) / self._timed_steps
+            mean["frames_per_second"] = self._frames / seconds
+            seconds_left = seconds * (self._num_steps - last)
         self._log.write(last, mean)
-        seconds_left = elapsed / len(read) * (self._num_steps - last)
         self._bar.note(last, mean, seconds_left)
+        self.restart_clock()
 
 
-def _since(moment: float) -> tuple[float, float]:
-    now = time.perf_counter()
-    return now - moment, now
+_DIVERGED = (
+    "the {} not finite: stopped; the last checkpoint is from before. A lower "
+    "config.train.learning_rate or a warm-up (config.train.warmup_epochs) may help."
+)
 
 
 @contextlib.contextmanager
@@ -166,20 +190,24 @@ def _stop_on_signal():
             signal.signal(number, handler)
 
 
-if __name__ == "__main__":
-    _CONFIG = config_flags.DEFINE_config_file(
+def _define_flags() -> None:
+    config_flags.DEFINE_config_file(
         "config", None, "A file of configs/; its fields are set by --config.x=y."
     )
-    _WORKDIR = flags.DEFINE_string(
+    flags.DEFINE_string(
         "workdir", None, "Folder of the run; runs/<name of the config file> by default."
     )
 
-    def main() -> None:
-        if _CONFIG.value is None:
-            raise ValueError("--config=configs/NAME.py is needed; see configs/.")
-        name = pathlib.Path(
-            config_flags.get_config_filename(flags.FLAGS["config"])
-        ).stem
-        train(_CONFIG.value, pathlib.Path(_WORKDIR.value or f"runs/{name}"))
 
-    command_line.run(main)
+def main() -> None:
+    values = flags.FLAGS
+    if values.config is None:
+        raise ValueError("--config=configs/NAME.py is needed; see configs/.")
+    file = config_flags.get_config_filename(values["config"])
+    train(
+        values.config, pathlib.Path(values.workdir or f"runs/{pathlib.Path(file).stem}")
+    )
+
+
+if __name__ == "__main__":
+    command_line.run(main, _define_flags)

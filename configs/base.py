@@ -104,6 +104,8 @@ def check_config(config: config_dict.ConfigDict) -> None:
         value = _get(config, field)
         if value is not None and not value > 0:
             problems.append(f"config.{field}={value} must be above 0")
+    if config.seed < 0:
+        problems.append(f"config.seed={config.seed} must not be below 0")
     for field in _FRACTIONS:
         if not 0 <= _get(config, field) <= 1:
             problems.append(f"config.{field}={_get(config, field)} must be in 0..1")

@@ -15,7 +15,6 @@ import logging
 import os
 import pathlib
 import shutil
-import signal
 import sys
 import tempfile
 
@@ -217,6 +216,4 @@ def _quieten() -> None:
 
 
 if __name__ == "__main__":
-    # A job that is stopped cleans up as well.
-    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
-    sys.exit(main())
+    command_line.guard(lambda: sys.exit(main()))

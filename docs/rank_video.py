@@ -97,19 +97,20 @@ def _strip(tracklet: mot.Tracklet) -> tuple[list[np.ndarray], str]:
     return frames, f"track {tracklet.track_id}"
 
 
-if __name__ == "__main__":
-    _WORKDIR = flags.DEFINE_string("workdir", None, "Folder of a trained run.")
-    _VIDEO = flags.DEFINE_string("video", None, "A video that PyAV can read.")
-    _TRACKS = flags.DEFINE_string("tracks", None, "Its tracks, MOTChallenge format.")
-    _OUT = flags.DEFINE_string("out", None, "Folder to write to; <workdir>/video.")
-    _MIN_FRAMES = flags.DEFINE_integer("min_frames", 8, "Leave out shorter tracks.", 1)
+def _define_flags() -> None:
+    flags.DEFINE_string("workdir", None, "Folder of a trained run.")
+    flags.DEFINE_string("video", None, "A video that PyAV can read.")
+    flags.DEFINE_string("tracks", None, "Its tracks, MOTChallenge format.")
+    flags.DEFINE_string("out", None, "Folder to write to; <workdir>/video.")
+    flags.DEFINE_integer("min_frames", 8, "Leave out shorter tracks.", 1)
     flags.mark_flags_as_required(["workdir", "video", "tracks"])
-    command_line.run(
-        lambda: rank_video(
-            _WORKDIR.value,
-            _VIDEO.value,
-            _TRACKS.value,
-            pathlib.Path(_OUT.value or f"{_WORKDIR.value}/video"),
-            _MIN_FRAMES.value,
-        )
-    )
+
+
+def main() -> None:
+    values = flags.FLAGS
+    out = pathlib.Path(values.out or f"{values.workdir}/video")
+    rank_video(values.workdir, values.video, values.tracks, out, values.min_frames)
+
+
+if __name__ == "__main__":
+    command_line.run(main, _define_flags)

@@ -3,6 +3,7 @@
 Checkpoints are orbax's, written under another name and renamed when whole.
 """
 
+import contextlib
 import json
 import os
 import pathlib
@@ -76,8 +77,8 @@ class Checkpoints:
         """
         step = int(state.step)
         full = WorkdirError(
-            f"No space left for the checkpoint of step {step} in {self.folder}; the "
-            f"earlier ones ({self.steps()}) are whole. Free some space and run the "
+            f"No space left for the checkpoint of step {step} in {self.folder}; whole "
+            f"checkpoints there: {self.steps() or 'none'}. Free some space and run the "
             "same command to go on."
         )
         # Orbax writes from many threads, each of which would report the full disk.
@@ -132,7 +133,10 @@ def prepare_workdir(
     Raises WorkdirError when the folder holds a run of another config or other persons.
     """
     path = pathlib.Path(workdir) / "config.json"
-    if path.exists():
+    if path.parent.exists() and not path.parent.is_dir():
+        raise WorkdirError(f"--workdir={workdir} is a file; a folder is needed.")
+    # A start that failed before its first checkpoint binds nobody.
+    if path.exists() and any((path.parent / "checkpoints").glob("[0-9]*")):
         changes = _changes(load_config(workdir), config)
         if changes:
             raise WorkdirError(
@@ -192,7 +196,7 @@ def config_of_arguments(arguments: list[str]) -> config_dict.ConfigDict:
         name, _, value = argument.lstrip("-").partition("=")
         if argument.startswith("-") and name == "workdir":
             workdir = value or next(iter(arguments[i + 1 : i + 2]), "")
-            if (pathlib.Path(workdir) / "config.json").exists():
+            with contextlib.suppress(WorkdirError):  # the program itself will say so
                 return load_config(workdir)
     return base.get_config()
 

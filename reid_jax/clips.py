@@ -4,22 +4,25 @@ import numpy as np
 from jaxtyping import Int
 
 Indices = np.ndarray
+Count = int | np.integer
 
 
-def dense_clips(num_frames: int, clip_length: int) -> Int[Indices, "clips T"]:
+def dense_clips(num_frames: Count, clip_length: Count) -> Int[Indices, "M T"]:
     """Frame indices of the test clips: consecutive, non-overlapping, T frames each.
 
     The last clip is filled by repeating its own frames cyclically.
     Source: Gao & Nevatia 2018, Sec. 3.3; the filling is their published code's.
     """
-    _check_lengths(num_frames, clip_length)
+    num_frames, clip_length = _checked(num_frames, clip_length)
     starts = np.arange(0, num_frames, clip_length)[:, None]
     steps = np.arange(clip_length)[None, :]
     return starts + steps % np.minimum(clip_length, num_frames - starts)
 
 
 def sample_clip(
-    rng: np.random.Generator, num_frames: int, clip_length: int
+    rng: np.random.Generator,
+    num_frames: int | np.integer,
+    clip_length: int | np.integer,
 ) -> Int[Indices, "T"]:
     """Frame indices of a training clip: consecutive, every start equally likely.
 
@@ -28,14 +31,14 @@ def sample_clip(
     Differs: the published code draws starts up to `num_frames - T - 1`, so that the
     last frame of a tracklet is never seen; here the last start is `num_frames - T`.
     """
-    _check_lengths(num_frames, clip_length)
+    num_frames, clip_length = _checked(num_frames, clip_length)
     start = rng.integers(max(0, num_frames - clip_length) + 1)
     return start + np.arange(clip_length) % num_frames
 
 
 def identity_batches(
-    labels: Int[Indices, "tracklets"], p: int, k: int, *, seed: int, epoch: int
-) -> Int[Indices, "batches clips"]:
+    labels: Int[Indices, "N"], p: int, k: int, *, seed: int, epoch: int
+) -> Int[Indices, "batches B"]:
     """Tracklet indices of an epoch's P×K batches, a pure function of (seed, epoch).
 
     Every identity of `labels` occurs once, in a permuted order, with K of its
@@ -80,9 +83,11 @@ def _repeat(items: np.ndarray, num: int) -> np.ndarray:
     return items[np.arange(num) % len(items)]
 
 
-def _check_lengths(num_frames: int, clip_length: int) -> None:
+def _checked(num_frames: Count, clip_length: Count) -> tuple[int, int]:
+    """Both as Python integers, which do not wrap."""
     if num_frames < 1 or clip_length < 1:
         raise ValueError(
             f"num_frames={num_frames} and clip_length={clip_length} "
             "must both be at least 1."
         )
+    return int(num_frames), int(clip_length)

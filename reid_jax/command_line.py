@@ -1,21 +1,39 @@
 """How the programs start and end: flags in, one line out when something is wrong."""
 
 import os
+import pathlib
+import signal
 import sys
 from collections.abc import Callable
 
 from absl import app, flags, logging
 
 
-def run(main: Callable[[], None]) -> None:
-    """Parse the flags and run `main`; what the user can mend ends in one line.
+def run(main: Callable[[], None], define_flags: Callable[[], None]) -> None:
+    """Define and parse flags, run `main`; what the user can mend ends in one line.
 
-    Exit status: 0 when done or interrupted by a signal after saving, 1 for an error,
-    2 for flags that cannot be, 130 for Ctrl-C outside training. With --verbosity=1 an
-    error keeps its traceback.
+    Exit status: 0 when done or interrupted after saving, 1 for an error, 2 for flags
+    that cannot be, 130 for Ctrl-C and 143 for SIGTERM outside training. With
+    --verbosity=1 an error keeps its traceback.
     """
     quieten()
-    app.run(lambda argv: _run(main, argv), flags_parser=_parse)
+    guard(
+        lambda: app.run(
+            lambda argv: _run(main, argv),
+            flags_parser=lambda argv: _parse(argv, define_flags),
+        )
+    )
+
+
+def guard(function: Callable[[], None]) -> None:
+    """Run `function`; Ctrl-C and SIGTERM unwind it, as errors do, and end in a line."""
+    signal.signal(signal.SIGTERM, _terminate)
+    try:
+        function()
+    except _Terminated:
+        fail("terminated.", status=143)
+    except KeyboardInterrupt:
+        fail("interrupted.", status=130)
 
 
 def quieten() -> None:
@@ -25,36 +43,67 @@ def quieten() -> None:
     logging.set_verbosity(logging.ERROR)
 
 
-def _parse(argv: list[str]) -> list[str]:
+def fail(error: object, status: int) -> None:
+    """Print one message and end the process at once.
+
+    Threads of JAX and TensorFlow may still run; an interpreter that shuts down beside
+    them can crash, so it does not get to.
+    """
+    print(f"{os.path.basename(sys.argv[0])}: {error}", file=sys.stderr)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(status)
+
+
+class _Terminated(KeyboardInterrupt):
+    """SIGTERM: unwinds as Ctrl-C does."""
+
+
+def _terminate(number, frame) -> None:
+    raise _Terminated
+
+
+def _parse(argv: list[str], define_flags: Callable[[], None]) -> list[str]:
+    for name, _, value in (argument.partition("=") for argument in argv[1:]):
+        file = value.partition(":")[0]
+        if name.lstrip("-") == "config" and not os.path.isfile(file):
+            known = sorted(map(str, pathlib.Path("configs").glob("[!_]*.py")))
+            fail(f"no config file {file!r}; there are: {', '.join(known)}.", status=2)
     try:
+        define_flags()  # config flags already read the arguments here
         return flags.FLAGS(argv)
-    except (
-        flags.Error,
-        AttributeError,
-        KeyError,
-        TypeError,
-        ValueError,
-        OSError,
-    ) as error:
-        _fail(error, status=2)
     except (ImportError, SyntaxError) as error:
-        _fail(f"the config file cannot be read: {error}", status=2)
+        fail(f"the config file cannot be read: {error}", status=2)
+    except (flags.Error, LookupError, AttributeError, TypeError, ValueError) as error:
+        fail(_unknown_field(argv) or _one_line(error), status=2)
+
+
+def _unknown_field(argv: list[str]) -> str | None:
+    """Which `--config.a.b` names a field that no config has."""
+    from configs import base
+
+    for argument in argv[1:]:
+        name = argument.partition("=")[0].lstrip("-")
+        group, path = base.get_config(), "config"
+        for part in name.split(".")[1:] if name.startswith("config.") else ():
+            if not hasattr(group, "keys") or part not in group:
+                known = ", ".join(group) if hasattr(group, "keys") else "no fields"
+                return f"{path} has no field {part!r}; it has: {known}."
+            group, path = group.get_oneway_ref(part).get(), f"{path}.{part}"
+    return None
+
+
+def _one_line(error: BaseException) -> str:
+    text = error.args[0] if isinstance(error, KeyError) and error.args else error
+    return " ".join(str(text).split())
 
 
 def _run(main: Callable[[], None], argv: list[str]) -> None:
     if len(argv) > 1:
-        _fail(f"unknown argument {argv[1]!r}; flags look like --name=value.", status=2)
+        fail(f"unknown argument {argv[1]!r}; flags look like --name=value.", status=2)
     try:
         main()
-    except KeyboardInterrupt:
-        _fail("interrupted.", status=130)
     except (ValueError, OSError, FloatingPointError) as error:
         if flags.FLAGS.verbosity > 0:
             raise
-        _fail(error, status=1)
-
-
-def _fail(error: object, status: int) -> None:
-    text = error.args[0] if isinstance(error, KeyError) and error.args else error
-    print(f"{os.path.basename(sys.argv[0])}: {text}", file=sys.stderr)
-    sys.exit(status)
+        fail(error, status=1)

@@ -66,7 +66,7 @@ def embed_tracklets(
     embed_clips: Callable[[np.ndarray], Float[np.ndarray, "B D"]],
     batches: Iterable[dict[str, np.ndarray]],
     num_tracklets: int,
-) -> Float[np.ndarray, "tracklets D"]:
+) -> Float[np.ndarray, "N D"]:
     """Mean embedding of every tracklet's clips, float32.
 
     `batches` have `clips` uint8 [B, T, H, W, 3] and `tracklet` int [B] in

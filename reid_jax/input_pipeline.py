@@ -7,12 +7,15 @@ uint8.
 
 import collections
 import dataclasses
+import functools
+import hashlib
 import io
 import itertools
 import pathlib
 from collections.abc import Callable, Iterator
 
 import numpy as np
+import PIL
 import tensorflow as tf
 from PIL import Image
 
@@ -44,6 +47,15 @@ class Dataset:
     query: Split
     gallery: Split
     protocols: tuple[str, ...]
+
+    @functools.cached_property
+    def fingerprint(self) -> str:
+        """Of the tracklets of query and gallery and the sizes of their frames."""
+        digest = hashlib.sha256()
+        for split in (self.query, self.gallery):
+            for array in (split.names, split.pids, split.camids, split.offsets):
+                digest.update(np.ascontiguousarray(array).tobytes())
+        return digest.hexdigest()[:16]
 
 
 def load_dataset(config) -> Dataset:
@@ -235,6 +247,10 @@ def _damaged_frames(split: Split, batch: list[Clip], error: Exception) -> str:
         for t in sorted(set(map(int, clip.frames))):
             try:
                 Image.open(io.BytesIO(split.frame(clip.tracklet, t))).load()
+            except PIL.UnidentifiedImageError:
+                damaged.append(
+                    f"tracklet {split.names[clip.tracklet]} frame {t}: not an image"
+                )
             except (OSError, SyntaxError, ValueError) as reason:
                 damaged.append(
                     f"tracklet {split.names[clip.tracklet]} frame {t}: {reason}"

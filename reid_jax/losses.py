@@ -2,19 +2,20 @@
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Float, Int
+from jaxtyping import Float, Integer
 
 from reid_jax.arrays import Array
 
 
 def hardest_pairs(
-    embeddings: Float[Array, "B D"], labels: Int[Array, "B"]
+    embeddings: Float[Array, "B D"], labels: Integer[Array, "..."]
 ) -> tuple[Float[Array, "B"], Float[Array, "B"]]:
     """L2 distance of every anchor to its farthest positive and its nearest negative.
 
     A label that occurs once is its own positive; where all labels are equal the
     nearest negative is infinitely far.
     """
+    embeddings, labels = _checked(embeddings, labels)
     distances = _pairwise_l2(embeddings)
     same = labels[:, None] == labels[None, :]
     positive = jnp.max(jnp.where(same, distances, 0.0), axis=1)
@@ -24,7 +25,7 @@ def hardest_pairs(
 
 def batch_hard_triplet(
     embeddings: Float[Array, "B D"],
-    labels: Int[Array, "B"],
+    labels: Integer[Array, "..."],
     margin: float | Array = 0.3,
     *,
     reduction: str = "mean",
@@ -46,7 +47,7 @@ def batch_hard_triplet(
 
 def softmax_cross_entropy(
     logits: Float[Array, "B N"],
-    labels: Int[Array, "B"],
+    labels: Integer[Array, "..."],
     *,
     label_smoothing: float | Array = 0.0,
 ) -> Float[Array, ""]:
@@ -55,6 +56,7 @@ def softmax_cross_entropy(
     `labels` are in 0..N-1. Source: Gao & Nevatia 2018, Sec. 3.2, Eq. 5 (s = 0).
     Differs: the published code, and so the tables, use s = 0.1.
     """
+    logits, labels = _checked(logits, labels)
     log_q = jax.nn.log_softmax(logits)
     true_class = jnp.take_along_axis(log_q, labels[:, None], axis=1)[:, 0]
     uniform = log_q.mean(axis=1)
@@ -63,13 +65,16 @@ def softmax_cross_entropy(
 
 
 def batch_health(
-    embeddings: Float[Array, "B D"], labels: Int[Array, "B"], margin: float | Array
+    embeddings: Float[Array, "B D"],
+    labels: Integer[Array, "..."],
+    margin: float | Array,
 ) -> dict[str, Float[Array, ""]]:
     """How much the batch still teaches, both in [0, 1].
 
     - `active_triplets`: share of anchors whose hinge is above zero.
     - `precision_at_1`: share of anchors whose nearest other clip is of their identity.
     """
+    embeddings, labels = _checked(embeddings, labels)
     positive, negative = hardest_pairs(embeddings, labels)
     others = jnp.where(
         jnp.eye(len(labels), dtype=bool), jnp.inf, _pairwise_l2(embeddings)
@@ -79,6 +84,17 @@ def batch_health(
         "active_triplets": jnp.mean(margin + positive - negative > 0),
         "precision_at_1": jnp.mean(nearest == labels),
     }
+
+
+def _checked(rows, labels) -> tuple[jax.Array, jax.Array]:
+    """Arrays in at least float32, one label a row."""
+    rows, labels = jnp.asarray(rows), jnp.asarray(labels)
+    if rows.ndim != 2 or labels.shape != rows.shape[:1]:
+        raise ValueError(
+            f"{rows.shape} embeddings or logits and {labels.shape} labels do not fit: "
+            "[B, D] and [B] are needed."
+        )
+    return rows.astype(jnp.promote_types(rows.dtype, jnp.float32)), labels
 
 
 def _pairwise_l2(x: Float[Array, "B D"]) -> Float[Array, "B B"]:

@@ -65,7 +65,7 @@ class TrainProgress:
             self._bar = progress.Progress(
                 progress.TextColumn("step"),
                 progress.MofNCompleteColumn(),
-                progress.BarColumn(),
+                progress.BarColumn(bar_width=20),
                 progress.TimeElapsedColumn(),
                 progress.TextColumn("left"),
                 progress.TimeRemainingColumn(),
@@ -89,10 +89,8 @@ class TrainProgress:
         else:
             shown = [(name, scalars[name]) for name in _SHOWN if name in scalars]
             text = "  ".join(f"{name} {value:.4g}" for name, value in shown)
-            print(
-                f"step {step}/{self._num_steps}  {text}  left {seconds_left:.0f} s",
-                flush=True,
-            )
+            left = "?" if seconds_left != seconds_left else f"{seconds_left:.0f} s"
+            print(f"step {step}/{self._num_steps}  {text}  left {left}", flush=True)
 
     def print(self, text: str) -> None:
         if self._bar:

@@ -33,7 +33,11 @@ def ranked_rows(
     rows = []
     for q in shown.tolist():
         kept = ranking.kept_entries(
-            query.pids[q], gallery.pids, query.camids[q], gallery.camids
+            query.pids[q],
+            gallery.pids,
+            query.camids[q],
+            gallery.camids,
+            gallery.pids == ranking.JUNK_PID,
         )
         order = np.argsort(distances[q], kind="stable")
         best = order[kept[order]][:NUM_RESULTS].tolist()

@@ -57,17 +57,22 @@ def build_optimizer(config, schedule: optax.Schedule) -> optax.GradientTransform
 
 
 def initial_state(
-    config, num_pids: int, optimizer: optax.GradientTransformation
+    config,
+    num_pids: int,
+    optimizer: optax.GradientTransformation,
+    *,
+    init_from: str | None = None,
 ) -> tuple[nnx.GraphDef, TrainState]:
     """The structure of `config`'s network, and its state before the first step.
 
-    The weights come from `config.seed`, or from the checkpoint `config.init_from`,
-    where whatever a backbone's file cannot hold keeps its initialisation.
+    The weights come from `config.seed`, or from the checkpoint `init_from`, where
+    whatever a backbone's file cannot hold keeps its initialisation, which is printed.
     """
     model = build_model(config.model, num_pids, rngs=nnx.Rngs(config.seed))
-    if config.init_from:
-        weights = torch_weights.read_checkpoint(config.init_from)
-        torch_weights.load_torch_weights(model, weights, partial=HEADS)
+    if init_from:
+        weights = torch_weights.read_checkpoint(init_from)
+        kept = torch_weights.load_torch_weights(model, weights, partial=HEADS)
+        print(f"{init_from} loaded; initialised: {', '.join(kept) or 'nothing'}.")
     graphdef, params, batch_stats = nnx.split(model, nnx.Param, nnx.BatchStat)
     # Plain arrays: checkpoints and optimizers need not know of flax's variables.
     params, batch_stats = nnx.as_pure(params), nnx.as_pure(batch_stats)
@@ -147,3 +152,13 @@ def _normalize(clips, config):
     # At least float32 here: the network casts to its compute dtype itself.
     dtype = param_dtype(jnp.dtype(config.model.dtype))
     return pixels.normalize(clips, config.data.normalization, dtype)
+
+
+@jax.jit
+def is_finite(state: TrainState) -> jax.Array:
+    """Whether all parameters and statistics are finite, and so are their squares.
+
+    After one step of a run that diverges they can be finite and lost all the same.
+    """
+    leaves = jax.tree.leaves((state.params, state.batch_stats))
+    return jnp.all(jnp.stack([jnp.all(jnp.isfinite(leaf**2)) for leaf in leaves]))

@@ -47,6 +47,13 @@ def test_every_start_is_equally_likely():
     assert abs(starts - 1000).max() < 150
 
 
+def test_unsigned_lengths_do_not_wrap():
+    n, T = np.uint16(2), np.uint16(5)
+    rng = np.random.default_rng(0)
+    np.testing.assert_array_equal(clips.sample_clip(rng, n, T), [0, 1, 0, 1, 0])
+    np.testing.assert_array_equal(clips.dense_clips(n, T), [[0, 1, 0, 1, 0]])
+
+
 @pytest.mark.parametrize(("n", "T"), [(0, 4), (4, 0), (-1, 1)])
 def test_impossible_lengths(n, T):
     with pytest.raises(ValueError, match="at least 1"):

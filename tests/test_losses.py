@@ -77,3 +77,20 @@ def test_gradient_is_finite_where_all_embeddings_are_equal(labels):
 def test_unknown_reduction():
     with pytest.raises(ValueError, match="'median' must be 'mean' or 'sum'"):
         losses.batch_hard_triplet(jnp.ones((2, 2)), jnp.arange(2), reduction="median")
+
+
+def test_bfloat16_embeddings_are_compared_in_float32():
+    rng = np.random.default_rng(0)
+    rounded = jnp.asarray(rng.normal(size=(6, 512)), jnp.bfloat16)
+    labels = jnp.array([0, 0, 1, 1, 2, 2])
+    loss = losses.batch_hard_triplet(rounded, labels)
+    assert loss.dtype == jnp.float32
+    full = losses.batch_hard_triplet(rounded.astype(jnp.float32), labels)
+    np.testing.assert_allclose(loss, full, rtol=1e-6)
+
+
+@pytest.mark.parametrize("labels", [[1], [1, 2, 3], 4])
+def test_labels_that_do_not_fit(labels):
+    for loss in (losses.batch_hard_triplet, losses.softmax_cross_entropy):
+        with pytest.raises(ValueError, match=r"labels do not fit"):
+            loss(jnp.ones((2, 5)), jnp.array(labels))

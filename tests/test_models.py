@@ -70,6 +70,8 @@ def test_bfloat16_computes_close_to_float32(tiny_config, forward, temporal):
         ({"rnn_output": "first"}, "known: 'mean', 'last'"),
         ({"dtype": "float16"}, "dtype='float16'"),
         ({"clip_length": 0}, "clip_length=0 must be at least 1"),
+        ({"dtype": "float64"}, "needs jax.enable_x64"),
+        ({"frame_size": ("a", "b")}, "frame_size=.* must be .height, width."),
         ({"frame_size": (224,)}, "frame_size=.* must be .height, width."),
         ({"temporal": "none"}, "takes clips of one frame, not clip_length=3"),
         ({"backbone": "resnet3d14_w8"}, "takes config.model.temporal='none'"),

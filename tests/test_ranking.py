@@ -59,6 +59,17 @@ def test_ties_are_broken_by_position():
     assert ranking.evaluate(np.zeros((1, 2)), *labels).mean_ap == 0.5
 
 
+@pytest.mark.parametrize("dtype", [np.uint8, np.int16, np.int64, np.uint64])
+def test_pids_of_any_width(dtype):
+    distances = np.array([[1.0, 2.0, 3.0], [3.0, 1.0, 2.0]])
+    q_pids, g_pids = np.array([1, 255], dtype), np.array([255, 1, 255], dtype)
+    if np.dtype(dtype).itemsize == 8:  # equal to 1 in the lower 32 bits
+        q_pids[1] = g_pids[0] = g_pids[2] = 2**32 + 1
+    cameras = np.zeros(2, int), np.ones(3, int)
+    result = ranking.evaluate(distances, q_pids, g_pids, *cameras)
+    np.testing.assert_allclose(result.ap, [1 / 2, (1 / 2 + 2 / 3) / 2], rtol=1e-6)
+
+
 def test_float64_distances_are_not_rounded():
     labels = np.array([3]), np.array([5, 3]), np.array([0]), np.array([1, 1])
     distances = np.array([[1 + 1e-12, 1.0]])

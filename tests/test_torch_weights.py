@@ -2,10 +2,12 @@
 
 import jax
 import numpy as np
+import optax
 import pytest
 import safetensors.numpy
 from flax import nnx
 
+from reid_jax import steps
 from reid_jax.models import torch_weights
 from reid_jax.models.resnet import ResNet
 
@@ -143,17 +145,13 @@ def test_unknown_files(tmp_path):
         torch_weights.read_checkpoint(tmp_path / "net.h5")
 
 
-def test_a_config_starts_from_a_checkpoint(tmp_path, tiny_config, tiny_model):
-    import optax
-
-    from reid_jax import steps
-
+def test_a_run_starts_from_a_checkpoint(tmp_path, tiny_config, tiny_model, capsys):
     given = _noisy(torch_weights.export_torch_weights(tiny_model(tiny_config)))
     path = tmp_path / "net.safetensors"
     safetensors.numpy.save_file(given, path)
-    tiny_config.init_from = str(path)
     # Another number of persons: the classifier keeps its initialisation.
-    _, state = steps.initial_state(tiny_config, 7, optax.sgd(0.1))
+    _, state = steps.initial_state(tiny_config, 7, optax.sgd(0.1), init_from=str(path))
+    assert "initialised: classifier.bias, classifier.weight." in capsys.readouterr().out
     kernel = state.params["base"]["conv1"]["kernel"]
     np.testing.assert_array_equal(
         np.moveaxis(kernel, (-1, -2), (0, 1)), given["base.0.weight"]

@@ -1,5 +1,6 @@
 """Networks: `build_model` makes the one that `config.model` describes."""
 
+import jax
 import jax.numpy as jnp
 from flax import nnx
 
@@ -61,11 +62,14 @@ def check_model_config(config) -> None:
     for field in ("clip_length", "attention_dim", "rnn_dim"):
         if config[field] < 1:
             problems.append(f"config.model.{field}={config[field]} must be at least 1")
-    if len(config.frame_size) != 2 or min(config.frame_size) < 1:
+    is_size = [isinstance(n, int) and n > 0 for n in config.frame_size]
+    if is_size != [True, True]:
         problems.append(
             f"config.model.frame_size={tuple(config.frame_size)} must be "
             "(height, width) in pixels"
         )
+    if config.dtype == "float64" and not jax.config.jax_enable_x64:
+        problems.append("config.model.dtype='float64' needs jax.enable_x64(True)")
     if not problems:
         is_2d = BACKBONES[config.backbone]["dims"] == 2
         if is_2d and config.temporal == "none" and config.clip_length != 1:

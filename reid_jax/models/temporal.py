@@ -27,6 +27,10 @@ class SingleFrame(nnx.Module):
         self.num_features = in_features
 
     def __call__(self, frames: Frames, maps: Maps) -> tuple[Embedding, None]:
+        if frames.shape[1] != 1:
+            raise ValueError(
+                f"temporal='none' takes clips of one frame, not {frames.shape[1]}."
+            )
         return frames[:, 0], None
 
 

@@ -52,13 +52,14 @@ def load_torch_weights(
     state_dict: Mapping[str, np.ndarray],
     *,
     partial: Sequence[str] = (),
-) -> None:
+) -> list[str]:
     """Copy `state_dict` (torch names and layouts) into `module`, in place.
 
     Understands the names of torchvision's ResNet, of Video-Person-ReID and of
     3D-ResNets-PyTorch, with or without `module.` in front. `partial` holds module
     prefixes ("classifier", "fc", "lstm", …) that may be missing, unused or misshaped
-    and then keep their initialisation. `num_batches_tracked` is ignored.
+    and then keep their initialisation; their names are returned.
+    `num_batches_tracked` is ignored.
     Raises one ValueError that lists every missing, unused and misshaped key; then
     nothing has been loaded.
     """
@@ -97,6 +98,7 @@ def load_torch_weights(
             value = _from_torch(path, loaded[path])
             leaf[...] = jnp.asarray(value, leaf.dtype)
     nnx.update(module, state)
+    return [name for name, (path, _) in targets.items() if path not in loaded]
 
 
 def export_torch_weights(module: nnx.Module) -> dict[str, np.ndarray]:

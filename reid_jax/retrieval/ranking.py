@@ -6,7 +6,7 @@ import functools
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int, Integer
 
 from reid_jax.arrays import Array
 
@@ -33,10 +33,10 @@ class Ranking:
 
 def evaluate(
     distances: Float[Array, "Q G"],
-    query_pids: Int[Array, "_"],
-    gallery_pids: Int[Array, "_"],
-    query_camids: Int[Array, "_"],
-    gallery_camids: Int[Array, "_"],
+    query_pids: Integer[Array, "_"],
+    gallery_pids: Integer[Array, "_"],
+    query_camids: Integer[Array, "_"],
+    gallery_camids: Integer[Array, "_"],
     *,
     ap: str = "step",
     max_rank: int = 50,
@@ -57,11 +57,21 @@ def evaluate(
     q_pids, g_pids, q_camids, g_camids = (np.asarray(x) for x in labels)
     _check(distances, q_pids, g_pids, q_camids, g_camids, ap)
     num_queries = len(q_pids)
+    is_junk = g_pids == JUNK_PID
+    # Any integers, of whatever width, become small ones: JAX would wrap them.
+    q_pids, g_pids = _renumber(q_pids, g_pids)
+    q_camids, g_camids = _renumber(q_camids, g_camids)
     aps, first_ranks = [], []
     for start in range(0, num_queries, _BLOCK):
         rows = slice(start, start + _BLOCK)
         block_ap, block_first = _score_block(
-            _order(distances[rows]), q_pids[rows], g_pids, q_camids[rows], g_camids, ap
+            _order(distances[rows]),
+            q_pids[rows],
+            g_pids,
+            q_camids[rows],
+            g_camids,
+            is_junk,
+            ap_rule=ap,
         )
         aps.append(np.asarray(block_ap))
         first_ranks.append(np.asarray(block_first))
@@ -78,13 +88,18 @@ def evaluate(
     return Ranking(cmc, float(ap_of_query[valid].mean()), ap_of_query, int(valid.sum()))
 
 
-def kept_entries(q_pid, g_pids, q_camid, g_camids):
+def kept_entries(q_pid, g_pids, q_camid, g_camids, is_junk):
     """Gallery entries that count for a query: no junk, nor its person by its camera."""
-    same_person_and_camera = (g_pids == q_pid) & (g_camids == q_camid)
-    return ~same_person_and_camera & (g_pids != JUNK_PID)
+    return ~((g_pids == q_pid) & (g_camids == q_camid)) & ~is_junk
 
 
-def _order(distances: Float[Array, "q G"]) -> Int[Array, "q G"]:
+def _renumber(query: np.ndarray, gallery: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    _, codes = np.unique(np.concatenate([query, gallery]), return_inverse=True)
+    codes = codes.astype(np.int32)
+    return codes[: len(query)], codes[len(query) :]
+
+
+def _order(distances: Float[Array, "Q G"]) -> Int[Array, "Q G"]:
     """Gallery entries of each row, nearest first, ties by position."""
     if distances.dtype == np.float64:  # JAX would round them, and so make ties
         return np.argsort(distances, axis=1, kind="stable")
@@ -93,11 +108,11 @@ def _order(distances: Float[Array, "q G"]) -> Int[Array, "q G"]:
 
 @functools.partial(jax.jit, static_argnames="ap_rule")
 def _score_block(
-    order, q_pids, g_pids, q_camids, g_camids, ap_rule: str
-) -> tuple[Float[Array, "q"], Int[Array, "q"]]:
+    order, q_pids, g_pids, q_camids, g_camids, is_junk, *, ap_rule: str
+) -> tuple[Float[Array, "Q"], Int[Array, "Q"]]:
     """AP and rank (from 1) of the first right match of each query of a block."""
     same_pid = q_pids[:, None] == g_pids[None, :]
-    kept = kept_entries(q_pids[:, None], g_pids, q_camids[:, None], g_camids)
+    kept = kept_entries(q_pids[:, None], g_pids, q_camids[:, None], g_camids, is_junk)
     kept = jnp.take_along_axis(kept, order, axis=1)
     match = jnp.take_along_axis(same_pid, order, axis=1) & kept
     rank = jnp.cumsum(kept, axis=1)  # among the entries kept, from 1
