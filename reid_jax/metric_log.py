@@ -65,7 +65,7 @@ class TrainProgress:
             self._bar = progress.Progress(
                 progress.TextColumn("step"),
                 progress.MofNCompleteColumn(),
-                progress.BarColumn(bar_width=20),
+                progress.BarColumn(bar_width=10),
                 progress.TimeElapsedColumn(),
                 progress.TextColumn("left"),
                 progress.TimeRemainingColumn(),
