@@ -10,7 +10,7 @@ help: ## this list
 
 setup: .venv/.installed ## .venv with the tested versions (requirements.lock)
 
-demo: setup ## train and score a small network on rendered people (about 6 minutes, 2 cores)
+demo: setup ## train and score a small network on rendered people (about 5 minutes, 2 cores)
 	$(BIN)/python train.py --config=configs/demo.py --workdir=runs/demo
 
 test: setup ## the tests

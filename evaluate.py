@@ -43,7 +43,10 @@ def evaluate(config, workdir: pathlib.Path) -> list[dict]:
         save_embeddings(embedded, config, workdir)
 
     rows, curves = [], {}
-    for method, (query, gallery) in embedded.methods.items():
+    methods = embedded.methods
+    if not config.eval.baselines:  # they may be there from an earlier call
+        methods = {"trained": methods["trained"]}
+    for method, (query, gallery) in methods.items():
         for protocol in embedded.protocols:
             ranked, _, result = scores.rank(query, gallery, config, protocol)
             rows.append(scores.row(method, config, protocol, ranked, result))
