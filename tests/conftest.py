@@ -39,11 +39,16 @@ def tiny_model():
 
 
 @functools.partial(jax.jit, static_argnames=("graphdef", "train"))
-def _forward(graphdef, state, clips, train):
-    return nnx.merge(graphdef, state, copy=True)(clips, train=train)
+def _forward(graphdef, state, clips, train, rng):
+    return nnx.merge(graphdef, state, copy=True)(clips, train=train, rng=rng)
 
 
 @pytest.fixture
 def forward():
-    """`forward(model, clips, train)`, compiled: much faster than op by op."""
-    return lambda model, clips, train: _forward(*nnx.split(model), clips, train=train)
+    """`forward(model, clips, train, rng)`, compiled: much faster than op by op."""
+    key = jax.random.key(1)
+
+    def call(model, clips, train, rng=key):
+        return _forward(*nnx.split(model), clips, train=train, rng=rng)
+
+    return call

@@ -8,7 +8,7 @@ from flax import nnx
 
 from configs import base
 from reid_jax.models import build_model
-from reid_jax.models.layers import BatchNorm
+from reid_jax.models.layers import BatchNorm, dropout
 from reid_jax.models.temporal import RecurrentLayer
 
 CHANGES = {
@@ -20,26 +20,28 @@ CHANGES = {
     "lstm": {"temporal": "lstm"},
     "gru": {"temporal": "gru", "rnn_output": "last"},
     "3d": {"temporal": "none", "backbone": "resnet3d14_w8"},
+    "c3d": {"temporal": "none", "backbone": "c3d_w8", "clip_length": 17},
 }
 
 
-@pytest.mark.parametrize("changes", CHANGES.values(), ids=CHANGES)
+@pytest.mark.parametrize("name", CHANGES)
 @pytest.mark.parametrize("frame_size", [(32, 16), (33, 47)])
-def test_outputs_at_odd_sizes(tiny_config, tiny_model, forward, changes, frame_size):
+def test_outputs_at_odd_sizes(tiny_config, tiny_model, forward, name, frame_size):
+    changes = CHANGES[name]
     tiny_config.model.update(changes)
     tiny_config.model.frame_size = frame_size
     T = tiny_config.model.clip_length
     model = tiny_model(tiny_config)
     clips = jax.random.normal(jax.random.key(0), (2, T, *frame_size, 3))
     out = forward(model, clips, True)
-    D = 6 if changes["temporal"] in ("lstm", "gru") else 256
+    D = {"lstm": 6, "gru": 6, "c3d": 128}.get(name, 256)
     assert out.embedding.shape == (2, D)
     assert out.logits.shape == (2, 5)
     assert np.isfinite(out.logits).all()
     if out.attention is not None:
         assert out.attention.shape == (2, T)
         np.testing.assert_allclose(out.attention.sum(axis=1), 1, rtol=1e-5)
-    assert (out.frames is None) == ("3d" in changes.get("backbone", ""))
+    assert (out.frames is None) == ("3d" in name)
 
 
 @pytest.mark.parametrize("temporal", ["avg", "attn_tconv", "lstm"])
@@ -75,12 +77,65 @@ def test_bfloat16_computes_close_to_float32(tiny_config, forward, temporal):
         ({"frame_size": (224,)}, "frame_size=.* must be .height, width."),
         ({"temporal": "none"}, "takes clips of one frame, not clip_length=3"),
         ({"backbone": "resnet3d14_w8"}, "takes config.model.temporal='none'"),
+        ({"backbone": "c3d_w8"}, "takes config.model.temporal='none'"),
+        (
+            {"backbone": "c3d_w8", "temporal": "none", "clip_length": 15},
+            "at least 16 frames of 16×16, not config.model.clip_length=15 .*=32×16",
+        ),
     ],
 )
 def test_what_cannot_be_is_refused(tiny_config, changes, message):
     tiny_config.model.update(changes)
     with pytest.raises(ValueError, match=message):
         build_model(tiny_config.model, 5, rngs=nnx.Rngs(0))
+
+
+@pytest.fixture
+def small_c3d(tiny_config, tiny_model):
+    tiny_config.model.update(backbone="c3d_w8", temporal="none", clip_length=16)
+    return tiny_model(tiny_config)
+
+
+def test_c3d_drops_half_of_what_it_learns_from(small_c3d, forward):
+    clips = jax.random.normal(jax.random.key(0), (8, 16, 32, 16, 3))
+    quiet = forward(small_c3d, clips, False)
+    first, again, other = (
+        forward(small_c3d, clips, True, jax.random.key(n)) for n in (1, 1, 2)
+    )
+    np.testing.assert_array_equal(first.logits, again.logits)
+    assert (first.embedding != other.embedding).any()
+    # The embedding itself is whole; what the classifier sees is not.
+    kernel, bias = small_c3d.classifier.kernel[...], small_c3d.classifier.bias[...]
+    whole = first.embedding @ kernel + bias
+    assert np.abs(np.asarray(first.logits) - whole).max() > 0.1 * np.abs(whole).max()
+    np.testing.assert_allclose(
+        quiet.logits, quiet.embedding @ kernel + bias, rtol=1e-4, atol=1e-5
+    )
+
+
+def test_dropout_keeps_the_mean():
+    x = dropout(jnp.ones(10_000), 0.25, jax.random.key(0))
+    np.testing.assert_allclose(np.unique(x), [0, 4 / 3], rtol=1e-6)
+    assert abs(float(jnp.mean(x == 0)) - 0.25) < 0.02  # 4.6 standard deviations
+
+
+def test_c3d_says_what_it_needs(small_c3d):
+    with pytest.raises(ValueError, match="needs rng="):
+        small_c3d(jnp.zeros((1, 16, 32, 16, 3)), train=True)
+    with pytest.raises(ValueError, match=r"\(16, 32, 16\).*not \(16, 32, 32\)"):
+        small_c3d(jnp.zeros((1, 16, 32, 32, 3)))
+
+
+@pytest.mark.parametrize("backbone", ["resnet3d14_w8", "c3d_w8"])
+def test_3d_networks_use_the_order_of_the_frames(
+    tiny_config, tiny_model, forward, backbone
+):
+    tiny_config.model.update(backbone=backbone, temporal="none", clip_length=16)
+    model = tiny_model(tiny_config)
+    clips = jax.random.normal(jax.random.key(0), (1, 16, 32, 16, 3))
+    out = forward(model, clips, False).embedding
+    backwards = forward(model, clips[:, ::-1], False).embedding
+    assert np.abs(np.asarray(out - backwards)).max() > 1e-3
 
 
 def test_attention_names_the_size_it_was_built_for(tiny_config, tiny_model):

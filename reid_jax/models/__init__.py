@@ -5,13 +5,14 @@ import jax.numpy as jnp
 from flax import nnx
 
 from reid_jax.models import temporal
+from reid_jax.models.c3d import C3D, pooled_size
 from reid_jax.models.resnet import ResNet
 from reid_jax.models.video_reid import VideoReID, VideoReID3D
 
 _RESNET50 = (3, 4, 6, 3)
 _RESNET14 = (1, 1, 1, 1)
 
-BACKBONES = {
+_RESNETS = {
     "resnet50": {"dims": 2, "blocks": _RESNET50, "width": 64},
     "resnet3d50": {"dims": 3, "blocks": _RESNET50, "width": 64},
     # One block a stage and few channels: for tests, the demo and small studies.
@@ -19,6 +20,11 @@ BACKBONES = {
     "resnet14_w8": {"dims": 2, "blocks": _RESNET14, "width": 8},
     "resnet3d14_w8": {"dims": 3, "blocks": _RESNET14, "width": 8},
 }
+_C3DS = {
+    "c3d": {"width": 64, "fc_dim": 4096},
+    "c3d_w8": {"width": 8, "fc_dim": 128},
+}
+BACKBONES = (*_RESNETS, *_C3DS)
 
 DTYPES = ("float32", "bfloat16", "float64")
 
@@ -35,7 +41,11 @@ def build_model(config, num_pids: int, *, rngs: nnx.Rngs) -> VideoReID | VideoRe
     """
     check_model_config(config)
     dtype = jnp.dtype(config.dtype)
-    trunk = ResNet(**BACKBONES[config.backbone], dtype=dtype, rngs=rngs)
+    if config.backbone in _C3DS:
+        clip_size = (config.clip_length, *config.frame_size)
+        trunk = C3D(clip_size, **_C3DS[config.backbone], dtype=dtype, rngs=rngs)
+    else:
+        trunk = ResNet(**_RESNETS[config.backbone], dtype=dtype, rngs=rngs)
     if trunk.dims == 3:
         return VideoReID3D(trunk, num_pids, dtype=dtype, rngs=rngs)
     map_size = tuple(-(-pixels // STRIDE) for pixels in config.frame_size)
@@ -71,7 +81,7 @@ def check_model_config(config) -> None:
     if config.dtype == "float64" and not jax.config.jax_enable_x64:
         problems.append("config.model.dtype='float64' needs jax.enable_x64(True)")
     if not problems:
-        is_2d = BACKBONES[config.backbone]["dims"] == 2
+        is_2d = _RESNETS.get(config.backbone, {"dims": 3})["dims"] == 2
         if is_2d and config.temporal == "none" and config.clip_length != 1:
             problems.append(
                 f"config.model.temporal='none' with the 2-D {config.backbone} takes "
@@ -81,6 +91,12 @@ def check_model_config(config) -> None:
             problems.append(
                 f"the 3-D {config.backbone} takes config.model.temporal='none', "
                 f"not {config.temporal!r}"
+            )
+        clip_size = (config.clip_length, *config.frame_size)
+        if config.backbone in _C3DS and 0 in pooled_size(clip_size):
+            problems.append(
+                f"{config.backbone} takes clips of at least 16 frames of 16×16, not "
+                "config.model.clip_length={} and frame_size={}×{}".format(*clip_size)
             )
     if problems:
         raise ValueError("; ".join(problems) + ".")

@@ -25,17 +25,23 @@ def torch_uniform(fan_in: int) -> nnx.initializers.Initializer:
 
 
 def linear(
-    in_features: int, out_features: int, *, dtype: jnp.dtype, rngs: nnx.Rngs
+    in_features: int,
+    out_features: int,
+    *,
+    kernel_init: nnx.initializers.Initializer | None = None,
+    bias_init: nnx.initializers.Initializer | None = None,
+    dtype: jnp.dtype,
+    rngs: nnx.Rngs,
 ) -> nnx.Linear:
-    """Fully connected layer with bias, initialised as torch's."""
+    """Fully connected layer with bias, initialised as torch's unless told otherwise."""
     init = torch_uniform(in_features)
     return nnx.Linear(
         in_features,
         out_features,
         dtype=dtype,
         param_dtype=param_dtype(dtype),
-        kernel_init=init,
-        bias_init=init,
+        kernel_init=kernel_init or init,
+        bias_init=bias_init or init,
         rngs=rngs,
     )
 
@@ -53,13 +59,15 @@ def conv(
     stride: Sequence[int] | int = 1,
     padding: Sequence[int] | int = 0,
     use_bias: bool = False,
+    kernel_init: nnx.initializers.Initializer | None = None,
+    bias_init: nnx.initializers.Initializer | None = None,
     dtype: jnp.dtype,
     rngs: nnx.Rngs,
 ) -> nnx.Conv:
     """Convolution over `len(kernel)` axes, channels last, padded by explicit numbers.
 
-    Never 'SAME': that pads one side only at stride 2, torch pads both. Initialised as
-    ResNet's convolutions, those with a bias as torch does by default.
+    Never 'SAME': that pads one side only at stride 2, torch pads both. Unless told
+    otherwise, initialised as ResNet's convolutions, those with a bias as torch does.
     """
     dims = len(kernel)
     strides = (stride,) * dims if isinstance(stride, int) else tuple(stride)
@@ -74,8 +82,8 @@ def conv(
         use_bias=use_bias,
         dtype=dtype,
         param_dtype=param_dtype(dtype),
-        kernel_init=init if use_bias else he_normal_fan_out,
-        bias_init=init,
+        kernel_init=kernel_init or (init if use_bias else he_normal_fan_out),
+        bias_init=bias_init or init,
         rngs=rngs,
     )
 
@@ -86,6 +94,16 @@ def max_pool(
     """Maximum over windows of the axes between batch and channels."""
     pads = [(p, p) for p in padding]
     return nnx.max_pool(x, tuple(window), strides=tuple(stride), padding=pads)
+
+
+def dropout(
+    x: Float[Array, "..."], rate: float, rng: jax.Array | None
+) -> Float[Array, "..."]:
+    """Zero a share `rate` of the entries and enlarge the others: the mean stays."""
+    if rng is None:
+        raise ValueError("A network with dropout needs rng= when it is trained.")
+    keep = jax.random.bernoulli(rng, 1 - rate, x.shape)
+    return jnp.where(keep, x / (1 - rate), 0)
 
 
 class BatchNorm(nnx.Module):

@@ -62,6 +62,8 @@ class ResNet(nnx.Module):
     Source: He et al. 2016; stride on the 3×3 convolution as in torchvision (v1.5).
     """
 
+    dropout = 0.0
+
     def __init__(
         self,
         *,
@@ -100,8 +102,9 @@ class ResNet(nnx.Module):
         self.num_features = features
 
     def __call__(
-        self, x: Float[Array, "B ... 3"], *, train: bool
+        self, x: Float[Array, "B ... 3"], *, train: bool, rng=None
     ) -> Float[Array, "B ... D"]:
+        """`rng` is not used: nothing is drawn here."""
         *_, last = self.stages(x, train=train)
         return last
 

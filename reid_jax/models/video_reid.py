@@ -7,7 +7,8 @@ from flax import nnx
 from jaxtyping import Float
 
 from reid_jax.arrays import Array
-from reid_jax.models.layers import linear, param_dtype
+from reid_jax.models.c3d import C3D
+from reid_jax.models.layers import dropout, linear, param_dtype
 from reid_jax.models.resnet import ResNet
 
 
@@ -51,21 +52,28 @@ class VideoReID(nnx.Module):
 
 
 class VideoReID3D(nnx.Module):
-    """A 3-D trunk whose pooled last layer is the embedding, and a linear classifier.
+    """A 3-D trunk run on the whole clip, and a linear classifier.
 
-    Source: Gao & Nevatia 2018, Sec. 3.1 "3D CNN", after Hara et al. 2018.
+    The embedding is what the trunk gives, pooled over the time and space it leaves.
+    Source: Gao & Nevatia 2018, Sec. 3.1 "3D CNN", after Hara et al. 2018; C3D's fc7 of
+    Kansal & Subramanyam 2018, Sec. II-C, whose dropout stands before the classifier.
     """
 
-    def __init__(self, base: ResNet, num_pids: int, *, dtype, rngs):
+    def __init__(self, base: ResNet | C3D, num_pids: int, *, dtype, rngs):
         self.base = base
         self.classifier = _classifier(base.num_features, num_pids, dtype, rngs)
 
     def __call__(
         self, clips: Float[Array, "B T H W 3"], train: bool = False, rng=None
     ) -> ReIDOutput:
-        maps = self.base(clips, train=train)
-        embedding = maps.mean(axis=(1, 2, 3), dtype=param_dtype(maps.dtype))
-        return ReIDOutput(embedding, self.classifier(embedding))
+        inside, before = (None, None) if rng is None else jax.random.split(rng)
+        maps = self.base(clips, train=train, rng=inside)
+        left = tuple(range(1, maps.ndim - 1))
+        embedding = maps.mean(axis=left, dtype=param_dtype(maps.dtype))
+        classified = embedding
+        if train and self.base.dropout:
+            classified = dropout(embedding, self.base.dropout, before)
+        return ReIDOutput(embedding, self.classifier(classified))
 
 
 def _classifier(in_features: int, num_pids: int, dtype, rngs) -> nnx.Linear:

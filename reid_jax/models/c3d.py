@@ -1,0 +1,99 @@
+"""C3D: eight 3×3×3 convolutions, five poolings, two wide layers (paper 2, II-B)."""
+
+import jax.numpy as jnp
+from flax import nnx
+from jaxtyping import Float
+
+from reid_jax.arrays import Array
+from reid_jax.models.layers import conv, dropout, linear, max_pool, param_dtype
+
+# Layers between two poolings, and their channels as multiples of the first one's.
+_STAGES = (
+    (("conv1", 1),),
+    (("conv2", 2),),
+    (("conv3a", 4), ("conv3b", 4)),
+    (("conv4a", 8), ("conv4b", 8)),
+    (("conv5a", 8), ("conv5b", 8)),
+)
+_POOLS = (  # window (and stride), padding; time first
+    ((1, 2, 2), (0, 0, 0)),
+    ((2, 2, 2), (0, 0, 0)),
+    ((2, 2, 2), (0, 0, 0)),
+    ((2, 2, 2), (0, 0, 0)),
+    ((2, 2, 2), (0, 1, 1)),
+)
+
+
+class C3D(nnx.Module):
+    """Clips [B, T, H, W, 3] → fc7 after its ReLU [B, D], D = `fc_dim`.
+
+    `clip_size` (T, H, W) fixes the shape of fc6; 16 frames of 112×112 are the
+    original's. Weights start as He et al. 2015 and biases at 0.
+    Source: Tran et al. 2015; layers named as in its ports to PyTorch.
+    Differs: Caffe's fillers (Gaussians of 0.01 and 0.005) do not train without the
+    pretrained weights that the paper starts from.
+    """
+
+    dims = 3
+    dropout = 0.5  # after fc6 and fc7; paper 2, Sec. II-A
+
+    def __init__(
+        self,
+        clip_size: tuple[int, int, int],
+        *,
+        width: int = 64,
+        fc_dim: int = 4096,
+        dtype: jnp.dtype = jnp.float32,
+        rngs: nnx.Rngs,
+    ):
+        self.clip_size, self.dtype = tuple(clip_size), dtype
+        init = {"kernel_init": nnx.initializers.he_normal(), "dtype": dtype}
+        init |= {"bias_init": nnx.initializers.zeros, "rngs": rngs}
+        features = 3
+        for name, factor in (layer for stage in _STAGES for layer in stage):
+            layer = conv(
+                features, factor * width, (3, 3, 3), padding=1, use_bias=True, **init
+            )
+            setattr(self, name, layer)
+            features = factor * width
+        t, h, w = pooled_size(clip_size)
+        self.fc6 = linear(features * t * h * w, fc_dim, **init)
+        self.fc7 = linear(fc_dim, fc_dim, **init)
+        self.num_features = fc_dim
+
+    def __call__(
+        self, clips: Float[Array, "B T H W 3"], *, train: bool, rng=None
+    ) -> Float[Array, "B D"]:
+        """`rng` draws the dropout between fc6 and fc7 when training."""
+        if clips.shape[1:4] != self.clip_size:
+            raise ValueError(
+                f"C3D was built for clips of {self.clip_size} (frames, height, width), "
+                f"not {clips.shape[1:4]}; set config.model.clip_length and frame_size."
+            )
+        *_, x = self.stages(clips)
+        # C, T, H, W is the order in which the original flattens for fc6.
+        x = jnp.moveaxis(x, -1, 1).reshape(len(x), -1)
+        x = nnx.relu(self.fc6(x))
+        if train:
+            x = dropout(x, self.dropout, rng)
+        return nnx.relu(self.fc7(x)).astype(param_dtype(self.dtype))
+
+    def stages(self, clips: Float[Array, "B T H W 3"]):
+        """Activations after each pooling, in order."""
+        x = clips.astype(self.dtype)
+        for layers, (window, padding) in zip(_STAGES, _POOLS, strict=True):
+            for name, _ in layers:
+                x = nnx.relu(getattr(self, name)(x))
+            x = max_pool(x, window=window, stride=window, padding=padding)
+            yield x
+
+
+def pooled_size(clip_size: tuple[int, int, int]) -> tuple[int, int, int]:
+    """What the five poolings leave of (T, H, W); a 0 where the clip is too small."""
+    size = tuple(clip_size)
+    for window, padding in _POOLS:
+        size = tuple(
+            (n + 2 * p) // k if n else 0  # a window of padding alone holds nothing
+            for n, k, p in zip(size, window, padding, strict=True)
+        )
+    return size
