@@ -10,6 +10,7 @@ import sys
 
 import numpy as np
 from absl import flags
+from flax import nnx
 from ml_collections import config_flags
 
 from configs import base
@@ -19,11 +20,13 @@ from reid_jax import (
     command_line,
     parallel,
     pictures,
+    pretrained,
     report,
     scores,
     steps,
 )
 from reid_jax.embedding import Embedded, EmbeddedDataset, embed_tracklets
+from reid_jax.models import build_model
 
 
 def evaluate(config, workdir: pathlib.Path) -> list[dict]:
@@ -141,32 +144,35 @@ def _embed_all(
     known = known or embed_trained(embed_step, state, dataset, config, mesh)
     methods = dict(known.methods)
     if config.eval.baselines:
-        untrained = _initial_state(config, workdir, config.init_from)[1]
         first = embed_trained(
-            embed_step, untrained, dataset, config, mesh, method="untrained"
+            embed_step,
+            _untrained(config, workdir),
+            dataset,
+            config,
+            mesh,
+            method="untrained",
         )
         methods |= first.methods
         methods["color_histogram"] = _embed_histogram(dataset, config)
     return EmbeddedDataset(methods, known.source, known.protocols)
 
 
-def _initial_state(config, workdir: pathlib.Path, init_from: str | None = None):
-    """The network's structure and its state before the first step, on every device."""
-    optimizer = steps.build_optimizer(config, lambda step: 0.0)
-    num_pids = len(checkpoints.load_pids(workdir))
-    graphdef, state = steps.initial_state(
-        config, num_pids, optimizer, init_from=init_from
-    )
-    return graphdef, parallel.replicate(state, parallel.data_mesh())
-
-
 def _restore(config, workdir: pathlib.Path, step: int):
-    """The embedding step, and the state of `step`."""
+    """The embedding step, and the state of `step` on every device."""
     mesh = parallel.data_mesh()
     parallel.check_divisible(config.eval.batch_clips, mesh, "config.eval.batch_clips")
-    graphdef, state = _initial_state(config, workdir)
-    state = checkpoints.Checkpoints(workdir).restore(step, state)
-    return steps.make_embed_step(graphdef, config), state
+    graphdef, state = pretrained.restore_run(config, workdir, step)
+    return steps.make_embed_step(graphdef, config), parallel.replicate(state, mesh)
+
+
+def _untrained(config, workdir: pathlib.Path) -> steps.TrainState:
+    """The run's state before its first step, on every device."""
+    pids = checkpoints.load_pids(workdir)
+    model = build_model(config.model, len(pids), rngs=nnx.Rngs(config.seed))
+    if config.init_from:
+        pretrained.start(model, config, (config.data.name, pids))
+    _, state = steps.initial_state(model, steps.build_optimizer(config, lambda s: 0.0))
+    return parallel.replicate(state, parallel.data_mesh())
 
 
 def _draw_tracklets(
@@ -219,7 +225,11 @@ def _source(config, dataset, step: int) -> str:
         "step": step,
         "model": config.model.to_dict(),
         "dataset": [config.data.name, dataset.fingerprint],
-        "normalization": config.data.normalization,
+        "pixels": [
+            config.data.resize,
+            config.data.normalization,
+            config.data.mean_cube,
+        ],
     }
     return json.dumps(made_from, sort_keys=True)
 

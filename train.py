@@ -12,11 +12,21 @@ import time
 import jax
 import numpy as np
 from absl import flags
+from flax import nnx
 from ml_collections import config_flags
 
 import evaluate
 from configs import base
-from reid_jax import checkpoints, command_line, metric_log, parallel, scores, steps
+from reid_jax import (
+    checkpoints,
+    command_line,
+    metric_log,
+    parallel,
+    pretrained,
+    scores,
+    steps,
+)
+from reid_jax.models import build_model
 
 
 def train(config, workdir: pathlib.Path) -> None:
@@ -45,10 +55,11 @@ def train(config, workdir: pathlib.Path) -> None:
     checkpoints.prepare_workdir(workdir, config, pids)
     saved = checkpoints.Checkpoints(workdir, write=True)
     last = saved.latest_step()
-    init_from = config.init_from if last is None else None
-    graphdef, state = steps.initial_state(
-        config, len(pids), optimizer, init_from=init_from
-    )
+    model = build_model(config.model, len(pids), rngs=nnx.Rngs(config.seed))
+    if last is None and config.init_from:
+        record = pretrained.start(model, config, (config.data.name, pids.tolist()))
+        checkpoints.write_json(workdir / "init_from.json", record)
+    graphdef, state = steps.initial_state(model, optimizer)
     if last is not None:
         state = saved.restore(last, state)
         print(f"Resuming {workdir} after step {last} of {num_steps}.")
@@ -96,6 +107,9 @@ def train(config, workdir: pathlib.Path) -> None:
                 meter.restart_clock()
             if stop.is_set():
                 break
+
+        if num_steps == 0:  # scores what it starts from
+            saved.save(state)
 
     # 6. Interrupted: everything is saved, the same command goes on.
     saved.close()

@@ -16,12 +16,14 @@ import time
 
 import jax
 import numpy as np
+from flax import nnx
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 
 from configs import demo
 from data.walkers import world
 from reid_jax import command_line, parallel, steps
+from reid_jax.models import build_model
 
 _ROUNDS = 7
 
@@ -67,7 +69,8 @@ def _render_rate() -> float:
 def _network_rates(config, batch: dict[str, np.ndarray], frames: int) -> dict:
     mesh = parallel.data_mesh()
     optimizer = steps.build_optimizer(config, lambda step: 1e-3)
-    graphdef, state = steps.initial_state(config, 100, optimizer)
+    model = build_model(config.model, 100, rngs=nnx.Rngs(config.seed))
+    graphdef, state = steps.initial_state(model, optimizer)
     train_step = steps.make_train_step(graphdef, optimizer, config)
     embed_step = steps.make_embed_step(graphdef, config)
     carry = [parallel.replicate(state, mesh)]

@@ -29,19 +29,28 @@ def get_config() -> config_dict.ConfigDict:
     c.data.data_dir = "datasets"  # prepared datasets
     c.data.p = 8  # identities a batch, P1 Sec. 4.1 (32 clips, 4 of each identity)
     c.data.k = 4  # clips of each identity
+    # Height, width that frames are resized to before they are cropped to frame_size (at
+    # random in training, the middle in evaluation); empty: resized to frame_size.
+    c.data.resize = config_dict.placeholder(tuple)
     c.data.normalization = "imagenet"  # see reid_jax.pixels.NORMALIZATIONS
+    c.data.mean_cube = config_dict.placeholder(str)  # file, for "c3d_cube"
 
     c.augment = config_dict.ConfigDict()
     c.augment.flip = 0.5  # probability of a horizontal flip; code
-    c.augment.crop = 0.5  # probability of enlarging by 1.125 and cropping; code
+    # Probability of a random crop, of data.resize or of 1.125 times the size; code
+    c.augment.crop = 0.5
     c.augment.per_frame = False  # True: drawn for each frame by itself, as the code
 
     c.loss = config_dict.ConfigDict()
     c.loss.margin = 0.3  # m of Eq. 4, in units of the L2 distance; code
     c.loss.label_smoothing = 0.1  # code; 0.0 is Eq. 5
     c.loss.triplet_reduction = "mean"  # over anchors (code); "sum" is Eq. 4
+    c.loss.triplet_weight = 1.0  # Eq. 6; 0.0: cross-entropy only, paper 2
+    c.loss.cross_entropy_weight = 1.0  # Eq. 6; 0.0: triplet loss only
 
     c.train = config_dict.ConfigDict()
+    c.train.optimizer = "adam"  # adam or sgd
+    c.train.momentum = 0.9  # of sgd; paper 2, Sec. IV-A
     c.train.learning_rate = 3e-4  # P1 Sec. 4.2
     c.train.weight_decay = 5e-4  # coupled L2 on every parameter; code
     c.train.epochs = 800  # of all training identities once; code
@@ -50,7 +59,7 @@ def get_config() -> config_dict.ConfigDict:
     )
     c.train.decay_factor = 0.1
     c.train.warmup_epochs = 0.0  # linear, from 0
-    c.train.max_steps = config_dict.placeholder(int)  # cuts a run short
+    c.train.max_steps = config_dict.placeholder(int)  # cuts a run short; 0: scores only
     c.train.eval_every_epochs = 40  # also at the end
     c.train.checkpoint_every_epochs = 10  # also at the end and when interrupted
     c.train.log_every_steps = 10
@@ -64,7 +73,9 @@ def get_config() -> config_dict.ConfigDict:
     c.eval.pictures = True  # ranked lists, CMC curve, attention
     c.eval.checkpoint = "latest"  # or best (mAP): chosen on its judge
 
-    c.init_from = config_dict.placeholder(str)  # torch checkpoint to start from
+    c.init_from = config_dict.placeholder(
+        str
+    )  # checkpoint file or workdir to start from
     return c
 
 
@@ -79,8 +90,14 @@ _POSITIVE = (
     "train.eval_every_epochs",
     "train.checkpoint_every_epochs",
     "train.log_every_steps",
-    "train.max_steps",
     "eval.batch_clips",
+)
+_NOT_NEGATIVE = (
+    "train.max_steps",
+    "train.momentum",
+    "train.weight_decay",
+    "loss.triplet_weight",
+    "loss.cross_entropy_weight",
 )
 _FRACTIONS = ("augment.flip", "augment.crop", "loss.label_smoothing")
 
@@ -91,10 +108,14 @@ def check_config(config: config_dict.ConfigDict) -> None:
     `config.model` is checked where the network is built, what depends on the dataset
     where that is read.
     """
-    from reid_jax.retrieval import distances, ranking  # not for reading a config
+    # Not for reading a config.
+    from reid_jax import pixels, steps
+    from reid_jax.retrieval import distances, ranking
 
     choices = {
+        "data.normalization": pixels.NORMALIZATIONS,
         "loss.triplet_reduction": ("mean", "sum"),
+        "train.optimizer": steps.OPTIMIZERS,
         "eval.metric": distances.METRICS,
         "eval.ap": ranking.AP_RULES,
         "eval.checkpoint": ("latest", "best"),
@@ -106,6 +127,27 @@ def check_config(config: config_dict.ConfigDict) -> None:
             problems.append(f"config.{field}={value} must be above 0")
     if config.seed < 0:
         problems.append(f"config.seed={config.seed} must not be below 0")
+    for field in _NOT_NEGATIVE:
+        value = _get(config, field)
+        if value is not None and not value >= 0:
+            problems.append(f"config.{field}={value} must not be below 0")
+    if not config.loss.triplet_weight + config.loss.cross_entropy_weight > 0:
+        problems.append("config.loss: one of the two weights must be above 0")
+    if config.data.normalization == "c3d_cube" and not config.data.mean_cube:
+        problems.append(
+            "config.data.normalization='c3d_cube' needs a file: config.data.mean_cube"
+        )
+    resize, frame_size = config.data.resize, config.model.frame_size
+    if resize is not None and not (
+        len(resize) == 2
+        and all(type(n) is int for n in (*resize, *frame_size))
+        and resize[0] >= frame_size[0]
+        and resize[1] >= frame_size[1]
+    ):
+        problems.append(
+            f"config.data.resize={tuple(resize)} must be (height, width) in pixels, at "
+            f"least config.model.frame_size={tuple(frame_size)}"
+        )
     for field in _FRACTIONS:
         if not 0 <= _get(config, field) <= 1:
             problems.append(f"config.{field}={_get(config, field)} must be in 0..1")

@@ -148,8 +148,8 @@ def prepare_workdir(
                 f"{workdir} was trained on other persons than {config.data.name} has "
                 "now; choose another --workdir."
             )
-    _write_json(path.with_name("identities.json"), pids.tolist())
-    _write_json(path, json.loads(config.to_json_best_effort()))
+    write_json(path.with_name("identities.json"), pids.tolist())
+    write_json(path, json.loads(config.to_json_best_effort()))
 
 
 def load_pids(workdir: str | os.PathLike) -> list[int]:
@@ -157,7 +157,8 @@ def load_pids(workdir: str | os.PathLike) -> list[int]:
     return json.loads((pathlib.Path(workdir) / "identities.json").read_text())
 
 
-def _write_json(path: pathlib.Path, content: Any) -> None:
+def write_json(path: pathlib.Path, content: Any) -> None:
+    """Write a file of the workdir, whole or not at all."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         unfinished = path.with_suffix(".tmp")

@@ -24,7 +24,8 @@ from reid_jax import clips
 from reid_jax.frame_cache import Split, open_split
 
 ENLARGE = 1.125
-"""Frames are resized to this multiple before a translation crop (published code)."""
+"""Frames are resized to this multiple before a random crop (published code of paper 1),
+unless `config.data.resize` says to what size."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,7 +36,7 @@ class Clip:
     frames: np.ndarray  # [T] indices in the tracklet
     label: int
     flip: np.ndarray  # bool [T]
-    enlarge: np.ndarray  # bool [T]
+    crop: np.ndarray  # bool [T]: at `shift`, else in the middle
     shift: np.ndarray  # float [T, 2]: top-left of the crop, share of the room there is
 
 
@@ -133,8 +134,8 @@ def _train_clip(rng, split: Split, config, tracklet: int, label: int) -> Clip:
     def draw(*shape: int) -> np.ndarray:
         return np.broadcast_to(rng.random((draws, *shape)), (T, *shape))
 
-    flip, enlarge = draw() < config.augment.flip, draw() < config.augment.crop
-    return Clip(tracklet, frames, label, flip, enlarge, draw(2))
+    flip, crop = draw() < config.augment.flip, draw() < config.augment.crop
+    return Clip(tracklet, frames, label, flip, crop, draw(2))
 
 
 def eval_batches(split: Split, config) -> Iterator[dict[str, np.ndarray]]:
@@ -187,7 +188,7 @@ def _decode(
                 sent.append(batch)
                 for clip in batch:
                     encoded = [split.frame(clip.tracklet, t) for t in clip.frames]
-                    yield encoded, clip.flip, clip.enlarge, clip.shift
+                    yield encoded, clip.flip, clip.crop, clip.shift
         except Exception as failure:
             failures.append(failure)
             raise
@@ -199,7 +200,7 @@ def _decode(
         tf.TensorSpec((T, 2), tf.float64),
     )
     dataset = tf.data.Dataset.from_generator(requests, output_signature=signature)
-    decode = _clip_decoder(tuple(config.model.frame_size), T)
+    decode = _clip_decoder(tuple(config.model.frame_size), T, config.data.resize)
     dataset = dataset.map(decode, num_parallel_calls=tf.data.AUTOTUNE)
     frames = iter(dataset.prefetch(tf.data.AUTOTUNE).as_numpy_iterator())
     try:
@@ -213,26 +214,30 @@ def _decode(
         raise ValueError(_damaged_frames(split, sent[0], error)) from None
 
 
-def _clip_decoder(frame_size: tuple[int, int], clip_length: int) -> Callable:
+def _clip_decoder(
+    frame_size: tuple[int, int], clip_length: int, resize: tuple[int, int] | None
+) -> Callable:
     height, width = frame_size
-    large = (round(height * ENLARGE), round(width * ENLARGE))
-    room = np.subtract(large, frame_size)
+    whole = resize or frame_size
+    cropped_from = resize or (round(height * ENLARGE), round(width * ENLARGE))
 
-    def decode_frame(encoded, flip, enlarge, shift):
+    def decode_frame(encoded, flip, crop, shift):
         # This op reads PNG too; the accurate transform is PIL's.
         image = tf.io.decode_jpeg(encoded, channels=3, dct_method="INTEGER_ACCURATE")
-        size = tf.where(enlarge, large, frame_size)
+        size = tf.where(crop, cropped_from, whole)
         # Antialiased, as PIL resizes in the published code.
         image = tf.image.resize(image, size, antialias=True)
+        room = size - frame_size
         # 0 .. room, both ends reachable, as a uniform integer would.
-        top_left = tf.cast(shift * (room + 1), tf.int32) * tf.cast(enlarge, tf.int32)
+        drawn = tf.cast(shift * tf.cast(room + 1, tf.float64), tf.int32)
+        top_left = tf.where(crop, drawn, room // 2)
         image = tf.slice(image, [top_left[0], top_left[1], 0], [height, width, 3])
         image = tf.where(flip, image[:, ::-1], image)
         return tf.cast(tf.clip_by_value(tf.round(image), 0, 255), tf.uint8)
 
-    def decode_clip(encoded, flip, enlarge, shift):
+    def decode_clip(encoded, flip, crop, shift):
         frames = [
-            decode_frame(encoded[t], flip[t], enlarge[t], shift[t])
+            decode_frame(encoded[t], flip[t], crop[t], shift[t])
             for t in range(clip_length)
         ]
         return tf.stack(frames)

@@ -10,7 +10,6 @@ import optax
 from flax import nnx
 
 from reid_jax import losses, pixels
-from reid_jax.models import build_model, torch_weights
 from reid_jax.models.layers import param_dtype
 
 
@@ -44,35 +43,36 @@ def learning_rate_schedule(config, steps_per_epoch: int) -> optax.Schedule:
 
 
 def build_optimizer(config, schedule: optax.Schedule) -> optax.GradientTransformation:
-    """Adam with coupled L2: the decay is added to the gradient, of every parameter.
+    """`config.train.optimizer`, with coupled L2: the decay is added to the gradient.
 
-    Source: the published code of paper 1, whose tables come from torch's Adam; AdamW
-    decays differently.
+    "adam" is torch's (paper 1, whose tables come from it; AdamW decays differently),
+    "sgd" has `momentum` m: v ← m v + g, w ← w - lr v, as Caffe's (paper 2) and torch's.
     """
+    t = config.train
+    match t.optimizer:
+        case "adam":
+            scale = optax.scale_by_adam(b1=0.9, b2=0.999, eps=1e-8)
+        case "sgd":
+            scale = optax.trace(decay=t.momentum)
+        case _:
+            known = ", ".join(OPTIMIZERS)
+            raise ValueError(
+                f"config.train.optimizer={t.optimizer!r} is unknown; known: {known}."
+            )
     return optax.chain(
-        optax.add_decayed_weights(config.train.weight_decay),
-        optax.scale_by_adam(b1=0.9, b2=0.999, eps=1e-8),
+        optax.add_decayed_weights(t.weight_decay),
+        scale,
         optax.scale_by_learning_rate(schedule),
     )
 
 
-def initial_state(
-    config,
-    num_pids: int,
-    optimizer: optax.GradientTransformation,
-    *,
-    init_from: str | None = None,
-) -> tuple[nnx.GraphDef, TrainState]:
-    """The structure of `config`'s network, and its state before the first step.
+OPTIMIZERS = ("adam", "sgd")
 
-    The weights come from `config.seed`, or from the checkpoint `init_from`, where
-    whatever a backbone's file cannot hold keeps its initialisation, which is printed.
-    """
-    model = build_model(config.model, num_pids, rngs=nnx.Rngs(config.seed))
-    if init_from:
-        weights = torch_weights.read_checkpoint(init_from)
-        kept = torch_weights.load_torch_weights(model, weights, partial=HEADS)
-        print(f"{init_from} loaded; initialised: {', '.join(kept) or 'nothing'}.")
+
+def initial_state(
+    model: nnx.Module, optimizer: optax.GradientTransformation
+) -> tuple[nnx.GraphDef, TrainState]:
+    """The structure of a network, and its state before the first step."""
     graphdef, params, batch_stats = nnx.split(model, nnx.Param, nnx.BatchStat)
     # Plain arrays: checkpoints and optimizers need not know of flax's variables.
     params, batch_stats = nnx.as_pure(params), nnx.as_pure(batch_stats)
@@ -82,18 +82,6 @@ def initial_state(
     return graphdef, state
 
 
-HEADS = (
-    "classifier",
-    "fc",
-    "attention_conv",
-    "attention_fc",
-    "attention_tconv",
-    "lstm",
-    "gru",
-)
-"""Modules that a backbone's checkpoint does not hold, or holds for other classes."""
-
-
 def make_train_step(
     graphdef: nnx.GraphDef, optimizer: optax.GradientTransformation, config
 ) -> Callable:
@@ -101,15 +89,16 @@ def make_train_step(
 
     `batch` has `clips` (uint8 [B, T, H, W, 3]) and `labels` (int [B]). `metrics` are
     scalars of the batch before the update: `loss` and its two parts, `active_triplets`,
-    `precision_at_1`. Source: paper 1, Sec. 3.2, Eq. 6.
+    `precision_at_1`. Source: paper 1, Sec. 3.2, Eq. 6; with `triplet_weight` 0 paper 2,
+    Sec. II-D, Eq. 2.
     """
     loss_config = config.loss.to_dict()
     margin = loss_config["margin"]
+    normalize = _normalizer(config)
 
     def loss_fn(params, batch_stats, batch, rng):
         model = nnx.merge(graphdef, params, batch_stats, copy=True)
-        clips = _normalize(batch["clips"], config)
-        out = model(clips, train=True, rng=rng)
+        out = model(normalize(batch["clips"]), train=True, rng=rng)
         triplet = losses.batch_hard_triplet(
             out.embedding,
             batch["labels"],
@@ -121,7 +110,10 @@ def make_train_step(
             batch["labels"],
             label_smoothing=loss_config["label_smoothing"],
         )
-        loss = triplet + cross_entropy
+        loss = (
+            loss_config["triplet_weight"] * triplet
+            + loss_config["cross_entropy_weight"] * cross_entropy
+        )
         metrics = {"loss": loss, "triplet": triplet, "cross_entropy": cross_entropy}
         metrics |= losses.batch_health(out.embedding, batch["labels"], margin)
         return loss, (nnx.as_pure(nnx.state(model, nnx.BatchStat)), metrics)
@@ -141,17 +133,24 @@ def make_train_step(
 def make_embed_step(graphdef: nnx.GraphDef, config) -> Callable:
     """The jitted `(params, batch_stats, clips uint8 [B, T, H, W, 3]) -> ReIDOutput`."""
 
+    normalize = _normalizer(config)
+
     def embed_step(params, batch_stats, clips):
         model = nnx.merge(graphdef, params, batch_stats, copy=True)
-        return model(_normalize(clips, config), train=False)
+        return model(normalize(clips), train=False)
 
     return jax.jit(embed_step)
 
 
-def _normalize(clips, config):
+def _normalizer(config) -> Callable:
+    """uint8 clips → what `config.data.normalization` makes of them."""
     # At least float32 here: the network casts to its compute dtype itself.
     dtype = param_dtype(jnp.dtype(config.model.dtype))
-    return pixels.normalize(clips, config.data.normalization, dtype)
+    name, cube = config.data.normalization, None
+    if pixels.NORMALIZATIONS[name].has_cube:
+        clip_size = (config.model.clip_length, *config.model.frame_size)
+        cube = pixels.read_mean_cube(config.data.mean_cube, clip_size)
+    return lambda clips: pixels.normalize(clips, name, dtype, mean_cube=cube)
 
 
 @jax.jit

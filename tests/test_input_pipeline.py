@@ -136,6 +136,30 @@ def test_crop_and_flip_move_the_picture(tmp_path, tiny_config):
     assert len(corners) > 1  # 16 × 1.125 = 18: three possible left edges
 
 
+def test_resized_then_cropped(tmp_path, tiny_config):
+    """Paper 2: frames of one size, of which training sees a random window."""
+    left, top = np.meshgrid(np.arange(20), np.arange(36))
+    picture = np.stack([5 * left, 5 * top, 0 * top], axis=-1).astype(np.uint8)
+    file = io.BytesIO()
+    Image.fromarray(picture).save(file, "PNG")
+    split = _split(tmp_path, [(pid, 0, [file.getvalue()] * 3) for pid in (1, 2)])
+    tiny_config.data.resize = (36, 20)
+    tiny_config.augment.flip, tiny_config.augment.crop = 0.0, 1.0
+    source = input_pipeline.train_batches(split, tiny_config)
+    corners = {
+        tuple((corner // 5).tolist())
+        for _ in range(100)
+        for corner in next(source)["clips"][:, 0, 0, 0, :2]
+    }
+    assert corners == {(x, y) for x in range(5) for y in range(5)}
+    middle = picture[2:34, 2:18]
+    batch = next(input_pipeline.eval_batches(split, tiny_config))
+    np.testing.assert_array_equal(batch["clips"][0, 0], middle)
+    tiny_config.augment.crop = 0.0
+    batch = next(input_pipeline.train_batches(split, tiny_config))
+    np.testing.assert_array_equal(batch["clips"][0, 0], middle)
+
+
 def test_evaluation_batches_hold_every_clip_once(split, tiny_config):
     batches = list(input_pipeline.eval_batches(split, tiny_config))
     assert {batch["clips"].shape for batch in batches} == {(4, 3, 32, 16, 3)}

@@ -13,6 +13,7 @@ import time
 import jax
 import numpy as np
 import pytest
+from flax import nnx
 from PIL import Image
 
 import evaluate
@@ -21,6 +22,7 @@ from data import prepare
 from data.walkers import world
 from docs import rank_video
 from reid_jax import checkpoints, metric_log
+from reid_jax.models import build_model
 from tests import mars_layout
 from tests.test_mot import write_video
 
@@ -213,7 +215,8 @@ def test_latest_and_best_checkpoints_are_kept(tmp_path, config):
     from reid_jax import steps
 
     optimizer = steps.build_optimizer(config, lambda step: 0.0)
-    _, state = steps.initial_state(config, 5, optimizer)
+    model = build_model(config.model, 5, rngs=nnx.Rngs(0))
+    _, state = steps.initial_state(model, optimizer)
     saved = checkpoints.Checkpoints(tmp_path, write=True)
     for step, score in ((1, 0.3), (2, 0.8), (3, None), (4, 0.5), (5, None)):
         at_step = steps.TrainState(

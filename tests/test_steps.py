@@ -4,8 +4,10 @@ import jax
 import numpy as np
 import optax
 import pytest
+from flax import nnx
 
-from reid_jax import parallel, steps
+from reid_jax import parallel, pixels, steps
+from reid_jax.models import build_model
 
 
 @pytest.fixture
@@ -17,7 +19,8 @@ def batch():
 
 def _run(config, batch, num_steps, optimizer=None):
     optimizer = optimizer or steps.build_optimizer(config, lambda step: 1e-3)
-    graphdef, state = steps.initial_state(config, 5, optimizer)
+    model = build_model(config.model, 5, rngs=nnx.Rngs(config.seed))
+    graphdef, state = steps.initial_state(model, optimizer)
     train_step = steps.make_train_step(graphdef, optimizer, config)
     mesh = parallel.data_mesh()
     state = parallel.replicate(state, mesh)
@@ -85,9 +88,11 @@ def test_bfloat16_trains_with_float32_state(tiny_config, batch):
     assert {leaf.dtype.name for leaf in jax.tree.leaves(state.params)} == {"float32"}
 
 
-def test_embedding_step_does_not_change_with_the_company(tiny_config, batch):
+def test_embedding_step_does_not_change_with_the_company(
+    tiny_config, tiny_model, batch
+):
     optimizer = optax.sgd(0.1)
-    graphdef, state = steps.initial_state(tiny_config, 5, optimizer)
+    graphdef, state = steps.initial_state(tiny_model(tiny_config), optimizer)
     embed = steps.make_embed_step(graphdef, tiny_config)
     together = embed(state.params, state.batch_stats, batch["clips"]).embedding
     reverse = embed(state.params, state.batch_stats, batch["clips"][::-1]).embedding
@@ -99,3 +104,52 @@ def test_a_batch_that_devices_cannot_share():
     parallel.check_divisible(6, mesh, "P*K")
     with pytest.raises(ValueError, match=r"P\*K gives 8 clips.*3 devices.*\[6, 9\]"):
         parallel.check_divisible(8, mesh, "P*K")
+
+
+def test_sgd_is_torchs_and_caffes(tiny_config):
+    """v ← m v + (g + d w), w ← w - lr v, three steps by hand."""
+    tiny_config.train.update(optimizer="sgd", momentum=0.9, weight_decay=0.1)
+    optimizer = steps.build_optimizer(tiny_config, lambda step: 0.5)
+    w = expected = np.array(2.0)
+    velocity, opt_state = 0.0, optimizer.init(w)
+    for gradient in (1.0, -2.0, 0.5):
+        velocity = 0.9 * velocity + gradient + 0.1 * expected
+        expected = expected - 0.5 * velocity
+        updates, opt_state = optimizer.update(np.array(gradient), opt_state, w)
+        w = optax.apply_updates(w, updates)
+        np.testing.assert_allclose(w, expected, rtol=1e-5)
+
+
+def test_unknown_optimizer(tiny_config):
+    tiny_config.train.optimizer = "adamw"
+    with pytest.raises(ValueError, match="'adamw' is unknown; known: adam, sgd"):
+        steps.build_optimizer(tiny_config, lambda step: 0.1)
+
+
+def test_c3d_learns_from_cross_entropy_alone(tiny_config):
+    tiny_config.model.update(backbone="c3d_w8", temporal="none", clip_length=16)
+    tiny_config.loss.update(triplet_weight=0.0, label_smoothing=0.0)
+    tiny_config.train.update(optimizer="sgd")
+    clips = np.random.default_rng(0).integers(0, 256, (4, 16, 32, 16, 3), np.uint8)
+    batch = {"clips": clips, "labels": np.array([0, 0, 1, 1], np.int32)}
+    optimizer = steps.build_optimizer(tiny_config, lambda step: 0.03)
+    _, _, history = _run(tiny_config, batch, 20, optimizer)
+    for metrics in history:
+        np.testing.assert_allclose(metrics["loss"], metrics["cross_entropy"])
+    assert history[-1]["loss"] < 0.5 * history[0]["loss"]
+    # The dropout differs from step to step, and is the same in a run again.
+    _, _, again = _run(tiny_config, batch, 3, optimizer)
+    assert [m["loss"] for m in again] == [m["loss"] for m in history[:3]]
+
+
+def test_the_mean_cube_reaches_the_network(tmp_path, tiny_config, tiny_model):
+    tiny_config.data.normalization = "c3d_cube"
+    clips = np.random.default_rng(0).integers(0, 256, (2, 3, 32, 16, 3), np.uint8)
+    outputs = []
+    for mean in (0.0, 40.0):
+        tiny_config.data.mean_cube = str(tmp_path / f"{mean}.npy")
+        np.save(tiny_config.data.mean_cube, np.full(pixels.CUBE_SHAPE, mean, "f"))
+        graphdef, state = steps.initial_state(tiny_model(tiny_config), optax.sgd(0.1))
+        embed = steps.make_embed_step(graphdef, tiny_config)
+        outputs.append(embed(state.params, state.batch_stats, clips).embedding)
+    assert (outputs[0] != outputs[1]).any()

@@ -2,20 +2,19 @@
 
 import jax
 import numpy as np
-import optax
 import pytest
-import safetensors.numpy
 from flax import nnx
 
-from reid_jax import steps
-from reid_jax.models import torch_weights
+from reid_jax.models import build_model, torch_weights
 from reid_jax.models.resnet import ResNet
 
 
-@pytest.fixture(params=["avg", "attn_fc", "attn_tconv", "lstm", "gru", "3d"])
+@pytest.fixture(params=["avg", "attn_fc", "attn_tconv", "lstm", "gru", "3d", "c3d"])
 def config(request, tiny_config):
     if request.param == "3d":
         tiny_config.model.backbone, tiny_config.model.temporal = "resnet3d14_w8", "none"
+    elif request.param == "c3d":
+        tiny_config.model.update(backbone="c3d_w8", temporal="none", clip_length=16)
     else:
         tiny_config.model.temporal = request.param
     return tiny_config
@@ -92,8 +91,8 @@ def test_one_error_lists_every_key_and_loads_nothing(tiny_config, tiny_model):
     with pytest.raises(ValueError) as error:
         torch_weights.load_torch_weights(model, given)
     for line in (
-        "missing: base.bn1.weight (8,)",
-        "missing: base.layer1.0.conv1.weight (8, 8, 1, 1)",
+        "missing: bn1.weight (8,)",
+        "missing: layer1.0.conv1.weight (8, 8, 1, 1)",
         "misshaped: base.0.weight (8, 3, 5, 5), the network has (8, 3, 7, 7)",
         "unused: extra.weight (3,)",
     ):
@@ -102,58 +101,125 @@ def test_one_error_lists_every_key_and_loads_nothing(tiny_config, tiny_model):
     jax.tree.map(np.testing.assert_array_equal, before, after)
 
 
-def test_safetensors_file(tmp_path, tiny_config, tiny_model):
-    given = _noisy(torch_weights.export_torch_weights(tiny_model(tiny_config)))
-    path = tmp_path / "net.safetensors"
-    safetensors.numpy.save_file(given, path)
-    read = torch_weights.read_checkpoint(path)
-    jax.tree.map(np.testing.assert_array_equal, read, given)
-    path.write_bytes(path.read_bytes()[:1000])
-    with pytest.raises(ValueError, match="not a readable safetensors file"):
-        torch_weights.read_checkpoint(path)
+@pytest.fixture
+def c3d(tiny_config, tiny_model):
+    tiny_config.model.update(backbone="c3d_w8", temporal="none", clip_length=16)
+    return tiny_model(tiny_config)
 
 
-def test_torch_files(tmp_path, tiny_config, tiny_model):
-    torch = pytest.importorskip("torch", reason="the optional extra that reads .pth")
-    given = _noisy(torch_weights.export_torch_weights(tiny_model(tiny_config)))
-    tensors = {key: torch.from_numpy(value) for key, value in given.items()}
-    for name, content in (
-        ("a.pth", tensors),
-        ("b.pth.tar", {"state_dict": tensors, "epoch": 3}),
-    ):
-        torch.save(content, tmp_path / name)
-        read = torch_weights.read_checkpoint(tmp_path / name)
-        jax.tree.map(np.testing.assert_array_equal, read, given)
-    torch.save({"state_dict": tensors, "code": _RunsCode()}, tmp_path / "c.pth")
-    with pytest.raises(ValueError, match="was refused"):
-        torch_weights.read_checkpoint(tmp_path / "c.pth")
-    (tmp_path / "d.pth").write_bytes(b"not a checkpoint")
-    with pytest.raises(ValueError, match="was refused"):
-        torch_weights.read_checkpoint(tmp_path / "d.pth")
+_C3D_STYLES = {
+    "sequential": {
+        "conv1": "features.0",
+        "conv2": "features.3",
+        "conv3a": "features.6",
+        "conv3b": "features.8",
+        "conv4a": "features.11",
+        "conv4b": "features.13",
+        "conv5a": "features.16",
+        "conv5b": "features.18",
+        "fc6": "classifier.0",
+        "fc7": "classifier.3",
+        "fc8": "classifier.6",
+    },
+    "caffe": {
+        "conv1": "conv1a",
+        "conv2": "conv2a",
+        **{name: f"{name}-1" for name in ("fc6", "fc7", "fc8")},
+    },
+}
+_LEAVES = {
+    "sequential": ("weight", "bias"),
+    "caffe": ("0", "1"),
+}
 
 
-class _RunsCode:
-    def __reduce__(self):
-        return (print, ("code of the file has run",))
+@pytest.mark.parametrize("style", _C3D_STYLES)
+def test_c3d_in_other_styles(c3d, style):
+    given = _noisy(torch_weights.export_torch_weights(c3d))
+    renamed = {}
+    for key, value in given.items():
+        module, leaf = key.split(".")
+        leaf = _LEAVES[style][leaf == "bias"]
+        if style == "caffe":  # a blob has five axes
+            value = value.reshape((1,) * (5 - value.ndim) + value.shape)
+        renamed[f"{_C3D_STYLES[style].get(module, module)}.{leaf}"] = value
+    assert renamed.keys() != given.keys()
+    torch_weights.load_torch_weights(c3d, renamed)
+    exported = torch_weights.export_torch_weights(c3d)
+    jax.tree.map(np.testing.assert_array_equal, exported, given)
+    tidy = torch_weights.published_weights(renamed)
+    jax.tree.map(np.testing.assert_array_equal, tidy, given)
 
 
-def test_unknown_files(tmp_path):
-    with pytest.raises(ValueError, match="No checkpoint file"):
-        torch_weights.read_checkpoint(tmp_path / "absent.pth")
-    (tmp_path / "net.h5").write_bytes(b"")
-    with pytest.raises(ValueError, match=r"known: \.safetensors"):
-        torch_weights.read_checkpoint(tmp_path / "net.h5")
-
-
-def test_a_run_starts_from_a_checkpoint(tmp_path, tiny_config, tiny_model, capsys):
-    given = _noisy(torch_weights.export_torch_weights(tiny_model(tiny_config)))
-    path = tmp_path / "net.safetensors"
-    safetensors.numpy.save_file(given, path)
-    # Another number of persons: the classifier keeps its initialisation.
-    _, state = steps.initial_state(tiny_config, 7, optax.sgd(0.1), init_from=str(path))
-    assert "initialised: classifier.bias, classifier.weight." in capsys.readouterr().out
-    kernel = state.params["base"]["conv1"]["kernel"]
-    np.testing.assert_array_equal(
-        np.moveaxis(kernel, (-1, -2), (0, 1)), given["base.0.weight"]
+def test_fc6_reads_channels_then_time_then_place(tiny_config, forward):
+    """Against a product in the original's order of flattening: C, T, H, W."""
+    tiny_config.model.update(
+        backbone="c3d_w8", temporal="none", clip_length=32, frame_size=(96, 64)
     )
-    assert state.params["classifier"]["kernel"].shape == (256, 7)
+    model = build_model(tiny_config.model, 5, rngs=nnx.Rngs(0))
+    clips = np.random.default_rng(0).normal(size=(2, 32, 96, 64, 3)).astype("f")
+    *_, pooled = model.base.stages(clips)
+    assert pooled.shape == (2, 2, 4, 3, 64)
+    weights = torch_weights.export_torch_weights(model)
+    flat = np.transpose(pooled, (0, 4, 1, 2, 3)).reshape(2, -1)
+    fc6 = np.maximum(flat @ weights["fc6.weight"].T + weights["fc6.bias"], 0)
+    fc7 = np.maximum(fc6 @ weights["fc7.weight"].T + weights["fc7.bias"], 0)
+    embedding = forward(model, clips, False).embedding
+    np.testing.assert_allclose(embedding, fc7, rtol=1e-4, atol=1e-4)
+
+
+def test_the_classifier_of_another_size_only_when_asked(c3d):
+    given = _noisy(torch_weights.export_torch_weights(c3d))
+    given["fc8.weight"], given["fc8.bias"] = np.zeros((487, 128)), np.zeros(487)
+    with pytest.raises(ValueError, match=r"misshaped: fc8\.weight \(487, 128\), .*5"):
+        torch_weights.load_torch_weights(c3d, given)
+    for partial in ("classifier", "fc8"):
+        report = torch_weights.load_torch_weights(c3d, given, partial=(partial,))
+        assert sorted(report.initialised) == ["classifier.bias", "classifier.weight"]
+        assert sorted(report.unused) == ["fc8.bias", "fc8.weight"]
+        assert len(report.loaded) == 20
+    # What the other style calls classifier.0 is fc6: no name for it may be skipped.
+    del given["fc6.weight"]
+    given["classifier.0.weight"] = np.zeros((3, 3))
+    with pytest.raises(ValueError, match=r"misshaped: classifier\.0\.weight"):
+        torch_weights.load_torch_weights(c3d, given, partial=("classifier",))
+
+
+def test_timm_and_torchvision_name_the_same(tiny_config, tiny_model):
+    """Their keys are one another's; old torchvision files have no counters."""
+    trunk = ResNet(
+        blocks=(1, 1, 1, 1), width=8, dtype=np.dtype("float32"), rngs=nnx.Rngs(9)
+    )
+    timm = torch_weights.export_torch_weights(trunk)
+    old = {k: v for k, v in timm.items() if not k.endswith("num_batches_tracked")}
+    exported = []
+    for given in (timm, old):
+        model = tiny_model(tiny_config)
+        torch_weights.load_torch_weights(model, given, partial=("classifier",))
+        exported.append(torch_weights.export_torch_weights(model))
+    jax.tree.map(np.testing.assert_array_equal, *exported)
+
+
+def test_doubled_and_damaged_keys(tiny_config, tiny_model):
+    model = tiny_model(tiny_config)
+    given = torch_weights.export_torch_weights(model)
+    given["module.bn1.weight"] = given["base.1.weight"]
+    given["base.4.0.bn1.running_var"] = np.full(8, np.nan, "f")
+    with pytest.raises(ValueError) as error:
+        torch_weights.load_torch_weights(model, given)
+    assert "twice: base.1.weight and module.bn1.weight" in str(error.value)
+    assert "not finite: base.4.0.bn1.running_var (8,)" in str(error.value)
+    with pytest.raises(ValueError, match=r"conv1a\.0 names conv1\.weight"):
+        torch_weights.published_weights(
+            {k: np.zeros(1) for k in ("fc6.weight", "conv1.weight", "conv1a.0")}
+        )
+
+
+def test_half_precision_is_widened(tiny_config, tiny_model):
+    model = tiny_model(tiny_config)
+    given = _noisy(torch_weights.export_torch_weights(model))
+    half = {k: v.astype("float16") if v.ndim else v for k, v in given.items()}
+    torch_weights.load_torch_weights(model, half)
+    exported = torch_weights.export_torch_weights(model)
+    assert exported["base.0.weight"].dtype == np.float32
+    np.testing.assert_array_equal(exported["base.0.weight"], half["base.0.weight"])

@@ -2,20 +2,32 @@
 
 A parameter's torch name is its path in our module: `kernel` is torch's `weight` with
 the axes (out, in, ...) in front, anything else keeps name and layout. What is left to
-say is which checkpoints use other names for the same module (`_canonical_name`).
+say is which checkpoints use other names for the same module (`canonical_name`).
+
+    python -m reid_jax.models.torch_weights --help
 """
 
-import pathlib
-import pickle
+import dataclasses
 import re
 from collections.abc import Mapping, Sequence
 
 import jax.numpy as jnp
 import numpy as np
-import safetensors.numpy
 from flax import nnx
 
-from reid_jax.models.video_reid import VideoReID3D
+from reid_jax.models.c3d import C3D
+from reid_jax.models.checkpoint_files import read_checkpoint
+from reid_jax.models.video_reid import VideoReID, VideoReID3D
+
+__all__ = [
+    "LoadReport",
+    "canonical_name",
+    "export_torch_weights",
+    "load_torch_weights",
+    "our_parameter",
+    "published_weights",
+    "read_checkpoint",
+]
 
 # Video-Person-ReID keeps the trunk in an nn.Sequential: "base.4.0.conv1.weight".
 _SEQUENTIAL = {
@@ -26,25 +38,34 @@ _SEQUENTIAL = {
     "6": "layer3",
     "7": "layer4",
 }
-_TORCH_SUFFIXES = (".pth", ".tar", ".pt", ".pickle")
+# C3D as two nn.Sequential, with the ReLUs, poolings and dropouts in between.
+_C3D_SEQUENTIAL = {
+    "features.0": "conv1",
+    "features.3": "conv2",
+    "features.6": "conv3a",
+    "features.8": "conv3b",
+    "features.11": "conv4a",
+    "features.13": "conv4b",
+    "features.16": "conv5a",
+    "features.18": "conv5b",
+    "classifier.0": "fc6",
+    "classifier.3": "fc7",
+    "classifier.6": "fc8",
+}
+# C3D's blobs: "conv1a.0", "fc6-1/bias", "conv3b_w", "backbone.conv1a.conv.weight", …
+_C3D_BLOB = re.compile(
+    r"(?:backbone\.)?(conv[12]a?|conv[345][ab]|fc[678])(?:-1)?(?:\.conv)?"
+    r"[./_](?:(weights?|w|0)|(bias|biases|b|1))"
+)
 
 
-def read_checkpoint(path: str | pathlib.Path) -> dict[str, np.ndarray]:
-    """Names and arrays of a checkpoint file, `{"state_dict": …}` unwrapped.
+@dataclasses.dataclass(frozen=True)
+class LoadReport:
+    """What `load_torch_weights` did: parameters by canonical name, keys as given."""
 
-    `.safetensors` needs nothing else; `.pth`, `.pth.tar`, `.pt` and `.pickle` need
-    PyTorch and are read with `weights_only=True`: no code of the file is ever run.
-    Raises ValueError for other files and for files that hold more than tensors.
-    """
-    path = pathlib.Path(path)
-    if not path.is_file():
-        raise ValueError(f"No checkpoint file {path}.")
-    if path.suffix == ".safetensors":
-        return _read_safetensors(path)
-    if path.suffix in _TORCH_SUFFIXES:
-        return _read_torch(path)
-    known = ", ".join((".safetensors", ".pth.tar", *_TORCH_SUFFIXES))
-    raise ValueError(f"{path}: unknown kind of checkpoint; known: {known}.")
+    loaded: list[str]
+    initialised: list[str]  # kept what they had
+    unused: list[str]
 
 
 def load_torch_weights(
@@ -52,40 +73,48 @@ def load_torch_weights(
     state_dict: Mapping[str, np.ndarray],
     *,
     partial: Sequence[str] = (),
-) -> list[str]:
+) -> LoadReport:
     """Copy `state_dict` (torch names and layouts) into `module`, in place.
 
-    Understands the names of torchvision's ResNet, of Video-Person-ReID and of
-    3D-ResNets-PyTorch, with or without `module.` in front. `partial` holds module
-    prefixes ("classifier", "fc", "lstm", …) that may be missing, unused or misshaped
-    and then keep their initialisation; their names are returned.
-    `num_batches_tracked` is ignored.
-    Raises one ValueError that lists every missing, unused and misshaped key; then
-    nothing has been loaded.
+    Understands the names of torchvision's and timm's ResNet, of Video-Person-ReID, of
+    3D-ResNets-PyTorch and of C3D in three styles, with or without `module.` in front.
+    `partial` holds module prefixes ("classifier", "fc", "lstm", …) that may be missing,
+    unused or misshaped and then keep their initialisation, each layer as a whole.
+    `num_batches_tracked` is ignored. Raises one ValueError that lists every missing,
+    unused, misshaped, doubled and non-finite key; then nothing has been loaded.
     """
     state = nnx.state(module, nnx.Any(nnx.Param, nnx.BatchStat))
     targets = {
-        _torch_name(path): (path, leaf) for path, leaf in nnx.to_flat_state(state)
+        canonical_name(_torch_name(path)): (path, leaf)
+        for path, leaf in nnx.to_flat_state(state)
     }
-    given = {
-        _canonical_name(key, targets): (key, np.asarray(value))
-        for key, value in state_dict.items()
-        if not key.endswith("num_batches_tracked")
-    }
-    problems, loaded = [], {}
-    for name, (path, leaf) in targets.items():
-        shape = _to_torch(path, np.empty(leaf.shape, np.bool_)).shape
-        if name not in given:
-            if not _is_partial([name], partial):
-                problems.append(f"missing: {name} {shape}")
+    given, problems = {}, []
+    for key, value in state_dict.items():
+        if key.endswith("num_batches_tracked"):
             continue
-        key, value = given[name]
-        if value.shape == shape:
-            loaded[path] = value
-        elif not _is_partial([name, key], partial):
-            problems.append(f"misshaped: {key} {value.shape}, the network has {shape}")
+        name = canonical_name(key)
+        if name in given:
+            problems.append(f"twice: {given[name][0]} and {key}")
+        given[name] = (key, _canonical_shape(name, np.asarray(value)))
+    values = {}
+    for name, (path, leaf) in targets.items():
+        shape = _torch_shape(path, leaf.shape)
+        key, value = given.get(name, (None, None))
+        names = (name, _published_name(_torch_name(path), module), key)
+        if key is None:
+            if not _is_partial(names, partial):
+                problems.append(f"missing: {name} {shape}")
+        elif value.shape != shape:
+            if not _is_partial(names, partial):
+                problems.append(
+                    f"misshaped: {key} {value.shape}, the network has {shape}"
+                )
+        elif not np.isfinite(value).all():
+            problems.append(f"not finite: {key} {value.shape}")
+        else:
+            values[name] = value
     for name, (key, value) in given.items():
-        if name not in targets and not _is_partial([name, key], partial):
+        if name not in targets and not _is_partial((name, key), partial):
             problems.append(f"unused: {key} {value.shape}")
     if problems:
         raise ValueError(
@@ -93,20 +122,26 @@ def load_torch_weights(
             + "\n  ".join(problems)
             + "\nModules that may keep their initialisation are named in `partial`."
         )
-    for path, leaf in nnx.to_flat_state(state):
-        if path in loaded:
-            value = _from_torch(path, loaded[path])
-            leaf[...] = jnp.asarray(value, leaf.dtype)
+    # A layer is loaded whole: no new weight beside an old bias.
+    broken = {name.rpartition(".")[0] for name in targets if name not in values}
+    values = {k: v for k, v in values.items() if k.rpartition(".")[0] not in broken}
+    for name, value in values.items():
+        path, leaf = targets[name]
+        leaf[...] = jnp.asarray(_from_torch(path, value), leaf.dtype)
     nnx.update(module, state)
-    return [name for name, (path, _) in targets.items() if path not in loaded]
+    return LoadReport(
+        loaded=list(values),
+        initialised=[name for name in targets if name not in values],
+        unused=[key for name, (key, _) in given.items() if name not in values],
+    )
 
 
 def export_torch_weights(module: nnx.Module) -> dict[str, np.ndarray]:
     """`module`'s weights under the original code's names, in torch's layouts.
 
     The inverse of `load_torch_weights`: Video-Person-ReID's names for a 2-D network
-    (`base.0.weight`, …), 3D-ResNets-PyTorch's for a 3-D one, torchvision's for a bare
-    trunk. `num_batches_tracked` is written as 0.
+    (`base.0.weight`, …), 3D-ResNets-PyTorch's and C3D's for 3-D ones, torchvision's for
+    a bare trunk. `num_batches_tracked` is written as 0.
     """
     exported = {}
     state = nnx.state(module, nnx.Any(nnx.Param, nnx.BatchStat))
@@ -117,6 +152,65 @@ def export_torch_weights(module: nnx.Module) -> dict[str, np.ndarray]:
             counter = key.removesuffix("running_var") + "num_batches_tracked"
             exported[counter] = np.zeros((), np.int64)
     return exported
+
+
+def published_weights(state_dict: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """`state_dict` under the names of the original code that its style comes from.
+
+    Without `module.`; C3D of any style as `conv1` … `fc8`, in PyTorch's shapes. Raises
+    ValueError where two keys name the same parameter.
+    """
+    is_c3d = any(canonical_name(key) == "fc6.weight" for key in state_dict)
+    tidy = {}
+    for key, value in state_dict.items():
+        name = key.removeprefix("module.")
+        if is_c3d:
+            name = re.sub(r"^classifier\.", "fc8.", canonical_name(key))
+        if name in tidy:
+            raise ValueError(f"{key} names {name}, which another key has named before.")
+        tidy[name] = _canonical_shape(canonical_name(key), np.asarray(value))
+    return tidy
+
+
+def canonical_name(key: str) -> str:
+    """The one name of a parameter: the trunk as torchvision or C3D, then `classifier`.
+
+    "module.base.4.0.conv1.weight" → "layer1.0.conv1.weight", "fc.bias" and "fc8.bias" →
+    "classifier.bias", "features.0.weight" and "conv1a.0" → "conv1.weight".
+    """
+    name = key.removeprefix("module.")
+    if match := re.fullmatch(r"base\.([^.]+)\.(.+)", name):
+        name = f"{_SEQUENTIAL.get(match[1], match[1])}.{match[2]}"
+    elif match := re.fullmatch(r"((?:features|classifier)\.\d+)\.(weight|bias)", name):
+        name = f"{_C3D_SEQUENTIAL.get(match[1], match[1])}.{match[2]}"
+    elif match := _C3D_BLOB.fullmatch(name):
+        layer = {"conv1a": "conv1", "conv2a": "conv2"}.get(match[1], match[1])
+        name = f"{layer}.{'weight' if match[2] else 'bias'}"
+    return re.sub(r"^(fc|fc8)\.", "classifier.", name)
+
+
+def our_parameter(key: str, shape: Sequence[int]) -> tuple[str, tuple[int, ...]]:
+    """Where our networks keep a parameter of a checkpoint, and its shape there."""
+    module, _, leaf = canonical_name(key).rpartition(".")
+    head = module.split(".")[0]
+    if head in ("lstm", "gru") or head.startswith("attention_"):
+        module = f"temporal.{module}"
+    elif head != "classifier":
+        module = f"base.{module}"
+    shape = tuple(shape)
+    if leaf == "weight" and len(shape) > 1:
+        leaf, shape = "kernel", (*shape[2:], shape[1], shape[0])
+    return f"{module}.{leaf}", shape
+
+
+def _canonical_shape(name: str, value: np.ndarray) -> np.ndarray:
+    """Caffe's blobs have more axes than these parameters need: the first are empty."""
+    if not re.match(r"(conv\d[ab]?\.bias|(fc[67]|classifier)\.)", name):
+        return value
+    needed = 1 if name.endswith("bias") else 2
+    while value.ndim > needed and value.shape[0] == 1:
+        value = value[0]
+    return value
 
 
 def _torch_name(path: tuple) -> str:
@@ -135,66 +229,34 @@ def _from_torch(path: tuple, value: np.ndarray) -> np.ndarray:
     return np.moveaxis(value, (0, 1), (-1, -2)) if path[-1] == "kernel" else value
 
 
-def _canonical_name(key: str, targets: Mapping[str, object]) -> str:
-    """Our torch name of a checkpoint's key."""
-    name = key.removeprefix("module.")
-    if match := re.match(r"base\.(\d+)\.(.+)", name):
-        number, rest = match.groups()
-        name = f"base.{_SEQUENTIAL.get(number, number)}.{rest}"
-    if f"base.{name}" in targets:
-        return f"base.{name}"
-    if name.startswith("fc.") and "classifier.weight" in targets:
-        return name.replace("fc.", "classifier.")
-    return name
+def _torch_shape(path: tuple, shape: tuple[int, ...]) -> tuple[int, ...]:
+    return (*shape[:-3:-1], *shape[:-2]) if path[-1] == "kernel" else shape
 
 
 def _published_name(name: str, module: nnx.Module) -> str:
     """The original code's key of our torch name."""
     if isinstance(module, VideoReID3D):
-        return name.removeprefix("base.").replace("classifier.", "fc.")
-    if match := re.match(r"base\.([^.]+)\.(.+)", name):
+        classifier = "fc8." if isinstance(module.base, C3D) else "fc."
+        return name.removeprefix("base.").replace("classifier.", classifier)
+    match = re.match(r"base\.([^.]+)\.(.+)", name)
+    if match and isinstance(module, VideoReID):
         number = {v: k for k, v in _SEQUENTIAL.items()}[match[1]]
         return f"base.{number}.{match[2]}"
     return name
 
 
-def _is_partial(names: Sequence[str], partial: Sequence[str]) -> bool:
+def _is_partial(names: Sequence[str | None], partial: Sequence[str]) -> bool:
+    """Whether `partial` names the module of a parameter, by any of its names."""
     prefixes = tuple(p.removesuffix(".") + "." for p in partial)
-    return any(name.removeprefix("module.").startswith(prefixes) for name in names)
-
-
-def _read_safetensors(path: pathlib.Path) -> dict[str, np.ndarray]:
-    try:
-        return safetensors.numpy.load_file(path)
-    except safetensors.SafetensorError as error:
-        raise ValueError(
-            f"{path} is not a readable safetensors file: {error}"
-        ) from None
-
-
-def _read_torch(path: pathlib.Path) -> dict[str, np.ndarray]:
-    try:
-        import torch
-    except ImportError:
-        raise ValueError(
-            f"Reading {path} needs PyTorch (pip install torch); "
-            "a .safetensors file of the same weights does not."
-        ) from None
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
-        reason = str(error).splitlines()[0]
-        raise ValueError(
-            f"{path} was refused: it is damaged or holds more than tensors ({reason})."
-        ) from None
-    if isinstance(content, dict) and isinstance(content.get("state_dict"), dict):
-        content = content["state_dict"]
-    tensors = isinstance(content, dict) and all(
-        isinstance(value, torch.Tensor) for value in content.values()
+    own = (name.removeprefix("module.") for name in names if name)
+    # "classifier.0" is what C3D's fc6 is called elsewhere, and no classifier.
+    return any(
+        name.startswith(prefixes) and not re.match(r"classifier\.\d", name)
+        for name in own
     )
-    if not tensors:
-        raise ValueError(f"{path} holds no dictionary of tensors.")
-    return {
-        key: value.float().numpy() if value.dtype == torch.bfloat16 else value.numpy()
-        for key, value in content.items()
-    }
+
+
+if __name__ == "__main__":
+    from reid_jax import convert_weights  # its programs know runs, the models do not
+
+    convert_weights.main()

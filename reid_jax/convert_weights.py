@@ -1,0 +1,111 @@
+"""Convert weights: checkpoint files of the original code, and the runs of train.py.
+
+python -m reid_jax.models.torch_weights resnet50-19c8e357.pth resnet50.safetensors
+python -m reid_jax.models.torch_weights runs/attn_tconv attn_tconv.pth.tar
+python -m reid_jax.models.torch_weights c3d.pickle            (prints its parameters)
+
+A run is written under the original code's names and in its layouts (Video-Person-ReID,
+3D-ResNets-PyTorch, C3D), so that PyTorch loads it; a file under its own names without
+`module.`, any style of C3D as conv1 … fc8. A .safetensors file says which pixels its
+weights want (config.data.normalization). --config.init_from reads all of these.
+"""
+
+import argparse
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from reid_jax import command_line, pixels, pretrained
+from reid_jax.models import checkpoint_files, torch_weights
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """The command line; what the user can mend ends in one line and status 1."""
+    command_line.quieten()
+    parser = argparse.ArgumentParser(
+        prog="python -m reid_jax.models.torch_weights",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "source", help="a checkpoint file or the workdir of a run (its latest state)"
+    )
+    parser.add_argument(
+        "output",
+        nargs="?",
+        help=f"file to write: {' '.join(checkpoint_files.SUFFIXES)} (torch's need "
+        "PyTorch); without it only the parameters are printed",
+    )
+    parser.add_argument(
+        "--normalization",
+        help="pixels that the weights were trained on, where it is not known by itself",
+    )
+    parser.add_argument(
+        "--quiet", action="store_true", help="print no table of the parameters"
+    )
+    values = parser.parse_args(arguments)
+    command_line.guard(lambda: _run(values))
+
+
+def _run(values: argparse.Namespace) -> None:
+    try:
+        convert(
+            values.source,
+            values.output,
+            normalization=values.normalization,
+            quiet=values.quiet,
+        )
+    except (ValueError, OSError) as error:
+        command_line.fail(error, status=1)
+
+
+def convert(
+    source: str,
+    output: str | None = None,
+    *,
+    normalization: str | None = None,
+    quiet: bool = False,
+) -> None:
+    """Print what `source` holds; write it to `output` if given.
+
+    `normalization`, a name of `pixels.NORMALIZATIONS`, is noted in the file instead of
+    what is known of `source`. Raises ValueError for what cannot be read or written.
+    """
+    if normalization is not None and normalization not in pixels.NORMALIZATIONS:
+        known = ", ".join(pixels.NORMALIZATIONS)
+        raise ValueError(f"--normalization={normalization} is unknown; known: {known}.")
+    if output is not None:
+        checkpoint_files.kind(output)  # known?
+    given = pretrained.read(source)
+    if not quiet:
+        print(parameter_table(given.weights))
+    wants = (normalization,) if normalization else given.normalizations
+    print(
+        f"{source}: {given.description}; config.data.normalization: "
+        f"{' or '.join(wants) or 'not known'}"
+    )
+    if output is not None:
+        noted = {"source": given.description}
+        if wants:
+            noted["normalization"] = ",".join(wants)
+        checkpoint_files.write_checkpoint(output, given.weights, noted)
+        print(f"written to {output}")
+
+
+def parameter_table(weights: Mapping[str, np.ndarray]) -> str:
+    """One line a parameter: its name and shape there and here, its values; the sum."""
+    lines = [("name", "shape", "in reid-jax", "shape", "values")]
+    total = 0
+    for key, value in weights.items():
+        if key.endswith("num_batches_tracked"):
+            continue
+        ours, shape = torch_weights.our_parameter(key, value.shape)
+        there, here = ("×".join(map(str, s)) for s in (value.shape, shape))
+        lines.append((key, there, ours, here, f"{value.size:,}"))
+        total += value.size
+    lines.append((f"{len(lines) - 1} tensors", "", "", "", f"{total:,}"))
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    return "\n".join(
+        "  ".join(text.ljust(n) for text, n in zip(line, widths, strict=True)).rstrip()
+        for line in lines
+    )

@@ -1,0 +1,177 @@
+"""Files of weights, read and written. No code of a file is ever run."""
+
+import contextlib
+import os
+import pathlib
+import pickle
+import re
+import warnings
+import zipfile
+from collections.abc import Mapping
+
+import numpy as np
+import safetensors
+import safetensors.numpy
+
+_TORCH_SUFFIXES = (".pth", ".pt", ".pth.tar", ".pickle", ".tar")
+SUFFIXES = (".safetensors", ".npz", *_TORCH_SUFFIXES)
+
+_WRAPPERS = ("state_dict", "model_state_dict", "model")
+"""Names under which training programs keep the weights beside other things."""
+
+
+def read_checkpoint(path: str | os.PathLike) -> dict[str, np.ndarray]:
+    """Names and arrays of a checkpoint file as they are, a `{"state_dict": …}` opened.
+
+    `.safetensors` and `.npz` need nothing else; `.pth`, `.pth.tar`, `.pt` and `.pickle`
+    need PyTorch and are read with `weights_only=True`: no code of the file is ever run.
+    Raises ValueError, with the reason, for other files, for damaged ones and for files
+    that hold more than tensors, numbers and text.
+    """
+    path = pathlib.Path(path)
+    if not path.is_file():
+        raise ValueError(f"No checkpoint file {path}.")
+    match kind(path):
+        case "safetensors":
+            return _read_safetensors(path)
+        case "npz":
+            return _read_npz(path)
+        case _:
+            return _read_torch(path)
+
+
+def read_metadata(path: str | os.PathLike) -> dict[str, str]:
+    """What the writer of a `.safetensors` file noted in it; empty for other files."""
+    if kind(path) != "safetensors":
+        return {}
+    with _safetensors_errors(path), safetensors.safe_open(path, "numpy") as file:
+        return dict(file.metadata() or {})
+
+
+def write_checkpoint(
+    path: str | os.PathLike,
+    weights: Mapping[str, np.ndarray],
+    metadata: Mapping[str, str] | None = None,
+) -> None:
+    """Write `weights` in the format that the name of `path` asks for, whole or not.
+
+    `.pth.tar` wraps them as `{"state_dict": …}`, as the original programs expect.
+    `metadata` is kept by `.safetensors` only. Raises ValueError for an unknown name.
+    """
+    path = pathlib.Path(path)
+    contiguous = {key: np.ascontiguousarray(value) for key, value in weights.items()}
+    unfinished = path.with_name(f"{path.name}.tmp")
+    wanted = kind(path)
+    if wanted == "torch":
+        torch = _import_torch(path, "Writing")
+    try:
+        match wanted:
+            case "safetensors":
+                # Not save_file: it hides the file from everybody but its owner.
+                noted = dict(metadata or {})
+                unfinished.write_bytes(safetensors.numpy.save(contiguous, noted))
+            case "npz":
+                with unfinished.open("wb") as file:  # a name would get another suffix
+                    np.savez(file, **contiguous)
+            case _:
+                tensors = {k: torch.tensor(v) for k, v in contiguous.items()}
+                wrapped = path.name.endswith(".tar")
+                torch.save({"state_dict": tensors} if wrapped else tensors, unfinished)
+        unfinished.replace(path)
+    except (OSError, RuntimeError, safetensors.SafetensorError) as error:
+        raise ValueError(f"{path} could not be written: {error}") from None
+    finally:
+        unfinished.unlink(missing_ok=True)
+
+
+def kind(path: str | os.PathLike) -> str:
+    """ "safetensors", "npz" or "torch", by the file's name; ValueError for others."""
+    name = os.fspath(path)
+    if not name.endswith(SUFFIXES):
+        known = ", ".join(SUFFIXES)
+        raise ValueError(f"{path}: unknown kind of checkpoint; known: {known}.")
+    return "torch" if name.endswith(_TORCH_SUFFIXES) else name.rpartition(".")[2]
+
+
+@contextlib.contextmanager
+def _safetensors_errors(path):
+    try:
+        yield
+    except safetensors.SafetensorError as error:
+        raise ValueError(
+            f"{path} is not a readable safetensors file: {error}"
+        ) from None
+
+
+def _read_safetensors(path: pathlib.Path) -> dict[str, np.ndarray]:
+    with _safetensors_errors(path):
+        return safetensors.numpy.load_file(path)
+
+
+def _read_npz(path: pathlib.Path) -> dict[str, np.ndarray]:
+    try:
+        with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
+            return {key: file[key] for key in file.files}
+    except (ValueError, OSError, EOFError, TypeError, zipfile.BadZipFile) as error:
+        raise ValueError(
+            f"{path} was refused: it is damaged or holds more than arrays ({error})."
+        ) from None
+
+
+def _read_torch(path: pathlib.Path) -> dict[str, np.ndarray]:
+    torch = _import_torch(path, "Reading")
+    try:
+        with (
+            torch.serialization.safe_globals(_numpy_scalars()),
+            warnings.catch_warnings(action="ignore"),
+        ):
+            content = torch.load(path, map_location="cpu", weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError, EOFError, LookupError) as error:
+        # What PyTorch says around it is advice to switch the protection off.
+        needs = re.search(r"GLOBAL (\S+) was not an allowed", str(error))
+        reason = (
+            f"it needs {needs[1]}, which is code and not weights; save its state_dict "
+            "alone, where you trust the file"
+            if needs
+            else f"it is damaged or no file of torch.save ({_first_line(error)})"
+        )
+        raise ValueError(f"{path} was refused: {reason}.") from None
+    for name in _WRAPPERS:
+        if isinstance(content, dict) and isinstance(content.get(name), dict):
+            content = content[name]
+            break
+    tensors = isinstance(content, dict) and all(
+        isinstance(value, torch.Tensor) for value in content.values()
+    )
+    if not tensors or not content:
+        raise ValueError(
+            f"{path} holds no dictionary of tensors, neither by itself nor under "
+            f"{', '.join(_WRAPPERS)}."
+        )
+    return {
+        key: value.float().numpy() if value.dtype == torch.bfloat16 else value.numpy()
+        for key, value in content.items()
+    }
+
+
+def _import_torch(path: pathlib.Path, doing: str):
+    try:
+        import torch
+    except ImportError:
+        raise ValueError(
+            f"{doing} {path} needs PyTorch (pip install torch); a .safetensors file of "
+            "the same weights does not."
+        ) from None
+    return torch
+
+
+def _numpy_scalars() -> list:
+    """What unpickling a NumPy number needs: Video-Person-ReID stores its CMC-1 so."""
+    scalar = np.float32(0).__reduce__()[0]
+    names = ("numpy.core.multiarray.scalar", "numpy._core.multiarray.scalar")
+    dtypes = {type(np.dtype(kind)) for kind in "fdilqI"}
+    return [*((scalar, name) for name in names), np.dtype, *dtypes]
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")

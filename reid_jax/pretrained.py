@@ -1,0 +1,154 @@
+"""Weights to start from: what a file or another run holds, and for which pixels."""
+
+import dataclasses
+import hashlib
+import pathlib
+import sys
+from collections.abc import Mapping
+
+import numpy as np
+from flax import nnx
+
+from reid_jax import checkpoints, steps
+from reid_jax.models import build_model, checkpoint_files, torch_weights
+
+HEADS = (
+    "classifier",
+    "attention_conv",
+    "attention_fc",
+    "attention_tconv",
+    "lstm",
+    "gru",
+)
+"""Modules that a backbone's checkpoint does not hold, or holds for other classes."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Pretrained:
+    """Weights under the original code's names, and where they come from.
+
+    `normalizations` are those of `pixels.NORMALIZATIONS` that they were trained with,
+    any of them; empty where that is not known.
+    """
+
+    source: str
+    weights: Mapping[str, np.ndarray]
+    description: str
+    normalizations: tuple[str, ...]
+    fingerprint: str  # sha256 of a file, the step of a run
+
+
+def read(source: str, *, labels: tuple[str, list[int]] | None = None) -> Pretrained:
+    """What `source`, a checkpoint file or the workdir of a run, holds.
+
+    `labels` (name of the dataset, person of each label) are those of the network to
+    come: a run that learnt other persons gives no classifier. Raises ValueError for
+    what cannot be read.
+    """
+    path = pathlib.Path(source)
+    if path.is_dir():
+        return _read_run(path, labels)
+    weights = torch_weights.published_weights(checkpoint_files.read_checkpoint(path))
+    description, normalizations = recognise(weights)
+    noted = checkpoint_files.read_metadata(path).get("normalization")
+    if noted:
+        normalizations = tuple(noted.split(","))
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    return Pretrained(source, weights, description, normalizations, digest)
+
+
+def start(model: nnx.Module, config, labels: tuple[str, list[int]]) -> dict:
+    """Load `config.init_from` into `model`, in place; say what was loaded and what not.
+
+    What a backbone's file cannot hold (`HEADS`) keeps its initialisation. `labels` as
+    in `read`. Returns the record that the workdir keeps. Raises ValueError, nothing
+    loaded, when the rest does not fit.
+    """
+    given = read(config.init_from, labels=labels)
+    report = torch_weights.load_torch_weights(model, given.weights, partial=HEADS)
+    initialised, unused = _modules(report.initialised), _modules(report.unused)
+    print(
+        f"Starting from {given.source} ({given.description}): "
+        f"{len(report.loaded)} tensors loaded; initialised: "
+        f"{', '.join(initialised) or 'nothing'}; not used of it: "
+        f"{', '.join(unused) or 'nothing'}."
+    )
+    normalization, known = config.data.normalization, given.normalizations
+    if known and normalization not in known:
+        print(
+            f"Warning: {given.source} was trained on pixels as in "
+            f"config.data.normalization={' or '.join(map(repr, known))}, "
+            f"this run has {normalization!r}.",
+            file=sys.stderr,
+        )
+    return {
+        "init_from": given.source,
+        "description": given.description,
+        "fingerprint": given.fingerprint,
+        "normalizations": list(given.normalizations),
+        "loaded": report.loaded,
+        "initialised": report.initialised,
+        "unused": report.unused,
+    }
+
+
+def _modules(names: list[str]) -> list[str]:
+    """The modules of parameters, in order, each once."""
+    return list(dict.fromkeys(name.rpartition(".")[0] or name for name in names))
+
+
+def restore_run(
+    config, workdir: str | pathlib.Path, step: int
+) -> tuple[nnx.GraphDef, steps.TrainState]:
+    """The network of the run in `workdir`, and its state as of `step`."""
+    num_pids = len(checkpoints.load_pids(workdir))
+    model = build_model(config.model, num_pids, rngs=nnx.Rngs(config.seed))
+    optimizer = steps.build_optimizer(config, lambda step: 0.0)
+    graphdef, state = steps.initial_state(model, optimizer)
+    return graphdef, checkpoints.Checkpoints(workdir).restore(step, state)
+
+
+def _read_run(workdir: pathlib.Path, labels) -> Pretrained:
+    config, pids = checkpoints.load_config(workdir), checkpoints.load_pids(workdir)
+    step = checkpoints.Checkpoints(workdir).latest_step()
+    if step is None:
+        raise checkpoints.WorkdirError(f"{workdir} holds no checkpoint yet.")
+    graphdef, state = restore_run(config, workdir, step)
+    model = nnx.merge(graphdef, state.params, state.batch_stats)
+    weights = torch_weights.export_torch_weights(model)
+    if labels is not None and labels != (config.data.name, pids):
+        for key in list(weights):
+            if torch_weights.canonical_name(key).startswith("classifier."):
+                del weights[key]
+    return Pretrained(
+        source=str(workdir),
+        weights=weights,
+        description=f"{config.model.backbone} with temporal={config.model.temporal!r}, "
+        f"step {step} on {config.data.name}",
+        normalizations=(config.data.normalization,),
+        fingerprint=f"step {step}",
+    )
+
+
+# Classes of 3D-ResNets-PyTorch's later checkpoints: Kinetics-700, Moments in Time,
+# STAIR-Actions, and what was trained on several of them.
+_LATER_KINETICS = (700, 339, 100, 1039, 800, 439, 1139)
+
+
+def recognise(weights: Mapping[str, np.ndarray]) -> tuple[str, tuple[str, ...]]:
+    """What `weights` are of, in words, and the normalizations that go with them.
+
+    By the first convolution's axes, C3D's own layers and the number of classes.
+    """
+    shapes = {torch_weights.canonical_name(k): v.shape for k, v in weights.items()}
+    num_classes = shapes.get("classifier.weight", (None,))[0]
+    classes = f"{num_classes} classes" if num_classes else "no classifier"
+    if "fc6.weight" in shapes:
+        return f"C3D, {classes}", ("c3d", "c3d_cube")
+    if "conv1.weight" not in shapes or "layer1.0.conv1.weight" not in shapes:
+        return f"unknown network, {classes}", ()
+    if len(shapes["conv1.weight"]) == 4:
+        return f"2-D ResNet, {classes}", ("imagenet",)
+    known = {400: ("kinetics",)} | dict.fromkeys(_LATER_KINETICS, ("kinetics_std",))
+    return f"3-D ResNet, {classes}", known.get(num_classes, ())

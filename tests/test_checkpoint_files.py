@@ -1,0 +1,135 @@
+"""reid_jax/models/checkpoint_files.py: files in and out, and files refused."""
+
+import argparse
+import pickle
+
+import jax
+import numpy as np
+import pytest
+
+from reid_jax.models import checkpoint_files
+
+
+@pytest.fixture
+def weights():
+    rng = np.random.default_rng(0)
+    return {
+        "conv1.weight": rng.normal(size=(4, 3, 3, 3)).astype("f"),
+        "bn1.num_batches_tracked": np.zeros((), np.int64),
+        "fc.bias": rng.normal(size=5),
+    }
+
+
+@pytest.fixture
+def torch():
+    return pytest.importorskip("torch", reason="the optional extra that reads .pth")
+
+
+@pytest.mark.parametrize("suffix", [".safetensors", ".npz"])
+def test_round_trip_without_torch(tmp_path, weights, suffix, monkeypatch):
+    monkeypatch.setitem(__import__("sys").modules, "torch", None)
+    path = tmp_path / f"net{suffix}"
+    checkpoint_files.write_checkpoint(path, weights, {"normalization": "c3d"})
+    read = checkpoint_files.read_checkpoint(path)
+    jax.tree.map(np.testing.assert_array_equal, read, weights)
+    assert {k: v.dtype for k, v in read.items()} == {
+        k: v.dtype for k, v in weights.items()
+    }
+    noted = {"normalization": "c3d"} if suffix == ".safetensors" else {}
+    assert checkpoint_files.read_metadata(path) == noted
+    assert [p.name for p in tmp_path.iterdir()] == [path.name]
+    path.write_bytes(path.read_bytes()[:100])
+    with pytest.raises(ValueError, match=f"net\\{suffix} (is not|was refused)"):
+        checkpoint_files.read_checkpoint(path)
+
+
+def test_torch_files_need_torch(tmp_path, weights, monkeypatch):
+    monkeypatch.setitem(__import__("sys").modules, "torch", None)
+    path = tmp_path / "net.pth"
+    path.write_bytes(b"anything")
+    with pytest.raises(ValueError, match=r"Reading .*net\.pth needs PyTorch"):
+        checkpoint_files.read_checkpoint(path)
+    with pytest.raises(ValueError, match=r"Writing .*net\.pth needs PyTorch"):
+        checkpoint_files.write_checkpoint(path, weights)
+
+
+@pytest.mark.parametrize("name", ["a.pth", "b.pth.tar", "c.pt", "d.pickle"])
+def test_round_trip_with_torch(tmp_path, weights, torch, name):
+    path = tmp_path / name
+    checkpoint_files.write_checkpoint(path, weights)
+    read = checkpoint_files.read_checkpoint(path)
+    jax.tree.map(np.testing.assert_array_equal, read, weights)
+    content = torch.load(path, weights_only=True)
+    assert ("state_dict" in content) == name.endswith(".tar")
+
+
+def test_what_training_programs_store_beside_the_weights(tmp_path, weights, torch):
+    tensors = {key: torch.from_numpy(value) for key, value in weights.items()}
+    for wrapper in ("state_dict", "model_state_dict", "model"):
+        for zipped in (True, False):  # PyTorch before 1.6 did not zip
+            path = tmp_path / f"{wrapper}{zipped}.pth.tar"
+            torch.save(
+                {wrapper: tensors, "epoch": 3, "rank1": np.float32(0.5)},
+                path,
+                _use_new_zipfile_serialization=zipped,
+            )
+            read = checkpoint_files.read_checkpoint(path)
+            jax.tree.map(np.testing.assert_array_equal, read, weights)
+
+
+def test_bfloat16_is_widened(tmp_path, torch):
+    path = tmp_path / "net.pth"
+    torch.save({"w": torch.tensor([1.5, -2.0], dtype=torch.bfloat16)}, path)
+    read = checkpoint_files.read_checkpoint(path)["w"]
+    np.testing.assert_array_equal(read, np.array([1.5, -2.0], "f"), strict=True)
+
+
+class _RunsCode:
+    def __reduce__(self):
+        return (exec, ("raise SystemExit('code of the file has run')",))
+
+
+def test_no_code_of_a_file_is_run(tmp_path, weights, torch):
+    tensors = {key: torch.from_numpy(value) for key, value in weights.items()}
+    torch.save({"state_dict": tensors, "code": _RunsCode()}, tmp_path / "a.pth")
+    torch.save(
+        {"state_dict": tensors, "opts": argparse.Namespace(lr=1)}, tmp_path / "b.pth"
+    )
+    for name, needed in (("a.pth", "exec"), ("b.pth", r"argparse\.Namespace")):
+        with pytest.raises(ValueError, match=f"was refused: it needs {needed}, which"):
+            checkpoint_files.read_checkpoint(tmp_path / name)
+    np.savez(tmp_path / "c.npz", code=np.array([_RunsCode()], object))
+    with pytest.raises(ValueError, match=r"c\.npz was refused.*(pickle|Object)"):
+        checkpoint_files.read_checkpoint(tmp_path / "c.npz")
+
+
+def test_files_that_hold_something_else(tmp_path, torch):
+    for name, content in (
+        ("list.pth", [torch.zeros(3)]),
+        ("empty.pth", {}),
+        ("numbers.pth", {"a": 1.0}),
+    ):
+        torch.save(content, tmp_path / name)
+        with pytest.raises(ValueError, match="holds no dictionary of tensors"):
+            checkpoint_files.read_checkpoint(tmp_path / name)
+    (tmp_path / "text.pth").write_bytes(b"not a checkpoint")
+    (tmp_path / "none.pth").write_bytes(b"")
+    (tmp_path / "plain.pickle").write_bytes(pickle.dumps({"a": np.zeros(3)}))
+    for name in ("text.pth", "none.pth", "plain.pickle"):
+        with pytest.raises(ValueError, match="was refused: it"):
+            checkpoint_files.read_checkpoint(tmp_path / name)
+
+
+def test_unknown_files(tmp_path, weights):
+    with pytest.raises(ValueError, match="No checkpoint file"):
+        checkpoint_files.read_checkpoint(tmp_path / "absent.pth")
+    (tmp_path / "net.h5").write_bytes(b"")
+    with pytest.raises(ValueError, match=r"known: \.safetensors"):
+        checkpoint_files.read_checkpoint(tmp_path / "net.h5")
+    with pytest.raises(ValueError, match=r"known: \.safetensors"):
+        checkpoint_files.write_checkpoint(tmp_path / "net.caffemodel", weights)
+
+
+def test_a_file_that_cannot_be_written(tmp_path, weights):
+    with pytest.raises(ValueError, match="could not be written"):
+        checkpoint_files.write_checkpoint(tmp_path / "no/folder.npz", weights)
