@@ -2,6 +2,7 @@
 
 import argparse
 import pickle
+import types
 
 import jax
 import numpy as np
@@ -75,6 +76,36 @@ def test_what_training_programs_store_beside_the_weights(tmp_path, weights, torc
             )
             read = checkpoint_files.read_checkpoint(path)
             jax.tree.map(np.testing.assert_array_equal, read, weights)
+
+
+class _Python2Pickler(pickle._Pickler):
+    """Writes text as Python 2 did, in whose days the first weights were published."""
+
+    def save(self, content, save_persistent_id=True):
+        if isinstance(content, str) and id(content) not in self.memo:
+            self.write(b"U" + bytes([len(content)]) + content.encode("ascii"))
+            self.memoize(content)
+        else:
+            super().save(content, save_persistent_id)
+
+
+def test_text_of_python_2(tmp_path, weights, torch):
+    python2 = types.SimpleNamespace(
+        __name__="pickle",
+        Pickler=_Python2Pickler,
+        dump=lambda content, file, protocol: _Python2Pickler(file, 2).dump(content),
+    )
+    tensors = {key: torch.from_numpy(value) for key, value in weights.items()}
+    path = tmp_path / "net.pth"
+    torch.save(
+        {"state_dict": tensors, "arch": "resnet-50"},
+        path,
+        pickle_module=python2,
+        _use_new_zipfile_serialization=False,
+    )
+    assert b"U\tresnet-50" in path.read_bytes()
+    read = checkpoint_files.read_checkpoint(path)
+    jax.tree.map(np.testing.assert_array_equal, read, weights)
 
 
 def test_bfloat16_is_widened(tmp_path, torch):

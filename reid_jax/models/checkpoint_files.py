@@ -162,6 +162,10 @@ def _import_torch(path: pathlib.Path, doing: str):
             f"{doing} {path} needs PyTorch (pip install torch); a .safetensors file of "
             "the same weights does not."
         ) from None
+    if not hasattr(torch.serialization, "safe_globals"):
+        raise ValueError(
+            f"{doing} {path} safely needs PyTorch 2.6, not {torch.__version__}."
+        )
     return torch
 
 
