@@ -9,7 +9,7 @@ import pathlib
 import numpy as np
 from PIL import Image
 
-from data.walkers import world
+from data.walkers import plan, world
 
 
 def contact_sheet(
@@ -19,9 +19,9 @@ def contact_sheet(
 
     Frames are spread over each tracklet; a camera that never saw a person is grey.
     """
-    plan = [e for e in world.plan(sizes) if e.pid > sizes.num_train]
-    pids = sorted({e.pid for e in plan})[:num_persons]
-    entries = [e for e in plan if e.pid in pids and e.index < num_tracklets]
+    test = [e for e in plan.plan(sizes) if e.pid > sizes.num_train]
+    pids = sorted({e.pid for e in test})[:num_persons]
+    entries = [e for e in test if e.pid in pids and e.index < num_tracklets]
     height, width = sizes.frame_height, sizes.frame_width
     shape = (len(pids), sizes.num_cameras, num_tracklets, num_frames, height, width, 3)
     cells = np.full(shape, 128, np.uint8)
