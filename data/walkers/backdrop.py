@@ -17,7 +17,7 @@ _GROUNDS = np.array(
     [(0.47, 0.47, 0.49), (0.56, 0.54, 0.50), (0.38, 0.38, 0.40), (0.62, 0.60, 0.57)],
     np.float32,
 )
-_GRASS = np.array([0.20, 0.29, 0.09], np.float32)
+_GRASS = np.array([0.22, 0.29, 0.13], np.float32)
 _WALLS = np.array(
     [(0.55, 0.52, 0.47), (0.45, 0.30, 0.24), (0.22, 0.28, 0.14), (0.66, 0.66, 0.66)],
     np.float32,
@@ -39,7 +39,9 @@ def paint_backdrop(key, camera: Camera) -> UInt8[Array, "3 Hb Wb"]:
     flatness = jnp.clip(jnp.sin(camera.elevation), 0.12, 1.0)
     ground = jnp.asarray(_GROUNDS)[choose(n(), (4, 3, 2, 3))]
     verge = jnp.where(
-        n() < 0.5, jnp.asarray(_GRASS), jnp.asarray(_GROUNDS)[choose(n(), (1, 1, 1, 1))]
+        n() < 0.35,
+        jnp.asarray(_GRASS),
+        jnp.asarray(_GROUNDS)[choose(n(), (1, 1, 1, 1))],
     )
     tilt, kerb = between(n(), -0.5, 0.5) * flatness, between(n(), 0.3, 2.2)
     level = rows - kerb + tilt * (columns - 4)
@@ -70,7 +72,7 @@ def paint_backdrop(key, camera: Camera) -> UInt8[Array, "3 Hb Wb"]:
     )
     image = jax.lax.fori_loop(0, 22, things, image)
     # The camera's automatic exposure, by half.
-    image = image * jnp.sqrt(0.46 / image.mean())
+    image = image * jnp.sqrt(0.56 / image.mean())
     return jnp.round(jnp.clip(image, 0, 1) * 255).astype(jnp.uint8)
 
 

@@ -27,7 +27,7 @@ class Camera:
     saturation: Array
     """0.5 to 1.4; 0 would be grey."""
     contrast: Array
-    """Factor about mid-grey, 0.85 to 1.35; blacks and whites are cut off."""
+    """Factor about mid-grey, 0.9 to 1.5; blacks and whites are cut off."""
     haze: Array
     """Light added to every pixel, 0 to 0.06."""
     blur: Array
@@ -37,7 +37,7 @@ class Camera:
     noise: Array
     """Standard deviation of the sensor noise, 0.006 to 0.030."""
     interlace: Array
-    """Share of a frame's motion between its two fields, 0 (60 %) or 0.3 to 1."""
+    """Share of a frame's motion between its two fields, 0 (70 %) or 0.2 to 0.6."""
     quality: Array
     """JPEG quality of the files, 55 to 92."""
     light: Float[Array, "3"]
@@ -70,12 +70,12 @@ def sample_camera(key, camid, style: Style) -> Camera:
         gain=about(0.72, 1.30) * balance / balance.mean(),
         bend=spread * between(n(), -0.35, 0.30),
         saturation=about(0.5, 1.4),
-        contrast=about(0.85, 1.35),
+        contrast=about(0.90, 1.50),
         haze=spread * 0.06 * n() ** 2,
         blur=between(n(), 0.3, 0.9),
         sharpening=0.8 * n(),
         noise=between(n() ** 1.5, 0.006, 0.030),
-        interlace=jnp.where(n() < 0.6, 0.0, between(n(), 0.3, 1.0)),
+        interlace=jnp.where(n() < 0.7, 0.0, between(n(), 0.2, 0.6)),
         quality=jnp.round(between(n(), 55, 92)),
         light=light / jnp.linalg.norm(light),
         ambient=ambient,

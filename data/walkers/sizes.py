@@ -106,6 +106,7 @@ SIZES = {
         frame_height=256,
         frame_width=128,
         style=Style(switch=0.02),
+        seed=1,
     ),
     # As PRID-2011: two cameras that see one walking by, in the open.
     "outdoor": dataclasses.replace(
@@ -117,6 +118,7 @@ SIZES = {
         style=Style(
             dark=0.3, occlusion=0.03, passing=0.06, box=0.6, elevation=(0.2, 0.7)
         ),
+        seed=2,
     ),
     # As iLIDS-VID: an airport's hall, crowded, clothes alike.
     "hall": dataclasses.replace(
@@ -128,15 +130,17 @@ SIZES = {
         style=Style(
             dark=0.75, occlusion=0.5, passing=0.85, elevation=(0.25, 0.6), color=1.2
         ),
+        seed=3,
     ),
     "aerial": dataclasses.replace(
         _SMALL,
         style=Style(
             elevation=(0.44, 1.40), scale_change=0.3, box=1.5, figure_px=(30.0, 110.0)
         ),
+        seed=4,
     ),
     "twins": dataclasses.replace(
-        _SMALL, twins=4, num_frames=(24, 64), median_frames=32, style=_STILL
+        _SMALL, twins=4, num_frames=(24, 64), median_frames=32, style=_STILL, seed=5
     ),
-    "days": dataclasses.replace(_SMALL, num_cameras=3, days=2),
+    "days": dataclasses.replace(_SMALL, num_cameras=3, days=2, seed=6),
 }
