@@ -19,6 +19,7 @@ MODULES = (
     "reid_jax.checkpoints",
     "reid_jax.retrieval.distances",
     "reid_jax.retrieval.ranking",
+    "data.walkers.stream",
     "data.walkers.world",
     "data.prepare",
     "train",
