@@ -71,8 +71,8 @@ def paint_backdrop(key, camera: Camera) -> UInt8[Array, "3 Hb Wb"]:
         _thing, rows=rows, columns=columns, horizon=horizon, key=keys[4]
     )
     image = jax.lax.fori_loop(0, 22, things, image)
-    # The camera's automatic exposure, by half.
-    image = image * jnp.sqrt(0.56 / image.mean())
+    # The camera's automatic exposure and white balance, not quite complete.
+    image = image * (0.56 / image.mean((1, 2), keepdims=True)) ** 0.85
     return jnp.round(jnp.clip(image, 0, 1) * 255).astype(jnp.uint8)
 
 

@@ -128,7 +128,7 @@ SIZES = {
         num_frames=(23, 192),
         median_frames=71,
         style=Style(
-            dark=0.75, occlusion=0.5, passing=0.85, elevation=(0.25, 0.6), color=1.2
+            dark=0.75, occlusion=0.5, passing=0.85, elevation=(0.25, 0.6), color=0.8
         ),
         seed=3,
     ),
