@@ -133,10 +133,6 @@ def check_config(config: config_dict.ConfigDict) -> None:
             problems.append(f"config.{field}={value} must not be below 0")
     if not config.loss.triplet_weight + config.loss.cross_entropy_weight > 0:
         problems.append("config.loss: one of the two weights must be above 0")
-    if config.data.normalization == "c3d_cube" and not config.data.mean_cube:
-        problems.append(
-            "config.data.normalization='c3d_cube' needs a file: config.data.mean_cube"
-        )
     resize, frame_size = config.data.resize, config.model.frame_size
     if resize is not None and not (
         len(resize) == 2
@@ -148,6 +144,17 @@ def check_config(config: config_dict.ConfigDict) -> None:
             f"config.data.resize={tuple(resize)} must be (height, width) in pixels, at "
             f"least config.model.frame_size={tuple(frame_size)}"
         )
+    if config.data.normalization == "c3d_cube":
+        size = pixels.CUBE_SHAPE[2:]
+        if not config.data.mean_cube:
+            problems.append(
+                "config.data.normalization='c3d_cube' needs config.data.mean_cube"
+            )
+        if tuple(resize or frame_size) != size:
+            problems.append(
+                "config.data.normalization='c3d_cube' is for frames resized to "
+                f"config.data.resize={size}, not {tuple(resize or frame_size)}"
+            )
     for field in _FRACTIONS:
         if not 0 <= _get(config, field) <= 1:
             problems.append(f"config.{field}={_get(config, field)} must be in 0..1")
