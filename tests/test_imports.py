@@ -19,6 +19,7 @@ MODULES = (
     "reid_jax.checkpoints",
     "reid_jax.retrieval.distances",
     "reid_jax.retrieval.ranking",
+    "reid_jax.retrieval.rerank",
     "data.walkers.world",
     "data.prepare",
     "train",
