@@ -20,6 +20,7 @@ MODULES = (
     "reid_jax.retrieval.distances",
     "reid_jax.retrieval.ranking",
     "reid_jax.retrieval.rerank",
+    "reid_jax.retrieval.kissme",
     "reid_jax.retrieval.pairs",
     "reid_jax.retrieval.xqda",
     "data.walkers.world",
