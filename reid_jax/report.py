@@ -7,7 +7,7 @@ from jaxtyping import Float
 
 from reid_jax.embedding import Embedded
 from reid_jax.pictures import NUM_RESULTS, RankedRow, Result, Strip
-from reid_jax.retrieval import ranking
+from reid_jax.retrieval import places, ranking
 
 NUM_QUERIES = 8
 
@@ -37,7 +37,7 @@ def ranked_rows(
             gallery.pids,
             query.camids[q],
             gallery.camids,
-            gallery.pids == ranking.JUNK_PID,
+            gallery.pids == places.JUNK_PID,
         )
         order = np.argsort(distances[q], kind="stable")
         best = order[kept[order]][:NUM_RESULTS].tolist()

@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Float
 
 from reid_jax.embedding import Embedded
-from reid_jax.retrieval import distances, ranking
+from reid_jax.retrieval import distances, places, ranking
 
 CMC_RANKS = (1, 5, 10, 20)
 
@@ -61,7 +61,7 @@ def row(
         "cmc": {str(r): float(result.cmc[r - 1]) for r in CMC_RANKS},
         "num_queries": len(result.ap),
         "num_valid": result.num_valid,
-        "num_gallery": int(np.sum(gallery.pids != ranking.JUNK_PID)),
+        "num_gallery": int(np.sum(gallery.pids != places.JUNK_PID)),
     }
 
 
