@@ -70,8 +70,31 @@ def test_distances_and_scores_of_the_published_code(problem, name):
     assert result.mean_ap > golden["before.map"] + 0.1
 
 
-@pytest.mark.parametrize("k1", [1, 2, 9, 34])
-@pytest.mark.parametrize("k2", [1, 4, 35])
+@pytest.mark.parametrize("problem", ["p60x200", "p150x600"])
+def test_from_distances_it_is_the_same(problem):
+    golden = {k.removeprefix(f"{problem}."): GOLDEN[k] for k in GOLDEN if problem in k}
+    query, gallery = golden["q_features"], golden["g_features"]
+    rows = np.concatenate([query, gallery]).astype(float)
+    squared = scipy.spatial.distance.cdist(rows, rows, "sqeuclidean")
+    found = rerank.k_reciprocal_of_distances(squared, len(query), k1=20, k2=6)
+    expected = golden["k20_6_l0.3.dist"]
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-5)
+
+
+def test_distances_may_be_negative_and_tie():
+    # As XQDA's, whose metric need not be positive.
+    distances = RNG.integers(-3, 4, size=(30, 30)).astype(float)
+    distances = distances + distances.T
+    np.fill_diagonal(distances, -9)
+    found = rerank.k_reciprocal_of_distances(distances, 8, k1=5, k2=2, lambda_value=1)
+    largest = distances.max(axis=1, keepdims=True)
+    np.testing.assert_allclose(found, (distances / largest)[:8, 8:], rtol=1e-6)
+    found = rerank.k_reciprocal_of_distances(distances, 8, k1=5, k2=2)
+    assert np.isfinite(found).all()
+
+
+@pytest.mark.parametrize("k1", [1, 2, 9, 24])
+@pytest.mark.parametrize("k2", [1, 4, 24])
 def test_the_definition_at_any_k(k1, k2):
     settings = {"k1": k1, "k2": k2, "lambda_value": 0.4}
     query, gallery = _embeddings(11), _embeddings(24)
@@ -159,10 +182,10 @@ _OK = {"query": np.ones((2, 4), "f"), "gallery": np.eye(4, dtype="f")}
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"k1": 7}, "k1=7 must be from 1 to 6"),
-        ({"k1": 0}, "k1=0 must be from 1 to 6"),
-        ({"k2": 0}, "k2=0 must be from 1 to 6"),
-        ({"k2": 7}, "k2=7 must be from 1 to 6"),
+        ({"k1": 7}, "k1=7 must be from 1 to 4"),
+        ({"k1": 0}, "k1=0 must be from 1 to 4"),
+        ({"k2": 0}, "k2=0 must be from 1 to 4"),
+        ({"k2": 7}, "k2=7 must be from 1 to 4"),
         ({"lambda_value": 1.5}, "lambda_value=1.5 must be from 0 to 1"),
         ({"lambda_value": float("nan")}, "lambda_value=nan must be from 0 to 1"),
         ({"block": 0}, "block=0 must be at least 1"),
@@ -176,3 +199,18 @@ _OK = {"query": np.ones((2, 4), "f"), "gallery": np.eye(4, dtype="f")}
 def test_bad_input(change, message):
     with pytest.raises(ValueError, match=message):
         rerank.k_reciprocal(**{**_OK, "k1": 3, "k2": 2, **change})
+
+
+@pytest.mark.parametrize(
+    ("distances", "num_queries", "message"),
+    [
+        (np.zeros((4, 5)), 2, r"\(4, 5\) with 2 queries: expected \[n, n\]"),
+        (np.zeros((4, 4)), 4, "neither empty"),
+        (np.zeros((4, 4)), 0, "neither empty"),
+        (np.full((4, 4), np.nan), 2, "16 distances are not finite, the first at"),
+        (np.zeros((4, 4)), 2, "k1=3 must be from 1 to 2"),
+    ],
+)
+def test_bad_distances(distances, num_queries, message):
+    with pytest.raises(ValueError, match=message):
+        rerank.k_reciprocal_of_distances(distances, num_queries, k1=3, k2=2)

@@ -121,6 +121,22 @@ def find(rows: Rows, num_first: int, k: int, *, block: int) -> Neighbours:
     return Neighbours(nearest, squared, furthest, between)
 
 
+def find_in(distances: Float[np.ndarray, "N N"], num_first: int, k: int) -> Neighbours:
+    """The same from all distances, of whatever kind; ties by position."""
+    nearest = np.empty((len(distances), k), np.int32)
+    for row, of_row in enumerate(distances):
+        # Those that are no further than the k-th, ties by position.
+        limit = np.partition(of_row, k - 1)[k - 1]
+        near = np.flatnonzero(of_row <= limit)
+        nearest[row] = near[np.argsort(of_row[near], kind="stable")][:k]
+    return Neighbours(
+        nearest,
+        np.take_along_axis(distances, nearest, axis=1),
+        distances.max(axis=1),
+        distances[:num_first, num_first:].copy(),
+    )
+
+
 def squared_of_pairs(
     x, y, in_x: Integer[np.ndarray, "N"], in_y: Integer[np.ndarray, "N"]
 ) -> Float[np.ndarray, "N"]:

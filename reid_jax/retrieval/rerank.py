@@ -1,5 +1,8 @@
 """Re-ranking with k-reciprocal encoding (Zhong et al. 2017, arXiv:1701.08398)."""
 
+import functools
+from collections.abc import Callable
+
 import numpy as np
 import scipy.sparse
 from jaxtyping import Float, Int
@@ -31,15 +34,59 @@ def k_reciprocal(
     finite, and settings out of range.
     """
     query, gallery = np.asarray(query), np.asarray(gallery)
-    _check(query, gallery, k1, k2, lambda_value, block)
-    num_queries, num = len(query), len(query) + len(gallery)
+    _check_embeddings(query, gallery)
+    _check_settings(len(gallery), k1, k2, lambda_value)
+    if block < 1:
+        raise ValueError(f"block={block} must be at least 1.")
     rows = neighbours.Rows(query, gallery)
-    found = neighbours.find(rows, num_queries, min(max(k1 + 1, k2), num), block=block)
+    found = neighbours.find(rows, len(query), max(k1 + 1, k2), block=block)
+    of_pairs = functools.partial(neighbours.squared_of_pairs, rows, rows)
+    return _rerank(found, of_pairs, k1, k2, lambda_value)
+
+
+def k_reciprocal_of_distances(
+    distances: Float[Array, "N _"],
+    num_queries: int,
+    *,
+    k1: int = 20,
+    k2: int = 6,
+    lambda_value: float | int = 0.3,
+) -> Float[np.ndarray, "Q G"]:
+    """As `k_reciprocal`, from all distances: of XQDA, for example.
+
+    `distances` [Q+G, Q+G] are those of the queries and then the gallery to each other.
+    They are normalised as they are: give squared ones where the method is to be the
+    published one. They may be negative, as XQDA's can.
+    Raises ValueError for an empty side, a matrix that is not square, values that are
+    not finite, and settings out of range.
+    """
+    distances = np.asarray(distances, np.float32)
+    num = len(distances)
+    if distances.shape != (num, num) or not 0 < num_queries < num:
+        raise ValueError(
+            f"distances are {distances.shape} with {num_queries} queries: expected "
+            "[n, n] of queries and gallery together, neither empty."
+        )
+    if not np.isfinite(distances).all():
+        bad = np.argwhere(~np.isfinite(distances))
+        raise ValueError(
+            f"{len(bad)} distances are not finite, the first at {tuple(bad[0])}."
+        )
+    _check_settings(num - num_queries, k1, k2, lambda_value)
+    found = neighbours.find_in(distances, num_queries, max(k1 + 1, k2))
+    return _rerank(found, lambda i, j: distances[i, j], k1, k2, lambda_value)
+
+
+def _rerank(
+    found: neighbours.Neighbours, of_pairs, k1: int, k2: int, lambda_value: float | int
+) -> Float[np.ndarray, "Q G"]:
+    """`of_pairs(i, j)`: distances of rows i to rows j on the scale of `found`."""
     # d(p, g) of Eq. 1, normalised. Where all rows coincide there is no scale.
     scale = np.where(found.furthest > 0, found.furthest, 1)[:, None]
+    num_queries = len(found.between)
     result = found.between
     result /= scale[:num_queries]
-    encoding = _encode(rows, found, scale, k1)
+    encoding = _encode(of_pairs, found, scale, k1)
     if k2 > 1:
         # Eq. 11, local query expansion: the mean encoding of the k2 nearest.
         encoding = _lists(found.nearest[:, :k2], np.float32(1 / k2)) @ encoding
@@ -51,7 +98,7 @@ def k_reciprocal(
 
 
 def _encode(
-    all_rows: neighbours.Rows,
+    of_pairs: Callable[..., Float[np.ndarray, "_"]],
     found: neighbours.Neighbours,
     scale: Float[np.ndarray, "N 1"],
     k1: int,
@@ -80,8 +127,7 @@ def _encode(
     unknown = (members - members.multiply(_lists(nearest, np.int32(1)))).tocoo()
     unknown.eliminate_zeros()
     rows, columns = unknown.coords
-    squared = neighbours.squared_of_pairs(all_rows, all_rows, rows, columns)
-    unknown.data = np.exp(-squared / scale[rows, 0])
+    unknown.data = np.exp(-of_pairs(rows, columns) / scale[rows, 0])
     encoding = (known + unknown).tocsr()
     # A row is empty where more copies than k1 precede it: it is not its own neighbour.
     total = np.maximum(encoding.sum(axis=1), np.finfo(np.float32).tiny)
@@ -140,9 +186,7 @@ def _jaccard(query: scipy.sparse.csr_array, gallery: scipy.sparse.csr_array):
         start = end
 
 
-def _check(
-    query, gallery, k1: int, k2: int, lambda_value: float | int, block: int
-) -> None:
+def _check_embeddings(query: np.ndarray, gallery: np.ndarray) -> None:
     if 0 in (len(query), len(gallery)):
         raise ValueError(
             f"{len(query)} queries and {len(gallery)} gallery entries: neither may be "
@@ -160,14 +204,16 @@ def _check(
                 f"{len(bad)} {name} embeddings hold values that are not finite, the "
                 f"first at {bad[0]}."
             )
-    num = len(query) + len(gallery)
+
+
+def _check_settings(
+    num_gallery: int, k1: int, k2: int, lambda_value: float | int
+) -> None:
     for name, k in (("k1", k1), ("k2", k2)):
-        if not 1 <= k <= num:
+        if not 1 <= k <= num_gallery:
             raise ValueError(
-                f"{name}={k} must be from 1 to {num}, the number of queries and "
-                "gallery entries together."
+                f"{name}={k} must be from 1 to {num_gallery}, the number of gallery "
+                "entries."
             )
     if not 0 <= lambda_value <= 1:
         raise ValueError(f"lambda_value={lambda_value} must be from 0 to 1.")
-    if block < 1:
-        raise ValueError(f"block={block} must be at least 1.")
