@@ -172,8 +172,8 @@ def test_memory_does_not_hold_all_distances(monkeypatch):
     monkeypatch.setattr(
         neighbours, "_step", lambda *a: sizes.append(step(*a)[0].size) or step(*a)
     )
-    rerank.k_reciprocal(_embeddings(20), _embeddings(80), k1=5, k2=3, block=25)
-    assert sizes == [625] * 10
+    rerank.k_reciprocal(_embeddings(20), _embeddings(80), k1=5, k2=3, block=32)
+    assert sizes == [1024] * 10
 
 
 _OK = {"query": np.ones((2, 4), "f"), "gallery": np.eye(4, dtype="f")}

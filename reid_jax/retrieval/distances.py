@@ -1,22 +1,18 @@
 """Distances between query and gallery embeddings, always [query, gallery]."""
 
-import functools
 from collections.abc import Iterable, Iterator
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float, Int
 
 from reid_jax.arrays import Array
-from reid_jax.retrieval import expansion
+from reid_jax.retrieval import expansion, nearest
 
 # 2048 × 2048 float32 values are 16 MB: larger blocks are no faster and, on a CPU, get
 # fresh pages from the system every time.
 _BLOCK = 2048
 _BLOCK_VALUES = _BLOCK * 2048
-_GROUP = 16  # neighbouring gallery entries that `top_k` looks at together
-_FEW_GROUPS = 8
 
 
 def squared_l2(x: Float[Array, "Q D"], y: Float[Array, "G _"]) -> Float[Array, "Q G"]:
@@ -99,7 +95,7 @@ def top_k(
         _check(query, gallery)
         _check_k(k, len(gallery))
         gallery = [gallery]
-    block += -block % _GROUP
+    block += -block % nearest.GROUP
     expand = None
     num_seen = 0
     for rows in _of_size(block, gallery, query):
@@ -109,14 +105,14 @@ def top_k(
                 expand.prepare(query[i : i + _BLOCK], "query")
                 for i in range(0, len(query), _BLOCK)
             ]
-            best = [_nothing(len(part.rows), k, expand.dtype) for part in parts]
+            best = [nearest.nothing(len(part.rows), k, expand.dtype) for part in parts]
         if _dtype(query, rows) != expand.dtype:
             raise ValueError(
                 f"a {rows.dtype} block follows {np.dtype(expand.dtype)} ones."
             )
         # One shape for all blocks, and whole groups.
         size = block if num_seen else len(rows)
-        padding = size - len(rows) + -size % _GROUP
+        padding = size - len(rows) + -size % nearest.GROUP
         padded = np.pad(rows, ((0, padding), (0, 0))) if padding else rows
         y = expand.prepare(padded, "gallery", num_seen)
         for i, x in enumerate(parts):
@@ -125,7 +121,7 @@ def top_k(
                 distances = np.array(distances)
                 distances[:, len(rows) :] = np.inf
             with expansion.precision(expand.dtype):
-                best[i] = _merge(distances, *best[i], np.int32(num_seen))
+                best[i] = nearest.merge(distances, *best[i], np.int32(num_seen))
         num_seen += len(rows)
     if not num_seen:
         raise ValueError(f"{len(query)} query and 0 gallery embeddings: one is empty.")
@@ -189,41 +185,3 @@ def _of_size(
                 held, num_held = [], 0
     if held:
         yield np.concatenate(held)
-
-
-def _nothing(num_queries: int, k: int, dtype) -> tuple[np.ndarray, np.ndarray]:
-    nowhere = np.zeros((num_queries, k), np.int32)
-    return np.full((num_queries, k), np.inf, dtype), nowhere
-
-
-@jax.jit
-def _merge(distances, best, position, first):
-    """The k nearest of `best` and of a block whose entries start at `first`.
-
-    The k nearest entries of a block lie in its k groups of smallest minimum (of equal
-    ones the first): each group that is passed over has k better entries before it. Once
-    the best are good, a few groups hold all that can still enter them.
-    """
-    groups = distances.reshape(len(distances), -1, _GROUP)
-    minima = groups.min(axis=2)
-    num_better = jnp.sum(minima < best[:, -1:], axis=1)
-    num_groups = groups.shape[1]
-    arguments = (groups, minima, best, position, first)
-    return jax.lax.cond(
-        jnp.max(num_better) <= _FEW_GROUPS,
-        functools.partial(_merge_groups, num=min(_FEW_GROUPS, num_groups)),
-        functools.partial(_merge_groups, num=min(best.shape[1], num_groups)),
-        *arguments,
-    )
-
-
-def _merge_groups(groups, minima, best, position, first, *, num: int):
-    num_queries, k = best.shape
-    _, chosen = jax.lax.top_k(-minima, num)
-    chosen = jnp.sort(chosen, axis=1)[:, :, None]  # ties go to the first: keep order
-    found = jnp.take_along_axis(groups, chosen, axis=1).reshape(num_queries, -1)
-    found_at = (chosen * _GROUP + jnp.arange(_GROUP)).reshape(num_queries, -1) + first
-    values = jnp.concatenate([best, found], axis=1)
-    positions = jnp.concatenate([position, found_at.astype(jnp.int32)], axis=1)
-    nearest, order = jax.lax.top_k(-values, k)
-    return -nearest, jnp.take_along_axis(positions, order, axis=1)

@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Float, Integer
 
 from reid_jax.arrays import Array
+from reid_jax.retrieval import nearest
 
 _HIGHEST = jax.lax.Precision.HIGHEST
 # ‖x‖²+‖y‖²-2xy in float32 is off by about 1e-6 (‖x‖²+‖y‖²). Where it falls below this
@@ -92,46 +93,50 @@ def find(rows: Rows, num_first: int, k: int, *, block: int) -> Neighbours:
     of its k best so far with those of the next block breaks ties by position.
     """
     num = len(rows)
-    num_blocks = -(-num // block)
-    size = -(-num // num_blocks)  # equal blocks: one compilation, little padding
+    num_blocks = -(-num // _whole_groups(block))
+    # Equal blocks: one compilation, little padding.
+    size = _whole_groups(-(-num // num_blocks))
     between = np.empty((num_first, num - num_first), np.float32)
-    nothing = (
-        np.full((size, k), np.inf, np.float32),
-        np.zeros((size, k), np.int32),
-        np.zeros(size, np.float32),
+    nothing = nearest.nothing(size, k, np.float32)
+    best = [(*nothing, np.zeros(size, np.float32))] * num_blocks
+    pairs = (
+        (i, j, *_block(rows, j * size, size))
+        for i in range(num_blocks)
+        for j in range(i, num_blocks)
     )
-    best = [nothing] * num_blocks
-    for i in range(num_blocks):
-        x_i, norms_i = _block(rows, i * size, size)
-        for j in range(i, num_blocks):
-            x_j, norms_j = (x_i, norms_i) if i == j else _block(rows, j * size, size)
-            starts = i * size, j * size
-            squared, any_close, best_i, best_j = _step(
-                x_i, x_j, norms_i, norms_j, *starts, num, best[i], best[j]
-            )
-            if any_close:
-                squared = _repaired(squared, x_i, x_j, norms_i, norms_j)
-                best_i = _merge(best[i], squared, starts[1], num)
-                best_j = _merge(best[j], squared.T, starts[0], num)
-            best[j] = best_j
-            best[i] = best_i  # where i is j, the rows count once
-            _copy(squared, between, *starts)
+    upcoming = next(pairs)
+    while upcoming:
+        i, j, x_j, norms_j = upcoming
+        if i == j:
+            x_i, norms_i = x_j, norms_j
+        starts = i * size, j * size
+        squared, any_close, best_i, best_j = _step(
+            x_i, x_j, norms_i, norms_j, *starts, num, best[i], best[j]
+        )
+        upcoming = next(pairs, None)  # made ready while the step runs
+        if any_close:
+            squared = _repaired(squared, x_i, x_j, norms_i, norms_j)
+            best_i = _merge(best[i], squared, starts[1], num)
+            best_j = _merge(best[j], squared.T, starts[0], num)
+        best[j] = best_j
+        best[i] = best_i  # where i is j, the rows count once
+        _copy(squared, between, *starts)
     columns = zip(*jax.device_get(best), strict=True)
-    squared, nearest, furthest = (np.concatenate(column)[:num] for column in columns)
-    return Neighbours(nearest, squared, furthest, between)
+    squared, positions, furthest = (np.concatenate(column)[:num] for column in columns)
+    return Neighbours(positions, squared, furthest, between)
 
 
 def find_in(distances: Float[np.ndarray, "N N"], num_first: int, k: int) -> Neighbours:
     """The same from all distances, of whatever kind; ties by position."""
-    nearest = np.empty((len(distances), k), np.int32)
+    positions = np.empty((len(distances), k), np.int32)
     for row, of_row in enumerate(distances):
         # Those that are no further than the k-th, ties by position.
         limit = np.partition(of_row, k - 1)[k - 1]
         near = np.flatnonzero(of_row <= limit)
-        nearest[row] = near[np.argsort(of_row[near], kind="stable")][:k]
+        positions[row] = near[np.argsort(of_row[near], kind="stable")][:k]
     return Neighbours(
-        nearest,
-        np.take_along_axis(distances, nearest, axis=1),
+        positions,
+        np.take_along_axis(distances, positions, axis=1),
         distances.max(axis=1),
         distances[:num_first, num_first:].copy(),
     )
@@ -177,17 +182,15 @@ def _step(x_i, x_j, norms_i, norms_j, i, j, num, best_i, best_j):
 @jax.jit
 def _merge(best: tuple, squared: Float[Array, "N N"], start, num) -> tuple:
     """`best` with the distances to the rows from `start`, as far as they exist."""
-    distances, positions, furthest = best
-    size, k = distances.shape
-    position = start + jnp.arange(size)
-    exists = position < num
+    *so_far, furthest = best
+    exists = start + jnp.arange(len(squared)) < num
     largest = jnp.max(squared, axis=1, where=exists, initial=0.0)
-    negated, top = jax.lax.top_k(jnp.where(exists, -squared, -jnp.inf), min(k, size))
-    distances = jnp.concatenate([distances, -negated], axis=1)
-    positions = jnp.concatenate([positions, position[top]], axis=1)
-    negated, top = jax.lax.top_k(-distances, k)
-    positions = jnp.take_along_axis(positions, top, axis=1)
-    return -negated, positions, jnp.maximum(furthest, largest)
+    reachable = jnp.where(exists, squared, jnp.inf)
+    return *nearest.merge(reachable, *so_far, start), jnp.maximum(furthest, largest)
+
+
+def _whole_groups(num: int) -> int:
+    return num + -num % nearest.GROUP
 
 
 def _repaired(
