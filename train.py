@@ -23,7 +23,7 @@ from reid_jax import (
     metric_log,
     parallel,
     pretrained,
-    scores,
+    run_embeddings,
     steps,
 )
 from reid_jax.models import build_model
@@ -74,10 +74,11 @@ def train(config, workdir: pathlib.Path) -> None:
     meter = _Meter(config, schedule, log, bar, num_steps)
 
     def score(state: steps.TrainState) -> dict[str, float]:
-        embedded = evaluate.embed_trained(embed_step, state, dataset, config, mesh)
-        evaluate.save_embeddings(embedded, config, workdir)
-        protocol = evaluate.headline(config, dataset.protocols)
-        _, _, result = scores.rank(*embedded.methods["trained"], config, protocol)
+        embedded = run_embeddings.embed_trained(
+            embed_step, state, dataset, config, mesh
+        )
+        run_embeddings.save(embedded, config, workdir)
+        result = evaluate.score_of_training(embedded, config)
         metrics = {"mean_ap": result.mean_ap, "rank1": float(result.cmc[0])}
         log.write(int(state.step), metrics)
         percent = "  ".join(f"{k} {v:.1%}" for k, v in metrics.items())

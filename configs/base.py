@@ -66,7 +66,13 @@ def get_config() -> config_dict.ConfigDict:
 
     c.eval = config_dict.ConfigDict()
     c.eval.batch_clips = 64  # clips a batch, of any tracklets
-    c.eval.metric = "l2"  # l2 or cosine
+    c.eval.metric = "l2"  # l2, cosine, xqda, kissme; several with commas: l2,xqda
+    c.eval.rerank = False  # k-reciprocal re-ranking too, a row more for each metric
+    c.eval.rerank_k1 = 20  # Zhong et al. 2017, Sec. 4.1
+    c.eval.rerank_k2 = 6
+    c.eval.rerank_lambda = 0.3
+    c.eval.xqda_regularizer = 1e-3  # the published code's lambda
+    c.eval.kissme_dim = 128  # of the PCA before it
     c.eval.ap = "step"  # step (papers' code) or trapezoid (MARS's own script)
     c.eval.protocol = "torchreid"  # headline on MARS: torchreid or official
     c.eval.baselines = False  # score a colour histogram and the untrained network too
@@ -91,6 +97,10 @@ _POSITIVE = (
     "train.checkpoint_every_epochs",
     "train.log_every_steps",
     "eval.batch_clips",
+    "eval.rerank_k1",
+    "eval.rerank_k2",
+    "eval.kissme_dim",
+    "eval.xqda_regularizer",
 )
 _NOT_NEGATIVE = (
     "train.max_steps",
@@ -99,7 +109,12 @@ _NOT_NEGATIVE = (
     "loss.triplet_weight",
     "loss.cross_entropy_weight",
 )
-_FRACTIONS = ("augment.flip", "augment.crop", "loss.label_smoothing")
+_FRACTIONS = (
+    "augment.flip",
+    "augment.crop",
+    "loss.label_smoothing",
+    "eval.rerank_lambda",
+)
 
 
 def check_config(config: config_dict.ConfigDict) -> None:
@@ -109,18 +124,17 @@ def check_config(config: config_dict.ConfigDict) -> None:
     where that is read.
     """
     # Not for reading a config.
-    from reid_jax import pixels, steps
-    from reid_jax.retrieval import distances, ranking
+    from reid_jax import metrics, pixels, steps
+    from reid_jax.retrieval import ranking
 
     choices = {
         "data.normalization": pixels.NORMALIZATIONS,
         "loss.triplet_reduction": ("mean", "sum"),
         "train.optimizer": steps.OPTIMIZERS,
-        "eval.metric": distances.METRICS,
         "eval.ap": ranking.AP_RULES,
         "eval.checkpoint": ("latest", "best"),
     }
-    problems = []
+    problems = metrics.check(config)
     for field in _POSITIVE:
         value = _get(config, field)
         if value is not None and not value > 0:
@@ -133,10 +147,6 @@ def check_config(config: config_dict.ConfigDict) -> None:
             problems.append(f"config.{field}={value} must not be below 0")
     if not config.loss.triplet_weight + config.loss.cross_entropy_weight > 0:
         problems.append("config.loss: one of the two weights must be above 0")
-    if config.data.normalization == "c3d_cube" and not config.data.mean_cube:
-        problems.append(
-            "config.data.normalization='c3d_cube' needs a file: config.data.mean_cube"
-        )
     resize, frame_size = config.data.resize, config.model.frame_size
     if resize is not None and not (
         len(resize) == 2
@@ -148,6 +158,17 @@ def check_config(config: config_dict.ConfigDict) -> None:
             f"config.data.resize={tuple(resize)} must be (height, width) in pixels, at "
             f"least config.model.frame_size={tuple(frame_size)}"
         )
+    if config.data.normalization == "c3d_cube":
+        size = pixels.CUBE_SHAPE[2:]
+        if not config.data.mean_cube:
+            problems.append(
+                "config.data.normalization='c3d_cube' needs config.data.mean_cube"
+            )
+        if tuple(resize or frame_size) != size:
+            problems.append(
+                "config.data.normalization='c3d_cube' is for frames resized to "
+                f"config.data.resize={size}, not {tuple(resize or frame_size)}"
+            )
     for field in _FRACTIONS:
         if not 0 <= _get(config, field) <= 1:
             problems.append(f"config.{field}={_get(config, field)} must be in 0..1")

@@ -18,9 +18,14 @@ from PIL import Image
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 
-import evaluate
 from data import mot
-from reid_jax import checkpoints, command_line, frame_cache, pictures
+from reid_jax import (
+    checkpoints,
+    command_line,
+    frame_cache,
+    pictures,
+    run_embeddings,
+)
 from reid_jax.embedding import embed_tracklets
 from reid_jax.retrieval import distances
 
@@ -40,7 +45,7 @@ def rank_video(
             f"{tracks} has {len(tracklets)} tracks of at least {min_frames} boxes; two "
             "are needed. A lower --min_frames may help."
         )
-    embed_clips = evaluate.trained_network(config, pathlib.Path(workdir))
+    embed_clips = run_embeddings.trained_network(config, pathlib.Path(workdir))
     with tempfile.TemporaryDirectory() as folder:
         split = frame_cache.open_split(
             pathlib.Path(folder), "video", lambda: map(_example, tracklets)

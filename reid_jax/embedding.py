@@ -20,17 +20,21 @@ class Embedded:
 
 @dataclasses.dataclass(frozen=True)
 class EmbeddedDataset:
-    """Queries and gallery by method ("trained", …), and what they were made from."""
+    """Splits of a dataset by method ("trained", …), and what they were made from.
 
-    methods: dict[str, tuple[Embedded, Embedded]]
+    Each method has the splits "query" and "gallery", and "train" where a metric was
+    learnt on it.
+    """
+
+    methods: dict[str, dict[str, Embedded]]
     source: str  # checkpoint, network and dataset, as one comparable text
     protocols: tuple[str, ...]
 
     def save(self, path: pathlib.Path) -> None:
-        """Write one .npz: `<method>.<query|gallery>.<field>`, whole or not at all."""
+        """Write one .npz: `<method>.<split>.<field>`, whole or not at all."""
         arrays = {"source": self.source, "protocols": np.asarray(self.protocols)}
-        for method, sides in self.methods.items():
-            for side, embedded in zip(("query", "gallery"), sides, strict=True):
+        for method, splits in self.methods.items():
+            for side, embedded in splits.items():
                 for field in dataclasses.fields(Embedded):
                     key = f"{method}.{side}.{field.name}"
                     arrays[key] = getattr(embedded, field.name)
@@ -45,19 +49,13 @@ class EmbeddedDataset:
     @classmethod
     def load(cls, path: pathlib.Path) -> "EmbeddedDataset":
         with np.load(path) as arrays:
-            names = [key.split(".") for key in arrays if "." in key]
-            methods = {
-                method: tuple(
-                    Embedded(
-                        *(
-                            arrays[f"{method}.{side}.{field.name}"]
-                            for field in dataclasses.fields(Embedded)
-                        )
-                    )
-                    for side in ("query", "gallery")
+            methods = {}
+            for key in dict.fromkeys(k.rpartition(".")[0] for k in arrays if "." in k):
+                method, split = key.split(".")
+                fields = (
+                    arrays[f"{key}.{f.name}"] for f in dataclasses.fields(Embedded)
                 )
-                for method in dict.fromkeys(name[0] for name in names)
-            }
+                methods.setdefault(method, {})[split] = Embedded(*fields)
             protocols = tuple(map(str, arrays["protocols"]))
             return cls(methods, str(arrays["source"]), protocols)
 

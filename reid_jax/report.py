@@ -7,16 +7,14 @@ from jaxtyping import Float
 
 from reid_jax.embedding import Embedded
 from reid_jax.pictures import NUM_RESULTS, RankedRow, Result, Strip
-from reid_jax.retrieval import ranking
+from reid_jax.retrieval import places, ranking
+from reid_jax.scores import Scored
 
 NUM_QUERIES = 8
 
 
 def ranked_rows(
-    query: Embedded,
-    gallery: Embedded,
-    distances: Float[np.ndarray, "Q G"],
-    result: ranking.Ranking,
+    scored: Scored,
     *,
     read_query: Callable[[int], list[np.ndarray]],
     read_gallery: Callable[[int], list[np.ndarray]],
@@ -26,7 +24,8 @@ def ranked_rows(
     Entries that the scores leave out (same person and camera, junk) are left out.
     `read_query(q)` and `read_gallery(g)` give one to three frames, uint8 [h, w, 3].
     """
-    valid = np.flatnonzero(np.isfinite(result.ap))
+    query, gallery = scored.query, scored.gallery
+    valid = np.flatnonzero(np.isfinite(scored.ranking.ap))
     shown = valid[
         np.linspace(0, len(valid) - 1, min(NUM_QUERIES, len(valid))).astype(int)
     ]
@@ -37,15 +36,15 @@ def ranked_rows(
             gallery.pids,
             query.camids[q],
             gallery.camids,
-            gallery.pids == ranking.JUNK_PID,
+            gallery.pids == places.JUNK_PID,
         )
-        order = np.argsort(distances[q], kind="stable")
+        order = np.argsort(scored.distances[q], kind="stable")
         best = order[kept[order]][:NUM_RESULTS].tolist()
         results = [
             Result(
                 read_gallery(g),
                 _caption(gallery, g),
-                float(distances[q, g]),
+                float(scored.distances[q, g]),
                 bool(gallery.pids[g] == query.pids[q]),
             )
             for g in best

@@ -7,7 +7,8 @@ import numpy as np
 from jaxtyping import Float
 
 from reid_jax.embedding import Embedded
-from reid_jax.retrieval import distances, ranking
+from reid_jax.metrics import Metric
+from reid_jax.retrieval import camera_pairs, places, ranking, summary
 
 CMC_RANKS = (1, 5, 10, 20)
 
@@ -23,56 +24,88 @@ def protocol_gallery(query: Embedded, gallery: Embedded, protocol: str) -> Embed
     return Embedded(*both)
 
 
-def pairwise(
-    query: Embedded, gallery: Embedded, metric: str
-) -> Float[np.ndarray, "Q G"]:
-    """Distances by the metric that `config.eval.metric` names."""
-    return np.asarray(distances.METRICS[metric](query.embeddings, gallery.embeddings))
+@dataclasses.dataclass(frozen=True)
+class Scored:
+    """Queries ranked by one metric under one protocol."""
+
+    method: str
+    metric: Metric
+    protocol: str
+    ap: str
+    query: Embedded
+    gallery: Embedded  # the protocol's
+    distances: Float[np.ndarray, "Q G"]
+    ranking: ranking.Ranking
+
+    def row(self) -> dict:
+        """One row of `scores.json`; fractions in [0, 1], None where there is none."""
+        sure = summary.bootstrap(self.ranking)
+        pairs = camera_pairs.camera_pairs(
+            self.distances,
+            self.query.pids,
+            self.gallery.pids,
+            self.query.camids,
+            self.gallery.camids,
+            ap=self.ap,
+        )
+        return {
+            "method": self.method,
+            "metric": self.metric.name,
+            "rerank": self.metric.rerank,
+            "protocol": self.protocol,
+            "ap": self.ap,
+            "mean_ap": self.ranking.mean_ap,
+            "mean_inp": self.ranking.mean_inp,
+            "cmc": {str(r): float(self.ranking.cmc[r - 1]) for r in CMC_RANKS},
+            "interval_95": {
+                "mean_ap": sure.mean_ap.tolist(),
+                "mean_inp": sure.mean_inp.tolist(),
+                "cmc": {str(r): sure.cmc[r - 1].tolist() for r in CMC_RANKS},
+            },
+            "num_queries": len(self.ranking.ap),
+            "num_valid": self.ranking.num_valid,
+            "num_gallery": int(np.sum(self.gallery.pids != places.JUNK_PID)),
+            "camera_pairs": {
+                "camids": pairs.camids.tolist(),
+                "rank1": _without_nan(pairs.rank1),
+                "mean_ap": _without_nan(pairs.mean_ap),
+                "num_queries": pairs.num_queries.tolist(),
+            },
+        }
+
+    def name(self, protocols: Sequence[str]) -> str:
+        """What tells it from the others of a table."""
+        parts = [self.method, self.metric.name] + ["re-ranked"] * self.metric.rerank
+        return ", ".join([*parts, self.protocol] if len(protocols) > 1 else parts)
 
 
-def rank(
-    query: Embedded, gallery: Embedded, config, protocol: str
-) -> tuple[Embedded, Float[np.ndarray, "Q G"], ranking.Ranking]:
-    """The protocol's gallery, the distances to it, and their scores."""
-    gallery = protocol_gallery(query, gallery, protocol)
-    matrix = pairwise(query, gallery, config.eval.metric)
-    result = ranking.evaluate(
-        matrix,
-        query.pids,
-        gallery.pids,
-        query.camids,
-        gallery.camids,
-        ap=config.eval.ap,
-    )
-    return gallery, matrix, result
-
-
-def row(
-    method: str, config, protocol: str, gallery: Embedded, result: ranking.Ranking
-) -> dict:
-    """One row of `scores.json`; fractions in [0, 1]."""
-    return {
-        "method": method,
-        "metric": config.eval.metric,
-        "rerank": False,
-        "protocol": protocol,
-        "ap": config.eval.ap,
-        "mean_ap": result.mean_ap,
-        "cmc": {str(r): float(result.cmc[r - 1]) for r in CMC_RANKS},
-        "num_queries": len(result.ap),
-        "num_valid": result.num_valid,
-        "num_gallery": int(np.sum(gallery.pids != ranking.JUNK_PID)),
-    }
+def score(
+    method: str, splits: dict[str, Embedded], metric: Metric, config, protocol: str
+) -> Scored:
+    """Rank the gallery of `protocol` for the queries."""
+    query = splits["query"]
+    gallery = protocol_gallery(query, splits["gallery"], protocol)
+    matrix = np.asarray(metric.distances(query.embeddings, gallery.embeddings))
+    labels = query.pids, gallery.pids, query.camids, gallery.camids
+    ap = config.eval.ap
+    result = ranking.evaluate(matrix, *labels, ap=ap)
+    return Scored(method, metric, protocol, ap, query, gallery, matrix, result)
 
 
 def format_table(rows: Sequence[dict]) -> str:
-    """The rows as aligned text, percentages with one decimal."""
-    titles = ["method", "metric", "protocol", "AP", "mAP"]
+    """The rows as aligned text, percentages with one decimal.
+
+    "95 %" is the bootstrap interval of the mAP over the queries.
+    """
+    titles = ["method", "metric", "re-rank", "protocol", "AP", "mAP", "95 %", "mINP"]
     titles += [f"CMC-{r}" for r in CMC_RANKS] + ["queries", "valid", "gallery"]
     cells = [
         [
-            *(row[key] for key in ("method", "metric", "protocol", "ap")),
-            *(f"{100 * v:.1f}" for v in (row["mean_ap"], *row["cmc"].values())),
+            *(row["method"], row["metric"], "yes" if row["rerank"] else "no"),
+            *(row["protocol"], row["ap"]),
+            f"{100 * row['mean_ap']:.1f}",
+            "-".join(f"{100 * end:.1f}" for end in row["interval_95"]["mean_ap"]),
+            *(f"{100 * v:.1f}" for v in (row["mean_inp"], *row["cmc"].values())),
             *(f"{row[key]:,}" for key in ("num_queries", "num_valid", "num_gallery")),
         ]
         for row in rows
@@ -81,8 +114,13 @@ def format_table(rows: Sequence[dict]) -> str:
     lines = [titles, ["-" * width for width in widths], *cells]
     return "\n".join(
         "  ".join(
-            cell.ljust(width) if i < 4 else cell.rjust(width)
+            cell.ljust(width) if i < 5 else cell.rjust(width)
             for i, (cell, width) in enumerate(zip(line, widths, strict=True))
         ).rstrip()
         for line in lines
     )
+
+
+def _without_nan(values: Float[np.ndarray, "C C"]) -> list[list[float | None]]:
+    """For JSON, which knows no nan."""
+    return [[None if np.isnan(v) else float(v) for v in row] for row in values]

@@ -151,6 +151,19 @@ def test_files_that_hold_something_else(tmp_path, torch):
             checkpoint_files.read_checkpoint(tmp_path / name)
 
 
+def test_text_and_complex_numbers_are_no_weights(tmp_path):
+    np.savez(tmp_path / "net.npz", a=np.zeros(2), b=np.array("x"), c=np.zeros(1, "c8"))
+    with pytest.raises(ValueError, match=r"net\.npz holds more than numbers: b, c\."):
+        checkpoint_files.read_checkpoint(tmp_path / "net.npz")
+
+
+def test_suffixes_in_capitals(tmp_path, weights):
+    checkpoint_files.write_checkpoint(tmp_path / "NET.NPZ", weights)
+    assert (
+        checkpoint_files.read_checkpoint(tmp_path / "NET.NPZ").keys() == weights.keys()
+    )
+
+
 def test_unknown_files(tmp_path, weights):
     with pytest.raises(ValueError, match="No checkpoint file"):
         checkpoint_files.read_checkpoint(tmp_path / "absent.pth")
@@ -162,5 +175,11 @@ def test_unknown_files(tmp_path, weights):
 
 
 def test_a_file_that_cannot_be_written(tmp_path, weights):
-    with pytest.raises(ValueError, match="could not be written"):
-        checkpoint_files.write_checkpoint(tmp_path / "no/folder.npz", weights)
+    (tmp_path / "folder.npz").mkdir()
+    for name, reason in (
+        ("no/file.npz", "No such file"),
+        ("folder.npz", "Is a directory"),
+    ):
+        with pytest.raises(ValueError, match=f"could not be written: {reason}"):
+            checkpoint_files.write_checkpoint(tmp_path / name, weights)
+    assert [path.name for path in tmp_path.iterdir()] == ["folder.npz"]

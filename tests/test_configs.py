@@ -18,7 +18,7 @@ def test_one_error_lists_every_bad_field():
         "config.data.p=0 must be above 0",
         "config.train.max_steps=-1 must not be below 0",
         "config.augment.flip=1.5 must be in 0..1",
-        "config.eval.metric='manhattan'; known: l2, cosine",
+        "config.eval.metric='manhattan'; known, one or several with commas: l2, cosine",
     ):
         assert text in str(error.value)
 
@@ -33,7 +33,8 @@ def test_one_error_lists_every_bad_field():
         ),
         ("resize", (1, 2, 3), "resize=.* must be .height, width."),
         ("normalization", "caffe", "normalization='caffe'; known: imagenet, kinetics"),
-        ("normalization", "c3d_cube", "needs a file: config.data.mean_cube"),
+        ("normalization", "c3d_cube", "needs config.data.mean_cube"),
+        ("normalization", "c3d_cube", r"data.resize=\(128, 171\), not \(224, 112\)"),
     ],
 )
 def test_data_fields_that_cannot_be(field, value, message):

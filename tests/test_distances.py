@@ -1,29 +1,178 @@
-"""reid_jax/retrieval/distances.py, against loops in NumPy."""
+"""reid_jax/retrieval/distances.py, against loops and float64."""
 
+import hypothesis
+import jax.numpy as jnp
 import numpy as np
 import pytest
+import scipy.spatial.distance
+from hypothesis import strategies
 
-from reid_jax.retrieval import distances
+from reid_jax.retrieval import distances, expansion
 
 RNG = np.random.default_rng(0)
-X, Y = RNG.normal(size=(5, 8)).astype("f"), RNG.normal(size=(7, 8)).astype("f")
+METRICS = ("squared_l2", "l2", "cosine")
 
 
+def _rows(num, dimensions=8, dtype="f"):
+    return RNG.normal(size=(num, dimensions)).astype(dtype)
+
+
+def _wide(x, y, metric):
+    x, y = x.astype(float), y.astype(float)
+    if metric == "cosine":  # half the squared distance of unit vectors: 1 - cos cancels
+        x, y = (v / np.linalg.norm(v, axis=1, keepdims=True) for v in (x, y))
+        return scipy.spatial.distance.cdist(x, y, "sqeuclidean") / 2
+    scipy_name = {"squared_l2": "sqeuclidean", "l2": "euclidean"}[metric]
+    return scipy.spatial.distance.cdist(x, y, scipy_name)
+
+
+@pytest.mark.parametrize("metric", METRICS)
 @pytest.mark.parametrize(
-    ("name", "of_pair"),
-    [
-        ("squared_l2", lambda a, b: ((a - b) ** 2).sum()),
-        ("l2", lambda a, b: np.linalg.norm(a - b)),
-        ("cosine", lambda a, b: 1 - a @ b / np.linalg.norm(a) / np.linalg.norm(b)),
-    ],
+    ("dtype", "rtol"), [("e", 1e-5), ("f", 1e-5), ("d", 1e-12), (jnp.bfloat16, 1e-5)]
 )
-def test_every_pair(name, of_pair):
-    x, y = X.astype(float), Y.astype(float)
-    expected = [[of_pair(a, b) for b in y] for a in x]
-    np.testing.assert_allclose(
-        getattr(distances, name)(X, Y), expected, rtol=1e-5, atol=1e-6
-    )
+@pytest.mark.parametrize("num_queries", [1, 5, 3000])
+def test_every_pair(metric, dtype, rtol, num_queries):
+    x, y = (np.asarray(_rows(n)).astype(dtype) for n in (num_queries, 900))
+    found = getattr(distances, metric)(x, y)
+    np.testing.assert_allclose(found, _wide(x, y, metric), rtol=rtol)
+    assert found.dtype == ("d" if dtype == "d" else "f")
 
 
 def test_a_zero_vector_is_at_cosine_distance_one():
-    np.testing.assert_allclose(distances.cosine(np.zeros((1, 8), "f"), Y), 1.0)
+    zero = np.zeros((2, 8), "f")
+    assert (distances.cosine(zero, _rows(7)) == 1).all()
+    assert (distances.cosine(_rows(7), zero) == 1).all()
+    assert (distances.cosine(zero, zero) == 1).all()
+
+
+@pytest.mark.parametrize("metric", METRICS)
+@pytest.mark.parametrize("scale", [1e-30, 1.0, 1e15])
+@pytest.mark.parametrize("mean", [0.0, 10.0, 1e4])
+def test_equal_rows_and_near_duplicates(metric, scale, mean):
+    # A cloud of near duplicates around each of a few centres, far from the origin.
+    centres = mean + RNG.normal(size=(4, 256))
+    noise = np.exp(RNG.uniform(-14, 0, size=(60, 1))) * RNG.normal(size=(60, 256))
+    rows = (scale * (centres[np.arange(60) % 4] + noise)).astype("f")
+    x, y = np.concatenate([rows[:20], rows[30:32]]), rows
+    if metric == "squared_l2" and scale == 1e-30:
+        scale = 1  # the squares are below float32
+        return
+    found, wide = getattr(distances, metric)(x, y), _wide(x, y, metric)
+    same = (x[:, None] == y[None]).all(axis=2)
+    assert same.sum() >= 22
+    assert (found[same] == 0).all()
+    # Wherever float64 sees a difference above rounding, so does the order.
+    for row, of_wide in zip(found, wide, strict=True):
+        order = np.argsort(of_wide)
+        steps = np.diff(of_wide[order])
+        told_apart = steps > 2e-5 * of_wide[order][1:]
+        assert (np.diff(row[order])[told_apart] > 0).all()
+
+
+@pytest.mark.parametrize("metric", METRICS)
+def test_small_integers_tie_exactly(metric):
+    x = RNG.integers(0, 3, size=(30, 4)).astype("f")
+    found = distances.squared_l2(x, x)
+    np.testing.assert_array_equal(found, _wide(x, x, "squared_l2"))
+    values, indices = distances.top_k(x, x, 30, metric="squared_l2", block=16)
+    np.testing.assert_array_equal(indices, np.argsort(found, axis=1, kind="stable"))
+    np.testing.assert_array_equal(values, np.sort(found, axis=1))
+
+
+@hypothesis.given(
+    seed=strategies.integers(0, 2**31),
+    num=strategies.integers(1, 70),
+    block=strategies.integers(1, 40),
+    metric=strategies.sampled_from(METRICS),
+)
+@hypothesis.settings(max_examples=15, deadline=None, derandomize=True)
+def test_top_k_is_the_sorted_matrix(seed, num, block, metric):
+    rng = np.random.default_rng(seed)
+    x = rng.normal(size=(6, 5)).astype("f")
+    y = rng.normal(size=(num, 5)).astype("f")
+    y[rng.integers(num, size=num // 3)] = x[0]  # ties, and equal rows
+    k = int(rng.integers(1, num + 1))
+    matrix = getattr(distances, metric)(x, y)
+    order = np.argsort(matrix, axis=1, kind="stable")[:, :k]
+    cuts = np.sort(rng.integers(0, num + 1, size=3))
+    for gallery in (y, jnp.asarray(y), iter(np.split(y, cuts))):
+        values, indices = distances.top_k(x, gallery, k, metric=metric, block=block)
+        nearest = np.take_along_axis(matrix, order, axis=1)
+        np.testing.assert_allclose(values, nearest, rtol=1e-5, atol=1e-7)
+        same = np.take_along_axis(matrix, indices, axis=1)
+        np.testing.assert_allclose(same, nearest, rtol=1e-5, atol=1e-7)
+        assert all(len(set(row)) == k for row in indices.tolist())
+
+
+def test_top_k_orders_near_duplicates_as_float64():
+    centre = 10 + _rows(1, 128, "d")
+    y = (centre + 10.0 ** -np.linspace(0, 4, 50)[:, None] * _rows(1, 128, "d")).astype(
+        "f"
+    )
+    y = y[RNG.permutation(50)]
+    x = np.concatenate([centre.astype("f"), y[:3]])
+    _, indices = distances.top_k(x, y, 50, block=16)
+    np.testing.assert_array_equal(indices, np.argsort(_wide(x, y, "l2"), axis=1))
+
+
+def test_top_k_holds_one_block(monkeypatch):
+    sizes = []
+    block = expansion.Expansion.block
+    monkeypatch.setattr(
+        expansion.Expansion,
+        "block",
+        lambda self, x, y: sizes.append(len(y.rows)) or block(self, x, y),
+    )
+    distances.top_k(_rows(3), (_rows(7) for _ in range(40)), 5, block=32)
+    assert sizes == [32] * 9
+
+
+def test_float64_top_k():
+    x, y = _rows(4, 16, "d"), _rows(40, 16, "d")
+    values, indices = distances.top_k(x, y + 1e9, 3)
+    assert values.dtype == np.float64
+    order = np.argsort(_wide(x, y + 1e9, "l2"), axis=1)[:, :3]
+    np.testing.assert_array_equal(indices, order)
+
+
+_OK = np.ones((3, 4), "f")
+_BAD = np.array([[1, 1, 1, 1], [1, np.nan, 1, 1]], "f")
+
+
+@pytest.mark.parametrize("metric", METRICS)
+@pytest.mark.parametrize(
+    ("x", "y", "message"),
+    [
+        (_BAD, _OK, "1 query embeddings are not finite, the first is row 1"),
+        (_OK, -np.inf * _BAD, "2 gallery embeddings are not finite, .* row 0"),
+        (_OK[:0], _OK, "0 query and 3 gallery embeddings: one is empty"),
+        (_OK, _OK[:0], "3 query and 0 gallery embeddings: one is empty"),
+        (_OK, _OK[:, :2], r"query embeddings are \(3, 4\), gallery .* \(3, 2\)"),
+    ],
+)
+def test_bad_input(metric, x, y, message):
+    with np.errstate(invalid="ignore"):
+        y = np.asarray(y)
+    with pytest.raises(ValueError, match=message):
+        getattr(distances, metric)(x, y)
+    with pytest.raises(ValueError, match=message):
+        distances.top_k(x, y, 1, metric=metric)
+
+
+def test_bad_settings_of_top_k():
+    for keywords, message in (
+        ({"k": 4}, "k=4 is more than the 3 gallery embeddings"),
+        ({"k": 0}, "k=0 and block=2048 must be at least 1"),
+        ({"k": 1, "metric": "manhattan"}, "metric='manhattan' is unknown; known: sq"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            distances.top_k(_OK, _OK, **keywords)
+    with pytest.raises(ValueError, match="3 query and 0 gallery embeddings"):
+        distances.top_k(_OK, iter([]), 1)
+    with pytest.raises(ValueError, match="k=7 is more than the 6 gallery"):
+        distances.top_k(_OK, iter([_OK, _OK]), 7)
+
+
+def test_embeddings_too_large_to_be_squared():
+    with pytest.raises(ValueError, match=r"gallery embeddings of up to 3e\+38 are too"):
+        distances.squared_l2(_OK, np.full((1, 4), 3e38, "f"))

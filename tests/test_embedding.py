@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from configs import base
-from reid_jax import scores
+from reid_jax import metrics, scores
 from reid_jax.embedding import Embedded, EmbeddedDataset, embed_tracklets
 
 BATCHES = [
@@ -37,14 +37,19 @@ def _side(num, seed):
 
 
 def test_a_file_of_embeddings_comes_back(tmp_path):
-    methods = {m: (_side(3, 0), _side(5, 1)) for m in ("trained", "color_histogram")}
+    methods = {
+        "trained": {"query": _side(3, 0), "gallery": _side(5, 1), "train": _side(4, 2)},
+        "color_histogram": {"query": _side(3, 0), "gallery": _side(5, 1)},
+    }
     given = EmbeddedDataset(methods, "step 7", ("torchreid", "official"))
     given.save(tmp_path / "eval" / "embeddings.npz")
     read = EmbeddedDataset.load(tmp_path / "eval" / "embeddings.npz")
     assert (read.source, read.protocols) == (given.source, given.protocols)
     assert list(read.methods) == list(methods)
-    for method, sides in methods.items():
-        for one, other in zip(sides, read.methods[method], strict=True):
+    for method, splits in methods.items():
+        assert list(read.methods[method]) == list(splits)
+        for name, one in splits.items():
+            other = read.methods[method][name]
             for field in ("embeddings", "pids", "camids", "tracklets"):
                 np.testing.assert_array_equal(
                     getattr(one, field), getattr(other, field)
@@ -55,18 +60,25 @@ def test_official_protocol_ranks_the_queries_too():
     query, gallery = _side(6, 0), _side(9, 1)
     config = base.get_config()
     rows = {}
+    splits = {"query": query, "gallery": gallery}
     for protocol in ("torchreid", "official"):
-        ranked, matrix, result = scores.rank(query, gallery, config, protocol)
-        rows[protocol] = scores.row("trained", config, protocol, ranked, result)
-        assert matrix.shape == (6, len(ranked.pids))
+        scored = scores.score(
+            "trained", splits, metrics.of_training(config), config, protocol
+        )
+        rows[protocol] = scored.row()
+        assert scored.distances.shape == (6, len(scored.gallery.pids))
     assert rows["torchreid"]["num_gallery"] == 9
     assert rows["official"]["num_gallery"] == 15
     table = scores.format_table(list(rows.values()))
-    assert table.splitlines()[0].split()[:5] == [
+    assert table.splitlines()[0].split()[:9] == [
         "method",
         "metric",
+        "re-rank",
         "protocol",
         "AP",
         "mAP",
+        "95",
+        "%",
+        "mINP",
     ]
     assert "official" in table

@@ -21,7 +21,7 @@ import train
 from data import prepare
 from data.walkers import world
 from docs import rank_video
-from reid_jax import checkpoints, metric_log
+from reid_jax import checkpoints, metric_log, run_embeddings
 from reid_jax.models import build_model
 from tests import mars_layout
 from tests.test_mot import write_video
@@ -71,7 +71,7 @@ def config(tiny_config, data_dir):
 def _final(workdir, config):
     """Parameters of the newest checkpoint, and the log without its clock."""
     step = checkpoints.Checkpoints(workdir).latest_step()
-    _, state = evaluate._restore(config, workdir, step)
+    _, state = run_embeddings.restore(config, workdir, step)
     log = [json.loads(s) for s in (workdir / "metrics.jsonl").read_text().splitlines()]
     for row in log:
         row.pop("frames_per_second", None)
@@ -121,11 +121,47 @@ def test_a_whole_run(tmp_path, config, capsys):
 
 def test_scoring_again_needs_no_network(tmp_path, config, monkeypatch):
     train.train(config, tmp_path)
-    monkeypatch.setattr(evaluate, "_restore", lambda *_: pytest.fail("network used"))
+    monkeypatch.setattr(
+        run_embeddings, "restore", lambda *_: pytest.fail("network used")
+    )
     config.eval.metric = "cosine"
     config.eval.ap = "trapezoid"
     (row,) = evaluate.evaluate(config, tmp_path)
     assert (row["metric"], row["ap"]) == ("cosine", "trapezoid")
+
+
+def test_learnt_metrics_embed_the_training_split_once(
+    tmp_path, config, monkeypatch, capsys
+):
+    config.eval.metric = "xqda,l2"
+    config.eval.rerank = True
+    config.eval.rerank_k1 = 4
+    config.eval.rerank_k2 = 2
+    train.train(config, tmp_path)
+    rows = json.loads((tmp_path / "eval/walkers-tiny/scores.json").read_text())["rows"]
+    assert [(row["metric"], row["rerank"]) for row in rows] == [
+        ("xqda", False),
+        ("xqda", True),
+        ("l2", False),
+        ("l2", True),
+    ]
+    assert "xqda    yes" in capsys.readouterr().out
+    low, high = rows[0]["interval_95"]["mean_ap"]
+    assert low <= rows[0]["mean_ap"] <= high
+    pairs = rows[0]["camera_pairs"]
+    assert pairs["rank1"][0][0] is None and 0 <= pairs["mean_ap"][0][1] <= 1
+    monkeypatch.setattr(
+        run_embeddings, "restore", lambda *_: pytest.fail("network used")
+    )
+    config.eval.metric = "kissme"
+    config.eval.kissme_dim = 4
+    assert [row["metric"] for row in evaluate.evaluate(config, tmp_path)] == [
+        "kissme",
+        "kissme",
+    ]
+    config.eval.rerank_k1 = 20
+    with pytest.raises(ValueError, match="k1=20 must be from 1 to"):
+        evaluate.evaluate(config, tmp_path)
 
 
 def test_interrupted_and_resumed_is_the_same_run(tmp_path, config):
@@ -192,7 +228,7 @@ def test_a_score_that_fails_loses_no_step(tmp_path, config, monkeypatch):
     def fails(*_):
         raise ValueError("damaged image")
 
-    monkeypatch.setattr(evaluate, "embed_trained", fails)
+    monkeypatch.setattr(run_embeddings, "embed_trained", fails)
     with pytest.raises(ValueError, match="damaged image"):
         train.train(config, tmp_path)
     assert checkpoints.Checkpoints(tmp_path).latest_step() == 2  # where it was scored

@@ -109,5 +109,6 @@ def test_weights_that_do_not_fit_leave_nothing_behind(tmp_path, config):
 
 def test_wrong_mean_cube(tmp_path, c3d_config):
     c3d_config.data.update(normalization="c3d_cube", mean_cube=str(tmp_path / "a.npy"))
+    c3d_config.data.resize = (128, 171)
     with pytest.raises(ValueError, match="No mean cube"):
         train.train(c3d_config, tmp_path / "run")

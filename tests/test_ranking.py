@@ -2,9 +2,12 @@
 
 import pathlib
 
+import hypothesis
 import numpy as np
 import pytest
+from hypothesis import strategies
 
+from reid_jax.retrieval import distances as distances_
 from reid_jax.retrieval import ranking
 
 GOLDEN = np.load(pathlib.Path(__file__).parent / "golden/retrieval.npz")
@@ -126,3 +129,101 @@ def test_empty_gallery_and_unknown_rule():
         ranking.evaluate(np.zeros((2, 0)), np.arange(2), none, np.arange(2), none)
     with pytest.raises(ValueError, match="known: step, trapezoid"):
         ranking.evaluate(*_OK, ap="area")
+
+
+def _labels(rng, num_queries, num_gallery, num_persons=20, num_cameras=4):
+    return (
+        rng.integers(1, num_persons, num_queries),
+        rng.integers(-1, num_persons, num_gallery),
+        rng.integers(0, num_cameras, num_queries),
+        rng.integers(0, num_cameras, num_gallery),
+    )
+
+
+def _by_sorting(distances, q_pids, g_pids, q_camids, g_camids):
+    """AP, INP and first rank of each query from its sorted row."""
+    rows = []
+    for q, row in enumerate(distances):
+        order = np.argsort(row, kind="stable")
+        own = g_pids[order] == q_pids[q]
+        kept = (g_pids[order] != -1) & ~(own & (g_camids[order] == q_camids[q]))
+        ranks = 1 + np.flatnonzero(own[kept])
+        hits = np.arange(1, len(ranks) + 1)
+        if len(ranks):
+            rows.append(((hits / ranks).mean(), hits[-1] / ranks[-1], ranks[0]))
+        else:
+            rows.append((np.nan,) * 3)
+    return np.array(rows).T
+
+
+@pytest.mark.parametrize("levels", [3, 1000])  # many ties, few
+@pytest.mark.parametrize("num_persons", [3, 60])  # more matches than are counted, few
+def test_the_sorted_rows(levels, num_persons):
+    rng = np.random.default_rng(2)
+    labels = _labels(rng, 70, 2000, num_persons)
+    distances = rng.integers(levels, size=(70, 2000)) / levels - 0.5
+    for dtype in (np.float16, np.float32, np.float64):
+        result = ranking.evaluate(distances.astype(dtype), *labels)
+        expected = _by_sorting(distances.astype(dtype), *labels)
+        found = np.array([result.ap, result.inp, result.first_rank])
+        np.testing.assert_allclose(found, expected)
+    np.testing.assert_allclose(result.mean_inp, np.nanmean(expected[1]))
+
+
+def test_order_of_signed_and_tiny_values():
+    # -0 and 0 tie; denormals do not.
+    distances = np.array([[0.0, -0.0, 1e-45, -1e-45, -1.0]], np.float32)
+    for right, rank in enumerate((3, 4, 5, 2, 1)):
+        g_pids = np.where(np.arange(5) == right, 3, 5)
+        labels = np.array([3]), g_pids, np.zeros(1, int), np.ones(5, int)
+        assert ranking.evaluate(distances, *labels).first_rank == rank
+
+
+@pytest.mark.parametrize("metric", ["l2", "squared_l2", "cosine"])
+def test_features_score_as_their_distances(metric, monkeypatch):
+    rng = np.random.default_rng(3)
+    labels = _labels(rng, 150, 400)
+    query, gallery = (
+        rng.normal(size=(n, 6)).astype("f") + np.eye(20, 6, dtype="f")[pids] * 2
+        for n, pids in ((150, labels[0]), (400, labels[1]))
+    )
+    gallery[::9] = gallery[0]  # ties
+    expected = ranking.evaluate(getattr(distances_, metric)(query, gallery), *labels)
+    monkeypatch.setattr(distances_, "_BLOCK_VALUES", 400 * 64)  # several blocks
+    found = ranking.evaluate_features(query, gallery, *labels, metric=metric)
+    np.testing.assert_array_equal(found.ap, expected.ap)
+    np.testing.assert_array_equal(found.cmc, expected.cmc)
+    with pytest.raises(ValueError, match="149 query pids"):
+        ranking.evaluate_features(query, gallery, labels[0][1:], *labels[1:])
+    with pytest.raises(ValueError, match="metric='l3' is unknown"):
+        ranking.evaluate_features(query, gallery, *labels, metric="l3")
+
+
+@hypothesis.given(seed=strategies.integers(0, 2**31))
+@hypothesis.settings(max_examples=20, deadline=None, derandomize=True)
+def test_properties(seed):
+    rng = np.random.default_rng(seed)
+    q_pids, g_pids, q_camids, g_camids = _labels(rng, 20, 100, 8, 3)
+    distances = rng.integers(60, size=(20, 100)).astype("f")
+    labels = q_pids, g_pids, q_camids, g_camids
+    one = ranking.evaluate(distances, *labels)
+    # Only the order counts.
+    other = ranking.evaluate(np.exp(distances / 7) - 1000, *labels)
+    np.testing.assert_array_equal(one.ap, other.ap)
+    np.testing.assert_array_equal(one.cmc, other.cmc)
+    # Junk, and the query's own person under its own camera, do not.
+    more = np.concatenate([rng.random((20, 30)) * 60, distances, distances[:, :9]], 1)
+    junk = np.full(30, -1), g_pids, np.full(9, -1)
+    cameras = rng.integers(0, 3, 30), g_camids, np.zeros(9, int)
+    other = ranking.evaluate(
+        more, q_pids, np.concatenate(junk), q_camids, np.concatenate(cameras)
+    )
+    np.testing.assert_array_equal(one.ap, other.ap)
+    np.testing.assert_array_equal(one.inp, other.inp)
+    # Queries do not see each other.
+    order = rng.permutation(20)
+    other = ranking.evaluate(
+        distances[order], q_pids[order], g_pids, q_camids[order], g_camids
+    )
+    np.testing.assert_array_equal(one.ap[order], other.ap)
+    assert (np.diff(one.cmc) >= 0).all() and one.cmc[-1] <= 1

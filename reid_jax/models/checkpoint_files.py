@@ -31,13 +31,12 @@ def read_checkpoint(path: str | os.PathLike) -> dict[str, np.ndarray]:
     path = pathlib.Path(path)
     if not path.is_file():
         raise ValueError(f"No checkpoint file {path}.")
-    match kind(path):
-        case "safetensors":
-            return _read_safetensors(path)
-        case "npz":
-            return _read_npz(path)
-        case _:
-            return _read_torch(path)
+    read = {"safetensors": _read_safetensors, "npz": _read_npz, "torch": _read_torch}
+    weights = read[kind(path)](path)
+    others = [key for key, value in weights.items() if value.dtype.kind not in "fiub"]
+    if others:
+        raise ValueError(f"{path} holds more than numbers: {', '.join(others)}.")
+    return weights
 
 
 def read_metadata(path: str | os.PathLike) -> dict[str, str]:
@@ -79,14 +78,15 @@ def write_checkpoint(
                 torch.save({"state_dict": tensors} if wrapped else tensors, unfinished)
         unfinished.replace(path)
     except (OSError, RuntimeError, safetensors.SafetensorError) as error:
-        raise ValueError(f"{path} could not be written: {error}") from None
+        reason = getattr(error, "strerror", None) or _first_sentence(error)
+        raise ValueError(f"{path} could not be written: {reason}.") from None
     finally:
         unfinished.unlink(missing_ok=True)
 
 
 def kind(path: str | os.PathLike) -> str:
     """ "safetensors", "npz" or "torch", by the file's name; ValueError for others."""
-    name = os.fspath(path)
+    name = os.fspath(path).lower()
     if not name.endswith(SUFFIXES):
         known = ", ".join(SUFFIXES)
         raise ValueError(f"{path}: unknown kind of checkpoint; known: {known}.")
@@ -133,7 +133,7 @@ def _read_torch(path: pathlib.Path) -> dict[str, np.ndarray]:
             f"it needs {needs[1]}, which is code and not weights; save its state_dict "
             "alone, where you trust the file"
             if needs
-            else f"it is damaged or no file of torch.save ({_first_line(error)})"
+            else f"it is damaged or no file of torch.save ({_first_sentence(error)})"
         )
         raise ValueError(f"{path} was refused: {reason}.") from None
     for name in _WRAPPERS:
@@ -177,5 +177,7 @@ def _numpy_scalars() -> list:
     return [*((scalar, name) for name in names), np.dtype, *dtypes]
 
 
-def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
+def _first_sentence(error: Exception) -> str:
+    """What PyTorch has to say, without its advice."""
+    lines = str(error).splitlines() or [type(error).__name__]
+    return lines[0].split(". ")[0].rstrip(".")

@@ -1,18 +1,17 @@
-"""CMC and mAP of a ranking, as the field scores it."""
+"""CMC, mAP and mINP of a ranking, as the field scores it."""
 
 import dataclasses
-import functools
+from collections.abc import Iterable
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float, Int, Integer
 
 from reid_jax.arrays import Array
+from reid_jax.retrieval import distances as distances_
+from reid_jax.retrieval import places
 
-JUNK_PID = -1
 AP_RULES = ("step", "trapezoid")
-_BLOCK = 256  # queries ranked at a time: bounds the memory of the sorted rows
 
 
 @dataclasses.dataclass(frozen=True)
@@ -20,15 +19,22 @@ class Ranking:
     """Scores of a set of queries.
 
     - `cmc` [R]: share of valid queries with a right match among the first r entries.
-    - `mean_ap`: mean of `ap` over the valid queries.
+    - `mean_ap`, `mean_inp`: means of `ap` and `inp` over the valid queries.
     - `ap` [Q]: average precision, nan for a query without a right match.
     - `num_valid`: queries with at least one right match; only they are scored.
+    - `inp` [Q]: number of right matches over the rank of the last of them, nan without
+      (Ye et al., "Deep Learning for Person Re-identification: A Survey and Outlook",
+      arXiv:2001.04193).
+    - `first_rank` [Q]: rank, from 1, of the first right match, nan without.
     """
 
     cmc: np.ndarray
     mean_ap: float
     ap: np.ndarray
     num_valid: int
+    inp: np.ndarray
+    mean_inp: float
+    first_rank: np.ndarray
 
 
 def evaluate(
@@ -48,44 +54,35 @@ def evaluate(
     match count in neither CMC nor mAP. `ap` is "step" (mean precision at the right
     matches, as torchreid and the papers' code) or "trapezoid" (MARS's own script).
     The CMC is constant past the gallery's size.
+    Distances count in their own precision: float64 ones are not rounded.
     Raises ValueError for lengths that do not fit, distances that are not finite, an
     empty side, and when no query has a right match.
     """
-    if not isinstance(distances, jax.Array):
-        distances = np.asarray(distances)
-    labels = [query_pids, gallery_pids, query_camids, gallery_camids]
-    q_pids, g_pids, q_camids, g_camids = (np.asarray(x) for x in labels)
-    _check(distances, q_pids, g_pids, q_camids, g_camids, ap)
-    num_queries = len(q_pids)
-    is_junk = g_pids == JUNK_PID
-    # Any integers, of whatever width, become small ones: JAX would wrap them.
-    q_pids, g_pids = _renumber(q_pids, g_pids)
-    q_camids, g_camids = _renumber(q_camids, g_camids)
-    aps, first_ranks = [], []
-    for start in range(0, num_queries, _BLOCK):
-        rows = slice(start, start + _BLOCK)
-        block_ap, block_first = _score_block(
-            _order(distances[rows]),
-            q_pids[rows],
-            g_pids,
-            q_camids[rows],
-            g_camids,
-            is_junk,
-            ap_rule=ap,
-        )
-        aps.append(np.asarray(block_ap))
-        first_ranks.append(np.asarray(block_first))
-    ap_of_query = np.concatenate(aps).astype(np.float64)
-    first = np.concatenate(first_ranks)
-    valid = np.isfinite(ap_of_query)
-    if not valid.any():
-        raise ValueError(
-            f"None of the {num_queries} queries has a right match in the gallery: the "
-            "same pid under another camera. Are pids and camids in the right order?"
-        )
-    ranks = np.arange(1, max_rank + 1)
-    cmc = (first[valid][:, None] <= ranks).mean(axis=0)
-    return Ranking(cmc, float(ap_of_query[valid].mean()), ap_of_query, int(valid.sum()))
+    labels = as_labels(query_pids, gallery_pids, query_camids, gallery_camids)
+    return _evaluate(matrix_blocks(distances, labels), labels, ap, max_rank)
+
+
+def evaluate_features(
+    query: Float[Array, "Q D"],
+    gallery: Float[Array, "G _"],
+    query_pids: Integer[Array, "_"],
+    gallery_pids: Integer[Array, "_"],
+    query_camids: Integer[Array, "_"],
+    gallery_camids: Integer[Array, "_"],
+    *,
+    metric: str = "l2",
+    ap: str = "step",
+    max_rank: int = 50,
+) -> Ranking:
+    """As `evaluate`, of embeddings; holds the distances of some queries at a time.
+
+    `metric` is "l2", "squared_l2" or "cosine". Raises ValueError as `evaluate` and as
+    the functions of `distances`.
+    """
+    labels = as_labels(query_pids, gallery_pids, query_camids, gallery_camids)
+    _check_lengths((len(query), len(gallery)), labels)
+    blocks = distances_.blocks(query, gallery, metric)
+    return _evaluate(blocks, labels, ap, max_rank)
 
 
 def kept_entries(q_pid, g_pids, q_camid, g_camids, is_junk):
@@ -93,56 +90,118 @@ def kept_entries(q_pid, g_pids, q_camid, g_camids, is_junk):
     return ~((g_pids == q_pid) & (g_camids == q_camid)) & ~is_junk
 
 
-def _renumber(query: np.ndarray, gallery: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    _, codes = np.unique(np.concatenate([query, gallery]), return_inverse=True)
-    codes = codes.astype(np.int32)
-    return codes[: len(query)], codes[len(query) :]
-
-
-def _order(distances: Float[Array, "Q G"]) -> Int[Array, "Q G"]:
-    """Gallery entries of each row, nearest first, ties by position."""
-    if distances.dtype == np.float64:  # JAX would round them, and so make ties
-        return np.argsort(distances, axis=1, kind="stable")
-    return jnp.argsort(distances, axis=1, stable=True)
-
-
-@functools.partial(jax.jit, static_argnames="ap_rule")
-def _score_block(
-    order, q_pids, g_pids, q_camids, g_camids, is_junk, *, ap_rule: str
-) -> tuple[Float[Array, "Q"], Int[Array, "Q"]]:
-    """AP and rank (from 1) of the first right match of each query of a block."""
-    same_pid = q_pids[:, None] == g_pids[None, :]
-    kept = kept_entries(q_pids[:, None], g_pids, q_camids[:, None], g_camids, is_junk)
-    kept = jnp.take_along_axis(kept, order, axis=1)
-    match = jnp.take_along_axis(same_pid, order, axis=1) & kept
-    rank = jnp.cumsum(kept, axis=1)  # among the entries kept, from 1
-    hits = jnp.cumsum(match, axis=1)
-    precision = hits / jnp.maximum(rank, 1)
-    if ap_rule == "trapezoid":
-        # Precision one place earlier, before this match; 1 at the first place.
-        before = jnp.where(rank == 1, 1.0, (hits - 1) / jnp.maximum(rank - 1, 1))
-        precision = (precision + before) / 2
-    num_matches = hits[:, -1]
-    ap = jnp.sum(jnp.where(match, precision, 0.0), axis=1) / num_matches
-    first = jnp.min(jnp.where(match, rank, jnp.iinfo(jnp.int32).max), axis=1)
-    return jnp.where(num_matches > 0, ap, jnp.nan), first
-
-
-def _check(distances, q_pids, g_pids, q_camids, g_camids, ap: str) -> None:
+def check_ap_rule(ap: str) -> None:
     if ap not in AP_RULES:
         raise ValueError(f"ap={ap!r} is unknown; known: {', '.join(AP_RULES)}.")
-    lengths = (len(q_pids), len(g_pids), len(q_camids), len(g_camids))
-    if distances.ndim != 2 or lengths != distances.shape * 2:
-        raise ValueError(
-            f"distances are {distances.shape} [query, gallery], but there are "
-            f"{lengths[0]} query pids, {lengths[2]} query camids, {lengths[1]} gallery "
-            f"pids and {lengths[3]} gallery camids."
+
+
+@dataclasses.dataclass(frozen=True)
+class Labels:
+    """Pids and camids of both sides; the camids as codes of one range."""
+
+    query_pids: np.ndarray
+    gallery_pids: np.ndarray
+    query_camids: np.ndarray
+    gallery_camids: np.ndarray
+
+
+def as_labels(query_pids, gallery_pids, query_camids, gallery_camids) -> Labels:
+    camids = places.same_codes(query_camids, gallery_camids)
+    return Labels(np.asarray(query_pids), np.asarray(gallery_pids), *camids)
+
+
+def matrix_blocks(
+    distances: Float[Array, "Q G"], labels: Labels
+) -> Iterable[tuple[slice, Float[Array, "_ G"]]]:
+    """Some rows of a matrix at a time; raises unless it is as large as the labels."""
+    if not isinstance(distances, jax.Array):
+        distances = np.asarray(distances)
+    _check_lengths(distances.shape, labels)
+    return ((rows, distances[rows]) for rows in distances_.row_blocks(*distances.shape))
+
+
+@dataclasses.dataclass(frozen=True)
+class Scores:
+    """Of some groups of right matches: nan for a group without any."""
+
+    ap: np.ndarray
+    inp: np.ndarray
+    first_rank: np.ndarray
+
+
+def score_groups(
+    found: places.Places, group: Int[np.ndarray, "_"], num_groups: int, ap_rule: str
+) -> Scores:
+    """Scores of groups of right matches, each group of one query.
+
+    `group` is that of each entry, -1 for one that is neither right nor wrong. Nor do
+    the entries of the query's person that are in another group count.
+    """
+    nearer_of_person = np.arange(len(group)) - np.searchsorted(found.query, found.query)
+    num_wrong = found.place - nearer_of_person
+    order = np.argsort(group, kind="stable")
+    order = order[np.searchsorted(group[order], 0) :]
+    group, num_wrong = group[order], num_wrong[order]
+    num = np.bincount(group, minlength=num_groups)
+    end = np.cumsum(num)
+    hits = np.arange(1, len(group) + 1) - (end - num)[group]
+    rank = num_wrong + hits
+    precision = hits / rank
+    if ap_rule == "trapezoid":
+        # Precision one place earlier, before this match; 1 at the first place.
+        before = np.where(rank == 1, 1.0, (hits - 1) / np.maximum(rank - 1, 1))
+        precision = (precision + before) / 2
+    has_match = num > 0
+    ap, inp, first_rank = np.full((3, num_groups), np.nan)
+    total = np.bincount(group, precision, num_groups)
+    ap[has_match] = total[has_match] / num[has_match]
+    inp[has_match] = num[has_match] / rank[end[has_match] - 1]
+    first_rank[has_match] = rank[(end - num)[has_match]]
+    return Scores(ap, inp, first_rank)
+
+
+def _evaluate(blocks, labels: Labels, ap_rule: str, max_rank: int) -> Ranking:
+    check_ap_rule(ap_rule)
+    if max_rank < 1:
+        raise ValueError(f"max_rank={max_rank} must be at least 1.")
+    num_queries = len(labels.query_pids)
+    own_person = places.OwnPerson(labels.query_pids, labels.gallery_pids)
+    ap, inp, first_rank = np.full((3, num_queries), np.nan)
+    for rows, distances in blocks:
+        found = own_person.places(rows, distances)
+        is_right = (
+            labels.gallery_camids[found.entry] != labels.query_camids[found.query]
         )
-    if 0 in distances.shape:
-        raise ValueError(f"distances are {distances.shape}: an empty query or gallery.")
-    if not np.isfinite(distances).all():
-        bad = np.argwhere(~np.isfinite(distances))
+        group = np.where(is_right, found.query - rows.start, -1)
+        scores = score_groups(found, group, rows.stop - rows.start, ap_rule)
+        ap[rows], inp[rows] = scores.ap, scores.inp
+        first_rank[rows] = scores.first_rank
+    valid = np.isfinite(ap)
+    if not valid.any():
         raise ValueError(
-            f"{len(bad)} distances are not finite, the first for query {bad[0][0]} and "
-            f"gallery entry {bad[0][1]}."
+            f"None of the {num_queries} queries has a right match in the gallery: the "
+            "same pid under another camera. Are pids and camids in the right order?"
         )
+    ranks = np.arange(1, max_rank + 1)
+    cmc = (first_rank[valid][:, None] <= ranks).mean(axis=0)
+    return Ranking(
+        cmc,
+        float(ap[valid].mean()),
+        ap,
+        int(valid.sum()),
+        inp,
+        float(inp[valid].mean()),
+        first_rank,
+    )
+
+
+def _check_lengths(shape: tuple[int, ...], labels: Labels) -> None:
+    lengths = tuple(len(x) for x in dataclasses.astuple(labels))
+    if len(shape) != 2 or (lengths[:2], lengths[2:]) != (shape, shape):
+        raise ValueError(
+            f"distances are {shape} [query, gallery], but there are {lengths[0]} query "
+            f"pids, {lengths[2]} query camids, {lengths[1]} gallery pids and "
+            f"{lengths[3]} gallery camids."
+        )
+    if 0 in shape:
+        raise ValueError(f"distances are {shape}: an empty query or gallery.")

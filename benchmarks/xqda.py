@@ -1,0 +1,97 @@
+"""Time of fitting XQDA, against its algebra written down plainly in NumPy.
+
+python benchmarks/xqda.py                                     (make bench, seconds)
+python benchmarks/xqda.py --samples=8298 --dimensions=2048    (MARS, minutes)
+
+The plain version has the published code's steps: a Gram matrix for each side, weighted
+and not, a general solve and an SVD. Seconds, and seconds of all threads together.
+"""
+
+import argparse
+import os
+import pathlib
+import platform
+import sys
+import time
+
+import numpy as np
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
+
+from reid_jax.retrieval import xqda
+
+_REGULARIZER = 1e-3
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--samples", type=int, default=1500, help="of both views")
+    parser.add_argument("--dimensions", type=int, default=256)
+    args = parser.parse_args()
+    x, x_labels, y, y_labels = _views(args.samples, args.dimensions)
+    query, gallery = x[:50], y[:80]
+    machine = platform.processor() or platform.machine()
+    print(
+        f"{args.samples} samples, {args.dimensions} dimensions; {machine}, "
+        f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}"
+    )
+    print(f"{'':14} {'seconds':>9} {'CPU s':>9} {'dimensions':>11}")
+    results = {}
+    for name, fit in {"plain": _plain, "svd": xqda.fit, "eigen": _eigen}.items():
+        start, cpu_start = time.perf_counter(), time.process_time()
+        model = fit(x, x_labels, y, y_labels, regularizer=_REGULARIZER)
+        seconds = time.perf_counter() - start
+        cpu_seconds = time.process_time() - cpu_start
+        rank = model.metric.shape[0]
+        print(f"{name:14} {seconds:9.2f} {cpu_seconds:9.2f} {rank:11}")
+        results[name] = seconds, xqda.distances(model, query, gallery)
+    (plain_s, plain), (svd_s, svd) = results["plain"], results["svd"]
+    difference = abs(svd - plain).max() / abs(plain).max()
+    print(
+        f"svd is {plain_s / svd_s:.1f}x as fast; distances differ by {difference:.0e}"
+    )
+
+
+def _views(num: int, dimensions: int):
+    """Embeddings of about 13 tracklets of each person, half of them in each view."""
+    rng = np.random.default_rng(0)
+    labels = rng.integers(max(num // 13, 2), size=num)
+    mixing = rng.normal(size=(dimensions, dimensions)) / dimensions**0.5
+    mixing *= np.linspace(0.1, 2, dimensions)[:, None]
+    embeddings = rng.normal(size=(labels.max() + 1, dimensions))[labels]
+    embeddings += rng.normal(size=embeddings.shape)
+    embeddings = np.maximum(embeddings @ mixing, 0)
+    half = num // 2
+    return embeddings[:half], labels[:half], embeddings[half:], labels[half:]
+
+
+def _plain(x, x_labels, y, y_labels, *, regularizer: float) -> xqda.XQDA:
+    n, m, dimensions = len(x), len(y), x.shape[1]
+    persons = np.union1d(x_labels, y_labels)
+    x_weights, y_weights = np.zeros(n), np.zeros(m)
+    x_sums, y_sums = (np.zeros((len(persons), dimensions)) for _ in range(2))
+    num_intra = 0
+    for row, person in enumerate(persons):
+        in_x, in_y = x_labels == person, y_labels == person
+        x_weights[in_x], y_weights[in_y] = in_y.sum(), in_x.sum()
+        x_sums[row], y_sums[row] = x[in_x].sum(axis=0), y[in_y].sum(axis=0)
+        num_intra += in_x.sum() * in_y.sum()
+    cross = x_sums.T @ y_sums
+    intra = (x_weights[:, None] * x).T @ x + (y_weights[:, None] * y).T @ y
+    intra -= cross + cross.T
+    cross = np.outer(x_sums.sum(axis=0), y_sums.sum(axis=0))
+    extra = m * (x.T @ x) + n * (y.T @ y) - cross - cross.T - intra
+    intra = intra / num_intra + regularizer * np.eye(dimensions)
+    extra /= n * m - num_intra
+    left, values, _ = np.linalg.svd(np.linalg.solve(intra, extra))
+    w = left[:, : max(1, (values > 1).sum())]
+    metric = np.linalg.inv(w.T @ intra @ w) - np.linalg.inv(w.T @ extra @ w)
+    return xqda.XQDA(w, metric, values[: w.shape[1]])
+
+
+def _eigen(*views, regularizer: float) -> xqda.XQDA:
+    return xqda.fit(*views, regularizer=regularizer, solver="eigen")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,125 @@
+"""KISSME after a PCA (Koestinger et al. 2012, "Large scale metric learning from
+equivalence constraints", CVPR)."""
+
+import dataclasses
+
+import numpy as np
+from jaxtyping import Bool, Float, Integer
+
+from reid_jax.arrays import Array
+from reid_jax.retrieval import mahalanobis
+
+METRICS = ("kissme", "mahalanobis", "euclidean")
+_SMALLEST = 1e-10  # eigenvalues of the metric up to here become
+_REPLACED_BY = 1e-6  # this, in the published code
+
+
+@dataclasses.dataclass(frozen=True)
+class KISSME:
+    """A PCA and a positive definite metric in its space, float64.
+
+    - `mean` [D], `projection` [D, r]: of the PCA.
+    - `metric` [r, r]: M.
+    - `num_clipped`: its eigenvalues that were not positive, and were replaced.
+    """
+
+    mean: np.ndarray
+    projection: np.ndarray
+    metric: np.ndarray
+    num_clipped: int
+
+
+def fit(
+    features: Float[Array, "N D"],
+    first: Integer[Array, "_"],
+    second: Integer[Array, "_"],
+    is_same: Bool[Array, "_"],
+    *,
+    dim: int,
+    pair_step: int = 1,
+    metric: str = "kissme",
+) -> KISSME:
+    """Metric from the pairs (`first`[i], `second`[i]) of rows of `features`.
+
+    `dim` directions of largest variance are kept. Every `pair_step`-th pair is used
+    (MARS's own script takes every tenth). `metric` is "kissme", or what the published
+    code reports beside it: "mahalanobis" (pairs of the same person only) or "euclidean"
+    (the PCA alone).
+    Raises ValueError for pairs that do not fit, values that are not finite, no pair of
+    one of the two kinds, and settings out of range.
+    """
+    features = np.asarray(features, np.float64)
+    first, second, is_same = (np.asarray(a) for a in (first, second, is_same))
+    _check(features, first, second, is_same, dim, pair_step, metric)
+    mean = features.mean(axis=0)
+    centred = features - mean
+    _, directions = np.linalg.eigh(centred.T @ centred)
+    projection = directions[:, : -dim - 1 : -1]
+    if metric == "euclidean":
+        return KISSME(mean, projection, np.eye(dim), 0)
+    rows = centred @ projection
+    used = slice(None, None, pair_step)
+    first, second, is_same = first[used], second[used], is_same[used]
+    inverses = []
+    for kind in (True, False):
+        # Sec. 3: Σ_y = 1/n Σ (x_i - x_j)ᵀ(x_i - x_j), of the same person (y = 1) and
+        # of different ones (y = 0); differences are taken to have mean 0.
+        difference = rows[first[is_same == kind]] - rows[second[is_same == kind]]
+        if not len(difference):
+            raise ValueError(
+                f"None of the {len(first)} pairs used is of "
+                f"{'the same person' if kind else 'different persons'}."
+            )
+        inverses.append(_inverse(difference.T @ difference / len(difference), dim))
+        if metric == "mahalanobis":
+            return KISSME(mean, projection, inverses[0], 0)
+    # Sec. 3: of two normal distributions of the difference d, with covariances Σ_1 and
+    # Σ_0, the log-likelihood ratio is d M dᵀ up to factor and constant, with
+    # M = Σ_1⁻¹ - Σ_0⁻¹. M is then made positive definite.
+    return KISSME(mean, projection, *_positive(inverses[0] - inverses[1]))
+
+
+def distances(
+    model: KISSME, query: Float[Array, "Q _"], gallery: Float[Array, "G _"]
+) -> Float[np.ndarray, "Q G"]:
+    """Squared distances in float64."""
+    return mahalanobis.distances(query, gallery, model.projection, model.metric)
+
+
+def _inverse(covariance, dim: int) -> Float[np.ndarray, "N N"]:
+    values, vectors = np.linalg.eigh(covariance)
+    if values[0] <= len(values) * np.finfo(np.float64).eps * values[-1]:
+        raise ValueError(
+            f"dim={dim} is too large for these pairs: their covariance is singular. "
+            "Use fewer dimensions or more pairs."
+        )
+    return vectors / values @ vectors.T
+
+
+def _positive(metric) -> tuple[Float[np.ndarray, "N N"], int]:
+    values, vectors = np.linalg.eigh(metric)
+    is_bad = values <= _SMALLEST
+    values = np.where(is_bad, _REPLACED_BY, values)
+    return vectors * values @ vectors.T, int(is_bad.sum())
+
+
+def _check(features, first, second, is_same, dim, pair_step, metric: str) -> None:
+    if metric not in METRICS:
+        raise ValueError(f"metric={metric!r} is unknown; known: {', '.join(METRICS)}.")
+    mahalanobis.check_rows("training", features)
+    num, num_dims = features.shape
+    if not len(first) == len(second) == len(is_same):
+        raise ValueError(
+            f"A pair has an entry in each of first ({len(first)}), second "
+            f"({len(second)}) and is_same ({len(is_same)})."
+        )
+    for name, index in (("first", first), ("second", second)):
+        outside = index[(index < 0) | (index >= num)]
+        if len(outside):
+            raise ValueError(
+                f"{name} holds {outside[0]}; the {num} features have 0 to {num - 1}."
+            )
+    if not 1 <= dim <= num_dims:
+        raise ValueError(f"dim={dim} must be from 1 to {num_dims}.")
+    if pair_step < 1:
+        raise ValueError(f"pair_step={pair_step} must be at least 1.")

@@ -1,0 +1,221 @@
+"""Nearest neighbours of embeddings among themselves, never holding all distances."""
+
+import dataclasses
+import itertools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Float, Integer
+
+from reid_jax.arrays import Array
+from reid_jax.retrieval import nearest
+
+_HIGHEST = jax.lax.Precision.HIGHEST
+# ‖x‖²+‖y‖²-2xy in float32 is off by about 1e-6 (‖x‖²+‖y‖²). Where it falls below this
+# share of ‖x‖²+‖y‖², the rows are subtracted instead.
+_CLOSE = 1e-2
+_CHUNK = 64  # rows rescaled at a time: they stay in the cache
+
+
+class Rows:
+    """The rows of two arrays, one after the other, in float32 and on a common scale.
+
+    They are moved and scaled so that squares of most pairs neither cancel nor overflow.
+    Distances do not see the shift, and neighbours not the scale. The scale is a power
+    of two and the shift a multiple of one, so that embeddings on a grid (integers, say)
+    stay on a grid and equal distances stay equal. A row is made when it is asked for.
+    """
+
+    def __init__(self, first: Float[Array, "Q D"], second: Float[Array, "G D"]):
+        self._sides = first, second = np.asarray(first), np.asarray(second)
+        dtype = np.result_type(first, second, np.float32)
+        low = np.minimum(first.min(axis=0), second.min(axis=0)).astype(np.float64)
+        high = np.maximum(first.max(axis=0), second.max(axis=0)).astype(np.float64)
+        total = sum(side.sum(axis=0, dtype=np.float64) for side in self._sides)
+        constant = low == high
+        unit = np.exp2(np.ceil(np.log2(np.where(constant, 1.0, high - low))))
+        shift = np.where(constant, low, np.round(total / len(self) / unit) * unit)
+        limits = np.finfo(dtype)
+        scale = np.max(unit, where=~constant, initial=limits.tiny)
+        self._shift = shift.astype(dtype)
+        self._inverse = 1 / dtype.type(min(scale, 2.0 ** (limits.maxexp - 1)))
+
+    def __len__(self) -> int:
+        return sum(len(side) for side in self._sides)
+
+    def __getitem__(self, index: Integer[np.ndarray, "N"]) -> Float[np.ndarray, "N D"]:
+        first, second = self._sides
+        rows = np.empty((len(index), len(self._shift)), self._shift.dtype)
+        in_first = index < len(first)
+        rows[in_first] = first[index[in_first]]
+        rows[~in_first] = second[index[~in_first] - len(first)]
+        return self._rescale(rows)
+
+    def block(self, start: int, size: int) -> Float[np.ndarray, "N D"]:
+        """Rows from `start`, filled up with zeros past the end."""
+        rows = np.zeros((size, len(self._shift)), np.float32)
+        offset = -start
+        for side in self._sides:
+            begin, end = max(offset, 0), min(offset + len(side), size)
+            for chunk in range(begin, end, _CHUNK):
+                part = slice(chunk, min(chunk + _CHUNK, end))
+                source = side[part.start - offset : part.stop - offset]
+                rows[part] = self._rescale(source)
+            offset += len(side)
+        return rows
+
+    def _rescale(self, rows: Float[np.ndarray, "N D"]) -> Float[np.ndarray, "N D"]:
+        return ((rows - self._shift) * self._inverse).astype(np.float32, copy=False)
+
+
+@dataclasses.dataclass(frozen=True)
+class Neighbours:
+    """Squared Euclidean distances of n rows on their common scale.
+
+    - `nearest` [n, k]: the k nearest rows of each row, itself included, nearest first,
+      ties by position; `squared` [n, k]: their distances.
+    - `furthest` [n]: the largest distance of each row.
+    - `between` [Q, G]: distances of the first Q rows to the other G.
+    """
+
+    nearest: np.ndarray
+    squared: np.ndarray
+    furthest: np.ndarray
+    between: np.ndarray
+
+
+def find(rows: Rows, num_first: int, k: int, *, block: int) -> Neighbours:
+    """The `k` nearest of all rows for each of them, `block` rows at a time.
+
+    Distances are symmetric: each pair of blocks is multiplied once, and serves the rows
+    of both. Blocks reach a row in the order of their positions, so that a stable merge
+    of its k best so far with those of the next block breaks ties by position.
+    """
+    num = len(rows)
+    num_blocks = -(-num // _whole_groups(block))
+    # Equal blocks: one compilation, little padding.
+    size = _whole_groups(-(-num // num_blocks))
+    between = np.empty((num_first, num - num_first), np.float32)
+    nothing = nearest.nothing(size, k, np.float32)
+    best = [(*nothing, np.zeros(size, np.float32))] * num_blocks
+    pairs = (
+        (i, j, *_block(rows, j * size, size))
+        for i in range(num_blocks)
+        for j in range(i, num_blocks)
+    )
+    upcoming = next(pairs)
+    while upcoming:
+        i, j, x_j, norms_j = upcoming
+        if i == j:
+            x_i, norms_i = x_j, norms_j
+        starts = i * size, j * size
+        squared, any_close, best_i, best_j = _step(
+            x_i, x_j, norms_i, norms_j, *starts, num, best[i], best[j]
+        )
+        upcoming = next(pairs, None)  # made ready while the step runs
+        if any_close:
+            squared = _repaired(squared, x_i, x_j, norms_i, norms_j)
+            best_i = _merge(best[i], squared, starts[1], num)
+            best_j = _merge(best[j], squared.T, starts[0], num)
+        best[j] = best_j
+        best[i] = best_i  # where i is j, the rows count once
+        _copy(squared, between, *starts)
+    columns = zip(*jax.device_get(best), strict=True)
+    squared, positions, furthest = (np.concatenate(column)[:num] for column in columns)
+    return Neighbours(positions, squared, furthest, between)
+
+
+def find_in(distances: Float[np.ndarray, "N N"], num_first: int, k: int) -> Neighbours:
+    """The same from all distances, of whatever kind; ties by position."""
+    positions = np.empty((len(distances), k), np.int32)
+    for row, of_row in enumerate(distances):
+        # Those that are no further than the k-th, ties by position.
+        limit = np.partition(of_row, k - 1)[k - 1]
+        near = np.flatnonzero(of_row <= limit)
+        positions[row] = near[np.argsort(of_row[near], kind="stable")][:k]
+    return Neighbours(
+        positions,
+        np.take_along_axis(distances, positions, axis=1),
+        distances.max(axis=1),
+        distances[:num_first, num_first:].copy(),
+    )
+
+
+def squared_of_pairs(
+    x, y, in_x: Integer[np.ndarray, "N"], in_y: Integer[np.ndarray, "N"]
+) -> Float[np.ndarray, "N"]:
+    """Squared distances of pairs of rows by direct difference; `in_x` is sorted."""
+    squared = np.empty(len(in_x), np.float32)
+    bounds = np.append(np.flatnonzero(np.diff(in_x, prepend=-1)), len(in_x))
+    for start, end in itertools.pairwise(bounds):
+        difference = y[in_y[start:end]] - x[in_x[start : start + 1]]
+        squared[start:end] = np.einsum("pd,pd->p", difference, difference)
+    return squared
+
+
+def _block(rows: Rows, start: int, size: int) -> tuple[jax.Array, np.ndarray]:
+    """Rows from `start` and their squared norms."""
+    x = rows.block(start, size)
+    # Norms inside of `_step` would slow its matrix product down (XLA on the CPU).
+    return jnp.asarray(x), np.einsum("nd,nd->n", x, x)
+
+
+@jax.jit
+def _step(x_i, x_j, norms_i, norms_j, i, j, num, best_i, best_j):
+    """Distances of the rows from `i` to those from `j`, and the best of both with them.
+
+    Also says whether distances of different rows may have cancelled.
+    """
+    norms = norms_i[:, None] + norms_j[None, :]
+    squared = norms - 2 * jnp.matmul(x_i, x_j.T, precision=_HIGHEST)
+    size = len(squared)
+    itself = (i + jnp.arange(size))[:, None] == (j + jnp.arange(size))[None, :]
+    # Not `maximum`: top_k tells -0 from 0.
+    squared = jnp.where(itself | (squared <= 0), 0.0, squared)
+    any_close = jnp.any((squared < _CLOSE * norms) & ~itself)
+    best_i = _merge(best_i, squared, j, num)
+    best_j = _merge(best_j, squared.T, i, num)
+    return squared, any_close, best_i, best_j
+
+
+@jax.jit
+def _merge(best: tuple, squared: Float[Array, "N N"], start, num) -> tuple:
+    """`best` with the distances to the rows from `start`, as far as they exist."""
+    *so_far, furthest = best
+    exists = start + jnp.arange(len(squared)) < num
+    largest = jnp.max(squared, axis=1, where=exists, initial=0.0)
+    reachable = jnp.where(exists, squared, jnp.inf)
+    return *nearest.merge(reachable, *so_far, start), jnp.maximum(furthest, largest)
+
+
+def _whole_groups(num: int) -> int:
+    return num + -num % nearest.GROUP
+
+
+def _repaired(
+    squared: Float[Array, "N N"],
+    x_i: Float[Array, "N D"],
+    x_j: Float[Array, "N D"],
+    norms_i: Float[np.ndarray, "N"],
+    norms_j: Float[np.ndarray, "N"],
+) -> Float[np.ndarray, "N N"]:
+    """The block with the distances of nearby rows by direct difference."""
+    squared = np.array(squared)
+    norms = norms_i[:, None] + norms_j[None, :]
+    in_i, in_j = np.nonzero(squared < _CLOSE * norms)
+    squared[in_i, in_j] = squared_of_pairs(np.asarray(x_i), np.asarray(x_j), in_i, in_j)
+    return squared
+
+
+def _copy(
+    squared: Float[Array, "N N"], between: Float[np.ndarray, "Q G"], i: int, j: int
+) -> None:
+    """What a block holds of the distances from the first Q rows to the others."""
+    size, (num_first, num_second) = len(squared), between.shape
+    rows = min(size, num_first - i)
+    columns = range(max(j - num_first, 0), min(j - num_first + size, num_second))
+    if rows > 0 and columns:
+        skipped = columns.start - (j - num_first)
+        part = np.asarray(squared)[:rows, skipped : skipped + len(columns)]
+        between[i : i + rows, columns.start : columns.stop] = part

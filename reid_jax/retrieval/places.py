@@ -1,0 +1,149 @@
+"""Where the gallery entries of a query's own person stand in its ranking.
+
+Every score of a ranking needs only these places, and a place is a count of the entries
+that are nearer: no row of distances is sorted for it.
+"""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Float, Integer
+
+from reid_jax.arrays import Array
+from reid_jax.retrieval import expansion
+
+JUNK_PID = -1
+_TOGETHER = 8  # places of one query that are counted in one pass over its row
+# From so many on, one stable sort of the row is cheaper than the passes.
+_MAX_COUNTED = 512
+
+
+@dataclasses.dataclass(frozen=True)
+class Places:
+    """Entries of the queries' own persons, without junk; by query, nearest first.
+
+    - `query` [n]: 0-based, of the whole set.
+    - `entry` [n]: position in the gallery.
+    - `place` [n]: number of entries, without junk, that are nearer to the query, or as
+      near and earlier in the gallery.
+    """
+
+    query: np.ndarray
+    entry: np.ndarray
+    place: np.ndarray
+
+
+class OwnPerson:
+    """The labels' side of it: which entries belong to the person of which query."""
+
+    def __init__(
+        self, query_pids: Integer[Array, "Q"], gallery_pids: Integer[Array, "G"]
+    ):
+        self._is_junk = np.asarray(gallery_pids) == JUNK_PID
+        query, gallery = same_codes(query_pids, gallery_pids)
+        entries = np.flatnonzero(~self._is_junk)
+        # By pid, and by position among those of one pid.
+        self._entries = entries[np.argsort(gallery[entries], kind="stable")]
+        pids = gallery[self._entries]
+        self._first = np.searchsorted(pids, query, side="left")
+        self._num = np.searchsorted(pids, query, side="right") - self._first
+
+    def places(self, rows: slice, distances: Float[Array, "_ G"]) -> Places:
+        """Of the queries `rows`, whose distances are given, in their own precision.
+
+        Raises ValueError for distances that are not finite.
+        """
+        nums = self._num[rows]
+        query = np.repeat(np.arange(len(nums)), nums)
+        offset = np.arange(len(query)) - np.repeat(np.cumsum(nums) - nums, nums)
+        entry = self._entries[np.repeat(self._first[rows], nums) + offset]
+        if distances.dtype not in (np.float32, np.float64):
+            distances = distances.astype(np.float32)  # half precision: exact
+        place = np.empty(len(query), np.int64)
+        counted = (nums <= _MAX_COUNTED)[query]
+        place[counted], is_finite = _count(
+            distances, self._is_junk, query[counted], entry[counted], offset[counted]
+        )
+        if not is_finite:
+            bad = np.argwhere(~np.isfinite(distances))
+            raise ValueError(
+                f"{len(bad)} distances are not finite among queries {rows.start} to "
+                f"{rows.stop - 1}, the first for query {rows.start + bad[0][0]} and "
+                f"gallery entry {bad[0][1]}."
+            )
+        for row in np.flatnonzero(nums > _MAX_COUNTED):
+            place[query == row] = self._sort(distances[row])[entry[query == row]]
+        order = np.lexsort((place, query))
+        return Places(query[order] + rows.start, entry[order], place[order])
+
+    def _sort(self, distances: Float[Array, "G"]) -> np.ndarray:
+        """Places of all entries of a row by one stable sort, junk last."""
+        distances = np.where(self._is_junk, np.inf, distances)
+        place = np.empty(len(distances), np.int64)
+        place[np.argsort(distances, kind="stable")] = np.arange(len(distances))
+        return place
+
+
+def same_codes(
+    one: Integer[Array, "_"], other: Integer[Array, "_"]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Labels of any width as int32 codes, in the order of the labels."""
+    one, other = np.asarray(one), np.asarray(other)
+    if np.result_type(one, other).kind == "f":  # signed with uint64: no common width
+        one, other = one.astype(object), other.astype(object)
+    _, codes = np.unique(np.concatenate([one, other]), return_inverse=True)
+    return codes[: len(one)].astype(np.int32), codes[len(one) :].astype(np.int32)
+
+
+def _count(distances, is_junk, query, entry, offset) -> tuple[np.ndarray, bool]:
+    """Places of `entry`, the `offset`-th of its query's, and: are all distances finite?
+
+    The entries are taken in parcels of `_TOGETHER` of one query.
+    """
+    starts = np.flatnonzero(offset % _TOGETHER == 0)
+    parcel = np.repeat(np.arange(len(starts)), np.diff(starts, append=len(query)))
+    # A power of two: few programs are compiled for many numbers of parcels.
+    size = 1 << max(0, len(starts) - 1).bit_length()
+    parcel_row = np.zeros(size, np.int32)
+    parcel_row[: len(starts)] = query[starts]
+    parcel_entries = np.zeros((size, _TOGETHER), np.int32)
+    parcel_entries[parcel, offset % _TOGETHER] = entry
+    with expansion.precision(distances.dtype):
+        places, is_finite = _count_parcels(
+            distances, is_junk, parcel_row, parcel_entries, len(starts)
+        )
+    return np.asarray(places)[parcel, offset % _TOGETHER], bool(is_finite)
+
+
+@jax.jit
+def _count_parcels(distances, is_junk, parcel_row, parcel_entries, num_parcels):
+    keys = _ascending_integers(distances)
+    keys = jnp.where(is_junk, jnp.iinfo(keys.dtype).max, keys)  # behind all others
+    position = jnp.arange(distances.shape[1], dtype=jnp.int32)
+
+    def count(parcel, places):
+        row, entries = keys[parcel_row[parcel]], parcel_entries[parcel]
+        # Nearer; or as near, and earlier in the gallery.
+        limit = row[entries] + (position[:, None] < entries)
+        nearer = jnp.sum(row[:, None] < limit, axis=0, dtype=jnp.int32)
+        return places.at[parcel].set(nearer)
+
+    places = jax.lax.fori_loop(
+        0, num_parcels, count, jnp.zeros(parcel_entries.shape, jnp.int32)
+    )
+    return places, jnp.isfinite(distances).all()
+
+
+def _ascending_integers(x):
+    """Integers in the order of the finite floats x, equal where they are.
+
+    The bits of a float are its sign and, above that, its size: of negative ones the
+    size's bits are turned over. -0 is 0. Denormals, which a processor may be told to
+    take for 0, stay apart.
+    """
+    integer = jnp.int64 if x.dtype == jnp.float64 else jnp.int32
+    bits = jax.lax.bitcast_convert_type(x, integer)
+    keys = jnp.where(bits < 0, bits ^ jnp.iinfo(integer).max, bits)
+    return jnp.where(keys == -1, 0, keys)

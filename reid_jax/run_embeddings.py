@@ -1,0 +1,159 @@
+"""A run's embeddings of a dataset: stored beside the run, or made by its network."""
+
+import json
+import pathlib
+
+from flax import nnx
+
+from reid_jax import (
+    checkpoints,
+    color_histogram,
+    metrics,
+    parallel,
+    pretrained,
+    steps,
+)
+from reid_jax.embedding import Embedded, EmbeddedDataset, embed_tracklets
+from reid_jax.models import build_model
+
+METHODS = ("trained", "untrained", "color_histogram")
+SPLITS = ("query", "gallery", "train")
+
+
+def eval_folder(config, workdir: pathlib.Path) -> pathlib.Path:
+    """Where the results on a dataset go."""
+    return pathlib.Path(workdir) / "eval" / config.data.name.replace("/", "-")
+
+
+def wanted_step(config, workdir: pathlib.Path) -> int:
+    """The checkpoint that `config.eval.checkpoint` names."""
+    saved = checkpoints.Checkpoints(workdir)
+    which = {"latest": saved.latest_step, "best": saved.best_step}
+    step = which[config.eval.checkpoint]()
+    if step is None:
+        raise checkpoints.WorkdirError(
+            f"{workdir} holds no {config.eval.checkpoint} checkpoint yet; train first."
+        )
+    return step
+
+
+def stored_or_made(
+    config, workdir: pathlib.Path, step: int, dataset
+) -> EmbeddedDataset:
+    """What `config.eval` asks for, as stored beside the run, or made and stored now."""
+    source = _source(config, dataset, step)
+    stored = _load(eval_folder(config, workdir), source)
+    known = {} if stored is None else dict(stored.methods)
+    asked = METHODS if config.eval.baselines else METHODS[:1]
+    splits = SPLITS if metrics.are_learnt(config) else SPLITS[:2]
+    missing = [
+        (method, [name for name in splits if name not in known.get(method, {})])
+        for method in asked
+    ]
+    for method, names in missing:
+        if names:
+            embed = _embedder(method, config, workdir, step)
+            made = {name: embed(getattr(dataset, name)) for name in names}
+            known[method] = {**known.get(method, {}), **made}
+    if any(names for _, names in missing):
+        everything = EmbeddedDataset(known, source, dataset.protocols)
+        save(everything, config, workdir)
+    wanted = {method: known[method] for method in asked}
+    return EmbeddedDataset(wanted, source, dataset.protocols)
+
+
+def embed_trained(
+    embed_step, state: steps.TrainState, dataset, config, mesh
+) -> EmbeddedDataset:
+    """Queries and gallery of `dataset` as the network in `state` sees them."""
+    embed = _network_embedder(embed_step, state, config, mesh)
+    splits = {name: embed(getattr(dataset, name)) for name in ("query", "gallery")}
+    source = _source(config, dataset, int(state.step))
+    return EmbeddedDataset({"trained": splits}, source, dataset.protocols)
+
+
+def save(embedded: EmbeddedDataset, config, workdir: pathlib.Path) -> None:
+    """Keep the embeddings for scoring again."""
+    embedded.save(eval_folder(config, workdir) / "embeddings.npz")
+
+
+def trained_network(config, workdir: pathlib.Path):
+    """The run's network: clips uint8 [B, T, H, W, 3] → embeddings [B, D]."""
+    embed_step, state = restore(config, workdir, wanted_step(config, workdir))
+    return lambda clips: embed_step(state.params, state.batch_stats, clips).embedding
+
+
+def restore(config, workdir: pathlib.Path, step: int):
+    """The embedding step, and the state of `step` on every device."""
+    mesh = parallel.data_mesh()
+    parallel.check_divisible(config.eval.batch_clips, mesh, "config.eval.batch_clips")
+    graphdef, state = pretrained.restore_run(config, workdir, step)
+    return steps.make_embed_step(graphdef, config), parallel.replicate(state, mesh)
+
+
+def _embedder(method: str, config, workdir: pathlib.Path, step: int):
+    """The function split → Embedded of one of `METHODS`."""
+    if method == "color_histogram":
+        one_frame = config.copy_and_resolve_references()
+        one_frame.model.clip_length = 1
+        return lambda split: _embed(
+            lambda clips: color_histogram.stripe_histogram(clips[:, 0]),
+            split,
+            one_frame,
+        )
+    embed_step, state = restore(config, workdir, step)
+    if method == "untrained":
+        state = _untrained(config, workdir)
+    return _network_embedder(embed_step, state, config, parallel.data_mesh())
+
+
+def _network_embedder(embed_step, state: steps.TrainState, config, mesh):
+    def embed_clips(clips):
+        clips = parallel.shard(clips, mesh)
+        return embed_step(state.params, state.batch_stats, clips).embedding
+
+    return lambda split: _embed(embed_clips, split, config)
+
+
+def _embed(embed_clips, split, config) -> Embedded:
+    from reid_jax import input_pipeline
+
+    batches = input_pipeline.eval_batches(split, config)
+    embeddings = embed_tracklets(embed_clips, batches, len(split))
+    return Embedded(embeddings, split.pids, split.camids, split.names)
+
+
+def _untrained(config, workdir: pathlib.Path) -> steps.TrainState:
+    """The run's state before its first step, on every device."""
+    pids = checkpoints.load_pids(workdir)
+    model = build_model(config.model, len(pids), rngs=nnx.Rngs(config.seed))
+    if config.init_from:
+        pretrained.start(model, config, (config.data.name, pids))
+    _, state = steps.initial_state(model, steps.build_optimizer(config, lambda s: 0.0))
+    return parallel.replicate(state, parallel.data_mesh())
+
+
+def _source(config, dataset, step: int) -> str:
+    """What embeddings depend on: they are made again when it differs."""
+    made_from = {
+        "step": step,
+        "model": config.model.to_dict(),
+        "dataset": [config.data.name, dataset.fingerprint],
+        "pixels": [
+            config.data.resize,
+            config.data.normalization,
+            config.data.mean_cube,
+        ],
+    }
+    return json.dumps(made_from, sort_keys=True)
+
+
+def _load(folder: pathlib.Path, source: str) -> EmbeddedDataset | None:
+    path = folder / "embeddings.npz"
+    if not path.exists():
+        return None
+    try:
+        embedded = EmbeddedDataset.load(path)
+    except (OSError, ValueError, KeyError):  # another version's, or damaged
+        return None
+    return embedded if embedded.source == source else None

@@ -1,0 +1,90 @@
+"""reid_jax/retrieval/summary.py: splits and bootstrap intervals."""
+
+import numpy as np
+import pytest
+
+from reid_jax.retrieval import ranking, summary
+
+
+def _result(seed, num_queries=60, max_rank=10):
+    rng = np.random.default_rng(seed)
+    return ranking.evaluate(
+        rng.random((num_queries, 100)),
+        rng.integers(1, 9, num_queries),
+        rng.integers(0, 9, 100),
+        np.zeros(num_queries, int),
+        rng.integers(0, 2, 100),
+        max_rank=max_rank,
+    )
+
+
+def test_means_over_splits():
+    results = [_result(seed) for seed in range(4)]
+    found = summary.mean_of_splits(results)
+    assert found.num_splits == 4
+    for name in ("cmc", "mean_ap", "mean_inp"):
+        values = np.array([getattr(r, name) for r in results])
+        np.testing.assert_allclose(getattr(found, name), values.mean(axis=0))
+        spread = np.sqrt(((values - values.mean(axis=0)) ** 2).sum(axis=0) / 3)
+        np.testing.assert_allclose(getattr(found, f"{name}_std"), spread)
+
+
+def test_one_split_has_no_deviation():
+    found = summary.mean_of_splits([_result(0)])
+    assert found.mean_ap == _result(0).mean_ap
+    assert np.isnan(found.mean_ap_std) and np.isnan(found.cmc_std).all()
+
+
+def test_splits_that_cannot_be_averaged():
+    with pytest.raises(ValueError, match="no splits"):
+        summary.mean_of_splits([])
+    with pytest.raises(ValueError, match=r"\[5, 10\] ranks"):
+        summary.mean_of_splits([_result(0), _result(1, max_rank=5)])
+
+
+def test_intervals_are_those_of_the_normal_approximation():
+    result = _result(0, num_queries=400)
+    found = summary.bootstrap(result, num_samples=4000)
+    values = {
+        "mean_ap": result.ap,
+        "mean_inp": result.inp,
+        "cmc": result.first_rank <= 3,
+    }
+    for name, of_queries in values.items():
+        low, high = found.cmc[2] if name == "cmc" else getattr(found, name)
+        half = 1.96 * np.std(of_queries) / np.sqrt(len(of_queries))
+        np.testing.assert_allclose((high + low) / 2, of_queries.mean(), atol=half / 5)
+        np.testing.assert_allclose((high - low) / 2, half, rtol=0.1)
+
+
+def test_intervals_cover_the_scores_of_other_queries():
+    # 95 % of the intervals hold the mean of the population, give or take.
+    rng = np.random.default_rng(0)
+    nothing = np.zeros(1)
+    held = 0
+    for seed in range(200):
+        ap = rng.beta(2, 1, 100)
+        result = ranking.Ranking(nothing, ap.mean(), ap, 100, ap, ap.mean(), 1 / ap)
+        low, high = summary.bootstrap(result, num_samples=400, seed=seed).mean_ap
+        held += low <= 2 / 3 <= high
+    assert 180 <= held <= 198
+
+
+def test_queries_without_a_match_do_not_count():
+    result = _result(0)
+    ap, inp, first = (
+        np.append(x, [np.nan] * 50) for x in (result.ap, result.inp, result.first_rank)
+    )
+    more = ranking.Ranking(
+        result.cmc, result.mean_ap, ap, result.num_valid, inp, result.mean_inp, first
+    )
+    one, other = summary.bootstrap(result), summary.bootstrap(more)
+    np.testing.assert_array_equal(one.mean_ap, other.mean_ap)
+    np.testing.assert_array_equal(one.cmc, other.cmc)
+
+
+def test_bad_input():
+    with pytest.raises(ValueError, match=r"level=1\.0 must be between 0 and 1"):
+        summary.bootstrap(_result(0), level=1.0)
+    with pytest.raises(ValueError, match="num_samples=0"):
+        summary.bootstrap(_result(0), num_samples=0)
