@@ -11,6 +11,7 @@ from reid_jax import (
     metrics,
     parallel,
     pretrained,
+    sources,
     steps,
 )
 from reid_jax.embedding import Embedded, EmbeddedDataset, embed_tracklets
@@ -116,9 +117,7 @@ def _network_embedder(embed_step, state: steps.TrainState, config, mesh):
 
 
 def _embed(embed_clips, split, config) -> Embedded:
-    from reid_jax import input_pipeline
-
-    batches = input_pipeline.eval_batches(split, config)
+    batches = sources.pipeline(config).eval_batches(split, config)
     embeddings = embed_tracklets(embed_clips, batches, len(split))
     return Embedded(embeddings, split.pids, split.camids, split.names)
 

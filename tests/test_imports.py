@@ -19,6 +19,8 @@ MODULES = (
     "reid_jax.checkpoints",
     "reid_jax.retrieval.distances",
     "reid_jax.retrieval.ranking",
+    "reid_jax.render_pipeline",
+    "reid_jax.sources",
     "data.walkers.stream",
     "reid_jax.retrieval.rerank",
     "reid_jax.retrieval.kissme",

@@ -6,7 +6,7 @@ import jax
 import numpy as np
 import pytest
 
-from data.walkers import stream
+from data.walkers import plan, stream
 from data.walkers.sizes import SIZES
 
 SMALL = dataclasses.replace(SIZES["tiny"], frame_height=32, frame_width=16)
@@ -54,7 +54,7 @@ def test_labels_of_a_closed_set_are_its_persons(street, monkeypatch):
         _, labels = closed.batch(jax.random.key(seed), p=3, k=2, clip_length=3)
         assert len(set(labels.tolist())) == 3
         assert (labels[::2] == labels[1::2]).all()
-        assert shown[-1].tolist() == labels.tolist()
+        assert (shown[-1] - stream.FIRST_PERSON).tolist() == labels.tolist()
         seen |= set(labels.tolist())
     assert seen == {0, 1, 2, 3}
     # Held out: new ones, whose labels count within the batch.
@@ -64,11 +64,19 @@ def test_labels_of_a_closed_set_are_its_persons(street, monkeypatch):
 
 
 def test_new_persons_come_in_whole_groups_of_twins():
-    persons = np.asarray(stream.new_persons(jax.random.key(0), 8, 4))
-    assert (persons < stream.HELD_OUT).all()
-    groups = (persons // 4).tolist()
+    first = stream.FIRST_PERSON
+    persons = np.asarray(stream.new_persons(jax.random.key(0), 8, 4, first))
+    assert (first <= persons).all() and (persons < stream.HELD_OUT).all()
+    groups = ((persons - 1) // 4).tolist()
     assert len(set(groups)) == 2
     assert len(set(persons.tolist())) == 8
+
+
+def test_persons_of_files_are_not_streamed():
+    largest = max(
+        entry.person for sizes in SIZES.values() for entry in plan.plan(sizes)
+    )
+    assert largest < stream.FIRST_PERSON
 
 
 def test_too_few_persons_for_a_batch():

@@ -12,7 +12,7 @@ from scipy import special
 
 from data.walkers.sizes import Sizes
 
-PERSON, CAMERA, BACKDROP, TRACKLET, COUNT = range(5)
+PERSON, CAMERA, BACKDROP, TRACKLET, COUNT, BATCH = range(6)
 """What a key is for: the first number after the seed."""
 
 DISTRACTOR_PID, JUNK_PID = 0, -1
@@ -62,7 +62,7 @@ def plan(sizes: Sizes) -> list[Entry]:
     """Every tracklet of the world, ordered by split, person, camera and index."""
     entries = []
     for pid in range(1, sizes.num_train + sizes.num_test + 1):
-        entries += _tracklets_of(pid, sizes)
+        entries += tracklets_of(pid, sizes)
     for first, pid, count in (
         (_FIRST_DISTRACTOR, DISTRACTOR_PID, sizes.num_distractors),
         (_FIRST_JUNK, JUNK_PID, sizes.num_junk),
@@ -81,8 +81,9 @@ def plan(sizes: Sizes) -> list[Entry]:
     return sorted(entries, key=lambda e: (order.index(e.split), e.name))
 
 
-def _tracklets_of(pid: int, sizes: Sizes) -> list[Entry]:
-    is_train = pid <= sizes.num_train
+def tracklets_of(pid: int, sizes: Sizes) -> list[Entry]:
+    """The tracklets of a person, in `train` if not one of the test persons."""
+    is_train = not sizes.num_train < pid <= sizes.num_train + sizes.num_test
     low, high = sizes.train_tracklets if is_train else sizes.test_tracklets
     draws = [_uniform(sizes.seed, COUNT, pid, c) for c in range(sizes.num_cameras)]
     seen = [camid for camid, u in enumerate(draws) if u[0] >= sizes.unseen]

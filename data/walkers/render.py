@@ -25,8 +25,12 @@ def render_frame(
     optics: sensor.Optics,
     frame_size: tuple[int, int],
 ) -> UInt8[Array, "H W 3"]:
-    """Frame number `frame` (a whole number) of a tracklet."""
-    height, _ = frame_size
+    """Frame number `frame` (a whole number) of a tracklet.
+
+    A box is twice as high as wide; frames of other proportions show it stretched.
+    """
+    height, width = frame_size
+    aspect = walk.aspect * 2 * width / height
     key = jax.random.fold_in(jax.random.key(walk.noise_seed), frame)
     jitter_key, noise_key = jax.random.split(key)
     jitter = jax.random.normal(jitter_key, (3,)) * walk.jitter
@@ -66,10 +70,8 @@ def render_frame(
     )
     passer = stamps.scale_opacity(passer, is_on)
     things = occluders.obstacle_stamps(walk.obstacle, frame, height)
-    scene = _look_up(backdrops, camid, walk, frame, yaw, shift, frame_size)
-    scene = stamps.paint(
-        scene, stamps.concatenate(own, passer, things), camera, walk.aspect
-    )
+    scene = _look_up(backdrops, camid, walk, frame, yaw, shift, frame_size, aspect)
+    scene = stamps.paint(scene, stamps.concatenate(own, passer, things), camera, aspect)
     drift = walk.drift[0] * jnp.sin(walk.drift[1] + frame * walk.drift[2])
     motion = walk.speed * jnp.sin(yaw) * px_per_m * walk.figure_px * camera.figure_px
     comb = camera.interlace * 0.5 * motion / height
@@ -78,7 +80,7 @@ def render_frame(
     )
 
 
-def _look_up(backdrops, camid, walk, frame, yaw, shift, frame_size):
+def _look_up(backdrops, camid, walk, frame, yaw, shift, frame_size, aspect):
     """The part of the camera's backdrop behind the box: float [3,H,W]."""
     height, width = frame_size
     step = walk.near * backdrop.PX_PER_BOX / height
@@ -88,7 +90,7 @@ def _look_up(backdrops, camid, walk, frame, yaw, shift, frame_size):
     spare_y = backdrop.HEIGHT - 1.35 * backdrop.PX_PER_BOX
     left = walk.place[0] * spare_x + moved * jnp.sin(yaw) - shift[0] * step
     top = walk.place[1] * spare_y + 0.15 * moved * jnp.cos(yaw) + shift[1] * step
-    columns = (left + jnp.arange(width) * (step / walk.aspect)).astype(jnp.int32)
+    columns = (left + jnp.arange(width) * (step / aspect)).astype(jnp.int32)
     columns = columns % backdrop.WIDTH
     top = jnp.clip(top, 0.0, backdrop.HEIGHT - height * step)
     rows = (top + jnp.arange(height) * step).astype(jnp.int32)
@@ -111,19 +113,24 @@ def render_tracklet(
 ) -> UInt8[Array, "num H W 3"]:
     """`num` frames from `first` on; those past the tracklet's end stay 0.
 
-    One frame at a time: nothing is computed for stamps that are not seen, and a frame
-    stays in a CPU's cache. `stream` renders many at once.
+    One frame at a time on a CPU: nothing is computed for stamps that are not seen, and
+    a frame stays in its cache. Elsewhere all at once.
     """
     camera = jax.tree.map(lambda a: a[camid], cameras)
     optics = sensor.optics(
         camera, walk.figure_px * camera.figure_px, walk.smear, frame_size
     )
 
-    def body(i, frames):
-        frame = render_frame(
+    def frame(i):
+        return render_frame(
             person, camera, walk, first + i, backdrops, camid, optics, frame_size
         )
-        return frames.at[i].set(frame)
 
+    num_left = jnp.minimum(num, walk.num_frames - first)
+    if jax.default_backend() != "cpu":
+        i = jnp.arange(num)
+        return jax.vmap(frame)(i) * (i < num_left)[:, None, None, None]
     frames = jnp.zeros((num, *frame_size, 3), jnp.uint8)
-    return jax.lax.fori_loop(0, jnp.minimum(num, walk.num_frames - first), body, frames)
+    return jax.lax.fori_loop(
+        0, num_left, lambda i, frames: frames.at[i].set(frame(i)), frames
+    )

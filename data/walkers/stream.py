@@ -3,7 +3,8 @@
     street = stream.Street(SIZES["street_small"])
     clips, labels = street.batch(key, p=8, k=4, clip_length=4)
 
-The same persons, cameras and nuisances as in the files, but for JPEG's artefacts.
+The same cameras and nuisances as in the files, but for JPEG's artefacts, and persons
+of the same kind with other numbers: no one of the files is ever among them.
 """
 
 import functools
@@ -18,15 +19,19 @@ from data.walkers.sizes import Sizes
 from data.walkers.tracklet import sample_tracklet
 from data.walkers.world import World
 
-HELD_OUT = 1 << 30
+FIRST_PERSON = (1 << 24) + 1
+"""Persons from this number on are streamed; those of the files have lower ones."""
+
+HELD_OUT = (1 << 30) + 1
 """Persons from this number on are for evaluation: no training batch shows them."""
 
 
 class Street:
     """The cameras of a world with no end of persons.
 
-    `num_persons` is how many there are to train on (labels 0 to `num_persons` - 1);
-    None takes new ones for each batch, and its labels are 0 to P-1.
+    `num_persons` is how many there are to train on (labels 0 to `num_persons` - 1, of
+    the persons from `FIRST_PERSON` on); None takes new ones for each batch, and its
+    labels are 0 to P-1.
     """
 
     def __init__(self, sizes: Sizes, num_persons: int | None = None):
@@ -45,23 +50,31 @@ class Street:
         The K tracklets go through the cameras from one drawn at random on. `held_out`
         persons are never those of training, whatever the key.
         """
-        who_key, where_key, walk_key = jax.random.split(key, 3)
+        who_key, clips_key = jax.random.split(key)
         if self.num_persons is None or held_out:
-            persons = new_persons(who_key, p, self.sizes.twins)
+            first = HELD_OUT if held_out else FIRST_PERSON
+            persons = new_persons(who_key, p, self.sizes.twins, first)
             labels = jnp.arange(p)
         else:
-            persons = labels = self._known_persons(who_key, p)
-        persons = persons + (HELD_OUT if held_out else 0)
-        clips = _render(
+            labels = self._known_labels(who_key, p)
+            persons = FIRST_PERSON + labels
+        clips = self.clips(clips_key, persons, k=k, clip_length=clip_length)
+        return clips, jnp.repeat(labels, k)
+
+    def clips(
+        self, key, persons: Int[Array, "N"], *, k: int, clip_length: int
+    ) -> UInt8[Array, "B T H W 3"]:
+        """K clips of each of the persons, next to each other."""
+        where_key, walk_key = jax.random.split(key)
+        return _render(
             where_key, walk_key, jnp.repeat(persons, k), self._seed_key,
             self._cameras, self._backdrops, self.sizes.style, k=k,
             clip_length=clip_length, twins=self.sizes.twins, days=self.sizes.days,
             median=self.sizes.median_frames, frame_size=self.sizes.frame_size,
             chunk=1 if jax.default_backend() == "cpu" else 256,
         )  # fmt: skip
-        return clips, jnp.repeat(labels, k)
 
-    def _known_persons(self, key, p: int) -> Int[Array, "N"]:
+    def _known_labels(self, key, p: int) -> Int[Array, "N"]:
         if self.num_persons < p:
             raise ValueError(
                 f"p={p} persons of num_persons={self.num_persons}: too many."
@@ -69,11 +82,14 @@ class Street:
         return jax.random.choice(key, self.num_persons, (p,), replace=False)
 
 
-def new_persons(key, p: int, twins: int) -> Int[Array, "N"]:
-    """Numbers of persons below `HELD_OUT`, in whole groups of twins."""
-    groups = -(-p // twins)
-    first = jax.random.randint(key, (groups,), 0, HELD_OUT // twins - 1)
-    return (first[:, None] * twins + jnp.arange(twins)).ravel()[:p]
+def new_persons(key, p: int, twins: int, first: int) -> Int[Array, "N"]:
+    """Numbers of `_NUM_NEW` persons from `first` on, in whole groups of twins."""
+    num_groups = -(-p // twins)
+    groups = jax.random.randint(key, (num_groups,), 0, _NUM_NEW // twins)
+    return (first + groups[:, None] * twins + jnp.arange(twins)).ravel()[:p]
+
+
+_NUM_NEW = 1 << 29
 
 
 @functools.partial(
@@ -93,7 +109,8 @@ def _render(
     walk_keys = jax.random.split(walk_key, B)
 
     def course(person, camid, walk_key):
-        look = jax.random.fold_in(seed_key, person // twins)
+        group = (person - 1) // twins  # as in `world`
+        look = jax.random.fold_in(jax.random.fold_in(seed_key, 0), group)
         gait = jax.random.fold_in(jax.random.fold_in(seed_key, 1), person)
         day_key, frame_key, walk_key = jax.random.split(walk_key, 3)
         day = jax.random.randint(day_key, (), 0, days)

@@ -44,8 +44,7 @@ _DESCRIPTIONS = {
 class Builder(tfds.core.GeneratorBasedBuilder):
     """Splits `train`, `query` and `gallery`; pids count from 1, train before test."""
 
-    # Changes whenever pixels change, be it by one bit.
-    VERSION = tfds.core.Version("2.0.0")
+    VERSION = tfds.core.Version(world.VERSION)
     RELEASE_NOTES: ClassVar = {
         "2.0.0": "Another world: new bodies, cameras, streets; six more configs.",
         "1.0.0": "First release: tiny, street_small.",

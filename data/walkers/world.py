@@ -17,6 +17,9 @@ from data.walkers.sizes import SIZES, Sizes
 
 __all__ = ["SIZES", "Entry", "Sizes", "World", "generate"]
 
+VERSION = "2.0.0"
+"""Changes whenever pixels change, be it by one bit."""
+
 CHUNK = 32
 """Frames that one call renders; fixed, so that one program makes all bytes."""
 
@@ -85,16 +88,22 @@ class World:
 
     def _frames(self, entry: Entry) -> np.ndarray:
         walk = self.tracklet(entry)
-        day = int(entry.index > 0) if self.sizes.days > 1 else 0
-        chunks = [
-            render.render_tracklet(
-                self.person(entry.person, day), self.cameras, walk, self.backdrops,
-                np.int32(entry.camid), np.int32(first),
-                num=CHUNK, frame_size=self.sizes.frame_size,
-            )
-            for first in range(0, entry.num_frames, CHUNK)
-        ]  # fmt: skip
+        starts = range(0, entry.num_frames, CHUNK)
+        chunks = [self._chunk(entry, walk, first) for first in starts]
         return np.concatenate(chunks)[: entry.num_frames]
+
+    def frame(self, entry: Entry, index: int) -> np.ndarray:
+        """One frame of a tracklet, uint8 [H,W,3]."""
+        return np.asarray(self._chunk(entry, self.tracklet(entry), index)[0])
+
+    def _chunk(self, entry: Entry, walk, first: int):
+        """`CHUNK` frames from `first` on; 0 past the end."""
+        day = int(entry.index > 0) if self.sizes.days > 1 else 0
+        return render.render_tracklet(
+            self.person(entry.person, day), self.cameras, walk, self.backdrops,
+            np.int32(entry.camid), np.int32(first),
+            num=CHUNK, frame_size=self.sizes.frame_size,
+        )  # fmt: skip
 
 
 def generate(
