@@ -1,6 +1,7 @@
 """Colour and sharpness of walkers' frames, beside those of a real video's tracks.
 
 python benchmarks/walkers_statistics.py [--video=street.avi --tracks=tracks.txt]
+python benchmarks/walkers_statistics.py --plans        (tracklets and frames of each)
 
 Frames are resized to 128x64 first. "figure" is the middle third of the columns between
 a sixth and five sixths of the height, where the person mostly is.
@@ -73,12 +74,33 @@ def _real(video, tracks) -> np.ndarray:
     return np.stack([np.asarray(f) for f in frames])
 
 
+def _print_plans() -> None:
+    """The sizes of every world, nothing rendered; frames: least, median, most, sum."""
+    for name, sizes in SIZES.items():
+        entries = plan.plan(sizes)
+        counts = [
+            f"{sum(e.split == split for e in entries):,}"
+            for split in ("train", "query", "gallery")
+        ]
+        lengths = [e.num_frames for e in entries]
+        each = f"{min(lengths)} / {np.median(lengths):.0f} / {max(lengths)}"
+        print(
+            f"| `{name}` | {sizes.num_train} + {sizes.num_test} | {sizes.num_cameras} "
+            f"| {' / '.join(counts)} | {each} | {sum(lengths):,} "
+            f"| {sizes.frame_height}×{sizes.frame_width} |"
+        )
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--video")
     parser.add_argument("--tracks")
     parser.add_argument("--configs", default=",".join(n for n in SIZES if n != "tiny"))
+    parser.add_argument("--plans", action="store_true")
     args = parser.parse_args()
+    if args.plans:
+        _print_plans()
+        return
     table = {}
     if args.video:
         table["real video"] = statistics(_real(args.video, args.tracks))
