@@ -2,6 +2,8 @@
 
 The config comes from the workdir; --config.eval.metric=cosine and the like override it.
 Writes scores.json, embeddings.npz and pictures to <workdir>/eval/<dataset>/.
+
+--study=noise scores the run under ever harder conditions, in one table and one plot.
 """
 
 import json
@@ -16,11 +18,13 @@ from configs import base
 from reid_jax import (
     checkpoints,
     command_line,
+    disk,
     metrics,
     pictures,
     report,
     run_embeddings,
     scores,
+    studies,
 )
 from reid_jax.embedding import EmbeddedDataset
 from reid_jax.retrieval import ranking
@@ -37,7 +41,7 @@ def evaluate(config, workdir: pathlib.Path) -> list[dict]:
     step = run_embeddings.wanted_step(config, workdir)
     dataset = input_pipeline.load_dataset(config)
     embedded = run_embeddings.stored_or_made(config, workdir, step, dataset)
-    first = headline(config, embedded.protocols)
+    first = scores.headline(config, embedded.protocols)
 
     rows, curves, shown = [], {}, None
     for method, splits in embedded.methods.items():
@@ -52,9 +56,7 @@ def evaluate(config, workdir: pathlib.Path) -> list[dict]:
     rows.sort(key=lambda row: row["protocol"] != first)
     folder = run_embeddings.eval_folder(config, workdir)
     summary = {"dataset": config.data.name, "step": step, "rows": rows}
-    unfinished = folder / "scores.tmp"
-    unfinished.write_text(json.dumps(summary, indent=2) + "\n")
-    unfinished.replace(folder / "scores.json")
+    disk.write_whole(folder / "scores.json", json.dumps(summary, indent=2) + "\n")
     print(
         f"\n{config.data.name}, step {step} of {workdir}\n{scores.format_table(rows)}"
     )
@@ -65,18 +67,6 @@ def evaluate(config, workdir: pathlib.Path) -> list[dict]:
     return rows
 
 
-def headline(config, protocols: tuple[str, ...]) -> str:
-    """The protocol whose score leads: `config.eval.protocol` or the only one."""
-    if len(protocols) == 1:
-        return protocols[0]
-    if config.eval.protocol not in protocols:
-        raise ValueError(
-            f"config.eval.protocol={config.eval.protocol!r} is not one of "
-            f"{config.data.name}'s: {', '.join(protocols)}."
-        )
-    return config.eval.protocol
-
-
 def score_of_training(embedded: EmbeddedDataset, config) -> ranking.Ranking:
     """The headline score during training, by a metric that needs no learning."""
     scored = scores.score(
@@ -84,7 +74,7 @@ def score_of_training(embedded: EmbeddedDataset, config) -> ranking.Ranking:
         embedded.methods["trained"],
         metrics.of_training(config),
         config,
-        headline(config, embedded.protocols),
+        scores.headline(config, embedded.protocols),
     )
     return scored.ranking
 
@@ -123,6 +113,17 @@ def _define_flags() -> None:
         checkpoints.config_of_arguments(sys.argv[1:]),
         "Fields to override, as --config.x=y; the rest comes from the workdir.",
     )
+    flags.DEFINE_string(
+        "study",
+        None,
+        f"Score under harder conditions instead: {', '.join(studies.NAMES)}.",
+    )
+    flags.DEFINE_list(
+        "levels", [], "Levels of the study, as 1,8,16; usual ones by itself."
+    )
+    flags.DEFINE_enum(
+        "side", "both", list(studies.SIDES), "Whose tracklets it changes."
+    )
 
 
 def main() -> None:
@@ -130,7 +131,18 @@ def main() -> None:
     if values.workdir is None:
         raise ValueError("--workdir=DIR is needed: the folder of a trained run.")
     checkpoints.load_config(values.workdir)  # or why it cannot be
-    evaluate(values.config, pathlib.Path(values.workdir))
+    if values.study is None:
+        evaluate(values.config, pathlib.Path(values.workdir))
+        return
+    try:
+        levels = [float(level) for level in values.levels]
+    except ValueError:
+        raise ValueError(
+            f"--levels={','.join(values.levels)} are not numbers."
+        ) from None
+    base.check_config(values.config)
+    workdir = pathlib.Path(values.workdir)
+    studies.run(values.config, workdir, values.study, levels, values.side)
 
 
 if __name__ == "__main__":

@@ -24,6 +24,7 @@ from reid_jax import (
     parallel,
     pretrained,
     run_embeddings,
+    scores,
     steps,
 )
 from reid_jax.models import build_model
@@ -36,7 +37,7 @@ def train(config, workdir: pathlib.Path) -> None:
 
     base.check_config(config)
     dataset = input_pipeline.load_dataset(config)
-    evaluate.headline(config, dataset.protocols)  # known?
+    scores.headline(config, dataset.protocols)  # known?
     pids = input_pipeline.training_pids(dataset.train)
     next(input_pipeline.train_clips(dataset.train, config))  # P×K possible?
     steps_per_epoch = input_pipeline.steps_per_epoch(dataset.train, config)

@@ -66,6 +66,8 @@ def get_config() -> config_dict.ConfigDict:
 
     c.eval = config_dict.ConfigDict()
     c.eval.batch_clips = 64  # clips a batch, of any tracklets
+    # Only the first so many frames of every tracklet; by itself all
+    c.eval.max_frames = config_dict.placeholder(int)
     c.eval.metric = "l2"  # l2, cosine, xqda, kissme; several with commas: l2,xqda
     c.eval.rerank = False  # k-reciprocal re-ranking too, a row more for each metric
     c.eval.rerank_k1 = 20  # Zhong et al. 2017, Sec. 4.1
@@ -97,6 +99,7 @@ _POSITIVE = (
     "train.checkpoint_every_epochs",
     "train.log_every_steps",
     "eval.batch_clips",
+    "eval.max_frames",
     "eval.rerank_k1",
     "eval.rerank_k2",
     "eval.kissme_dim",

@@ -141,6 +141,8 @@ def _train_clip(rng, split: Split, config, tracklet: int, label: int) -> Clip:
 def eval_batches(split: Split, config) -> Iterator[dict[str, np.ndarray]]:
     """Every test clip of the split once, in order, in batches of one fixed shape.
 
+    Of tracklets longer than `config.eval.max_frames` only the first frames.
+
     Yields `clips` uint8 [B, T, H, W, 3] and `tracklet` int32 [B], the position of the
     clip's tracklet in the split, -1 where the last batch is padded.
     """
@@ -152,11 +154,13 @@ def eval_batches(split: Split, config) -> Iterator[dict[str, np.ndarray]]:
 def eval_clips(split: Split, config) -> Iterator[list[Clip]]:
     """The batches of `eval_batches` as clips; `label` is the tracklet, -1 padding."""
     T = config.model.clip_length
+    num_frames = np.minimum(split.num_frames, config.eval.max_frames or np.inf)
+    num_frames = num_frames.astype(int)
     unchanged = np.zeros(T, bool), np.zeros(T, bool), np.zeros((T, 2))
     every = (
         Clip(tracklet, frames, tracklet, *unchanged)
         for tracklet in range(len(split))
-        for frames in clips.dense_clips(int(split.num_frames[tracklet]), T)
+        for frames in clips.dense_clips(num_frames[tracklet], T)
     )
     while batch := list(itertools.islice(every, config.eval.batch_clips)):
         padding = dataclasses.replace(batch[-1], label=-1)

@@ -47,7 +47,7 @@ CUBE_SHAPE = (3, 16, 128, 171)
 
 
 def normalize(
-    clips: UInt8[Array, "B T H W 3"],
+    clips: UInt8[Array, "B T H W 3"] | Float[Array, "B T H W 3"],
     normalization: str,
     dtype=jnp.float32,
     *,

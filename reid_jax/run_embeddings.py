@@ -2,7 +2,9 @@
 
 import json
 import pathlib
+from collections.abc import Callable
 
+import numpy as np
 from flax import nnx
 
 from reid_jax import (
@@ -66,7 +68,7 @@ def embed_trained(
     embed_step, state: steps.TrainState, dataset, config, mesh
 ) -> EmbeddedDataset:
     """Queries and gallery of `dataset` as the network in `state` sees them."""
-    embed = _network_embedder(embed_step, state, config, mesh)
+    embed = network_embedder(embed_step, state, config, mesh)
     splits = {name: embed(getattr(dataset, name)) for name in ("query", "gallery")}
     source = _source(config, dataset, int(state.step))
     return EmbeddedDataset({"trained": splits}, source, dataset.protocols)
@@ -104,21 +106,40 @@ def _embedder(method: str, config, workdir: pathlib.Path, step: int):
     embed_step, state = restore(config, workdir, step)
     if method == "untrained":
         state = _untrained(config, workdir)
-    return _network_embedder(embed_step, state, config, parallel.data_mesh())
+    return network_embedder(embed_step, state, config, parallel.data_mesh())
 
 
-def _network_embedder(embed_step, state: steps.TrainState, config, mesh):
+def network_embedder(
+    embed_step,
+    state: steps.TrainState,
+    config,
+    mesh,
+    change: Callable[..., np.ndarray] | None = None,
+) -> Callable[..., Embedded]:
+    """The function split → Embedded of the network in `state`.
+
+    `change(clips, number, embed_clips)` are the clips that it sees in place of the
+    batch of that number; `embed_clips` maps clips to embeddings.
+    """
+
     def embed_clips(clips):
         clips = parallel.shard(clips, mesh)
         return embed_step(state.params, state.batch_stats, clips).embedding
 
-    return lambda split: _embed(embed_clips, split, config)
+    if change is None:
+        return lambda split: _embed(embed_clips, split, config)
+    return lambda split: _embed(
+        embed_clips, split, config, lambda clips, i: change(clips, i, embed_clips)
+    )
 
 
-def _embed(embed_clips, split, config) -> Embedded:
+def _embed(embed_clips, split, config, change=lambda clips, number: clips) -> Embedded:
     from reid_jax import input_pipeline
 
-    batches = input_pipeline.eval_batches(split, config)
+    batches = (
+        batch | {"clips": change(batch["clips"], number)}
+        for number, batch in enumerate(input_pipeline.eval_batches(split, config))
+    )
     embeddings = embed_tracklets(embed_clips, batches, len(split))
     return Embedded(embeddings, split.pids, split.camids, split.names)
 
@@ -138,6 +159,7 @@ def _source(config, dataset, step: int) -> str:
     made_from = {
         "step": step,
         "model": config.model.to_dict(),
+        "max_frames": config.eval.max_frames,
         "dataset": [config.data.name, dataset.fingerprint],
         "pixels": [
             config.data.resize,

@@ -24,6 +24,18 @@ def protocol_gallery(query: Embedded, gallery: Embedded, protocol: str) -> Embed
     return Embedded(*both)
 
 
+def headline(config, protocols: tuple[str, ...]) -> str:
+    """The protocol whose score leads: `config.eval.protocol` or the only one."""
+    if len(protocols) == 1:
+        return protocols[0]
+    if config.eval.protocol not in protocols:
+        raise ValueError(
+            f"config.eval.protocol={config.eval.protocol!r} is not one of "
+            f"{config.data.name}'s: {', '.join(protocols)}."
+        )
+    return config.eval.protocol
+
+
 @dataclasses.dataclass(frozen=True)
 class Scored:
     """Queries ranked by one metric under one protocol."""
@@ -92,12 +104,12 @@ def score(
     return Scored(method, metric, protocol, ap, query, gallery, matrix, result)
 
 
-def format_table(rows: Sequence[dict]) -> str:
+def format_table(rows: Sequence[dict], first_title: str = "method") -> str:
     """The rows as aligned text, percentages with one decimal.
 
     "95 %" is the bootstrap interval of the mAP over the queries.
     """
-    titles = ["method", "metric", "re-rank", "protocol", "AP", "mAP", "95 %", "mINP"]
+    titles = [first_title, "metric", "re-rank", "protocol", "AP", "mAP", "95 %", "mINP"]
     titles += [f"CMC-{r}" for r in CMC_RANKS] + ["queries", "valid", "gallery"]
     cells = [
         [
