@@ -6,7 +6,6 @@ Writes scores.json, embeddings.npz and pictures to <workdir>/eval/<dataset>/.
 --study=noise scores the run under ever harder conditions, in one table and one plot.
 """
 
-import json
 import pathlib
 import sys
 
@@ -18,7 +17,6 @@ from configs import base
 from reid_jax import (
     checkpoints,
     command_line,
-    disk,
     metrics,
     pictures,
     report,
@@ -56,7 +54,7 @@ def evaluate(config, workdir: pathlib.Path) -> list[dict]:
     rows.sort(key=lambda row: row["protocol"] != first)
     folder = run_embeddings.eval_folder(config, workdir)
     summary = {"dataset": config.data.name, "step": step, "rows": rows}
-    disk.write_whole(folder / "scores.json", json.dumps(summary, indent=2) + "\n")
+    checkpoints.write_json(folder / "scores.json", summary)
     print(
         f"\n{config.data.name}, step {step} of {workdir}\n{scores.format_table(rows)}"
     )
@@ -107,7 +105,9 @@ def _draw_tracklets(
 
 
 def _define_flags() -> None:
-    flags.DEFINE_string("workdir", None, "Folder of the run, as of train.py.")
+    flags.DEFINE_string(
+        "workdir", None, "Folder of the run; of several, with commas: their mean too."
+    )
     config_flags.DEFINE_config_dict(
         "config",
         checkpoints.config_of_arguments(sys.argv[1:]),
@@ -130,19 +130,29 @@ def main() -> None:
     values = flags.FLAGS
     if values.workdir is None:
         raise ValueError("--workdir=DIR is needed: the folder of a trained run.")
-    checkpoints.load_config(values.workdir)  # or why it cannot be
-    if values.study is None:
-        evaluate(values.config, pathlib.Path(values.workdir))
-        return
+    levels = _numbers("levels", values.levels)
+    overrides = config_flags.get_override_values(values["config"])
+    tables = []
+    for workdir in map(pathlib.Path, values.workdir.split(",")):
+        config = checkpoints.load_config(workdir)
+        with config.unlocked():
+            config.update_from_flattened_dict(overrides)
+        if values.study is None:
+            tables.append(evaluate(config, workdir))
+        else:
+            base.check_config(config)
+            table = studies.run(config, workdir, values.study, levels, values.side)
+            tables.append(table)
+    if len(tables) > 1:
+        print(f"\nmean of {len(tables)} runs, and standard deviation (n - 1)")
+        print(scores.format_means(tables))
+
+
+def _numbers(flag: str, texts: list[str]) -> list[float]:
     try:
-        levels = [float(level) for level in values.levels]
+        return [float(text) for text in texts]
     except ValueError:
-        raise ValueError(
-            f"--levels={','.join(values.levels)} are not numbers."
-        ) from None
-    base.check_config(values.config)
-    workdir = pathlib.Path(values.workdir)
-    studies.run(values.config, workdir, values.study, levels, values.side)
+        raise ValueError(f"--{flag}={','.join(texts)} are not numbers.") from None
 
 
 if __name__ == "__main__":

@@ -35,12 +35,14 @@ def train(config, workdir: pathlib.Path) -> None:
     # 1. The tracklets, and how many steps their identities make.
     from reid_jax import input_pipeline
 
+    config = config.copy_and_resolve_references()
     base.check_config(config)
     dataset = input_pipeline.load_dataset(config)
     scores.headline(config, dataset.protocols)  # known?
-    pids = input_pipeline.training_pids(dataset.train)
-    next(input_pipeline.train_clips(dataset.train, config))  # P×K possible?
-    steps_per_epoch = input_pipeline.steps_per_epoch(dataset.train, config)
+    tracklets = input_pipeline.load_training_split(config, dataset)
+    pids = input_pipeline.training_pids(tracklets)
+    next(input_pipeline.train_clips(tracklets, config))  # P×K possible?
+    steps_per_epoch = input_pipeline.steps_per_epoch(tracklets, config)
     num_steps = round(config.train.epochs * steps_per_epoch)
     if config.train.max_steps is not None:
         num_steps = min(num_steps, config.train.max_steps)
@@ -58,7 +60,9 @@ def train(config, workdir: pathlib.Path) -> None:
     last = saved.latest_step()
     model = build_model(config.model, len(pids), rngs=nnx.Rngs(config.seed))
     if last is None and config.init_from:
-        record = pretrained.start(model, config, (config.data.name, pids.tolist()))
+        record = pretrained.start(
+            model, config, (checkpoints.training_name(config), pids.tolist())
+        )
         checkpoints.write_json(workdir / "init_from.json", record)
     graphdef, state = steps.initial_state(model, optimizer)
     if last is not None:
@@ -90,7 +94,7 @@ def train(config, workdir: pathlib.Path) -> None:
     save_every = max(1, round(config.train.checkpoint_every_epochs * steps_per_epoch))
 
     # 5. The loop: batches in, checkpoints out, until the last step or a signal.
-    batches = input_pipeline.train_batches(dataset.train, config, first_step=first_step)
+    batches = input_pipeline.train_batches(tracklets, config, first_step=first_step)
     with contextlib.ExitStack() as stack:
         for resource in (batches, log, bar):
             stack.enter_context(contextlib.closing(resource))
@@ -122,8 +126,10 @@ def train(config, workdir: pathlib.Path) -> None:
         )
         return
 
-    # 7. The score table, with its files and pictures.
-    evaluate.evaluate(config, workdir)
+    # 7. The score table of each dataset, with its files and pictures.
+    for name in dict.fromkeys([config.data.name, *config.data.mixture]):
+        config.data.name = name
+        evaluate.evaluate(config, workdir)
 
 
 class _Meter:

@@ -26,6 +26,10 @@ def get_config() -> config_dict.ConfigDict:
 
     c.data = config_dict.ConfigDict()
     c.data.name = "mars"  # TFDS name: mars, walkers/street_small, …
+    # Datasets to train on together in place of name, which then is what is scored
+    c.data.mixture = ()
+    # Their shares of the identities drawn; empty: every identity equally often
+    c.data.mixture_weights = ()
     c.data.data_dir = "datasets"  # prepared datasets
     c.data.p = 8  # identities a batch, P1 Sec. 4.1 (32 clips, 4 of each identity)
     c.data.k = 4  # clips of each identity
@@ -148,6 +152,14 @@ def check_config(config: config_dict.ConfigDict) -> None:
         value = _get(config, field)
         if value is not None and not value >= 0:
             problems.append(f"config.{field}={value} must not be below 0")
+    mixture, weights = config.data.mixture, config.data.mixture_weights
+    if len(set(mixture)) < len(mixture):
+        problems.append(f"config.data.mixture={tuple(mixture)} names one twice")
+    if weights and (len(weights) != len(mixture) or not all(w > 0 for w in weights)):
+        problems.append(
+            f"config.data.mixture_weights={tuple(weights)} must be a number above "
+            f"0 for each of config.data.mixture={tuple(mixture)}"
+        )
     if not config.loss.triplet_weight + config.loss.cross_entropy_weight > 0:
         problems.append("config.loss: one of the two weights must be above 0")
     resize, frame_size = config.data.resize, config.model.frame_size

@@ -1,16 +1,7 @@
-"""Files that are whole or not there, and what a full disk looks like."""
+"""Telling a full disk from other faults, however a library wraps it."""
 
 import errno
 import os
-import pathlib
-
-
-def write_whole(path: pathlib.Path, text: str) -> None:
-    """Write a file under another name first: an earlier one stays until it is whole."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(f"{path.name}.tmp")
-    unfinished.write_text(text)
-    unfinished.replace(path)
 
 
 def is_full_error(error: BaseException | None) -> bool:

@@ -20,8 +20,8 @@ import tensorflow as tf
 from PIL import Image
 
 from data import prepare, tracklets
-from reid_jax import clips
-from reid_jax.frame_cache import Split, open_split
+from reid_jax import clips, frame_cache
+from reid_jax.frame_cache import Split
 
 ENLARGE = 1.125
 """Frames are resized to this multiple before a random crop (published code of paper 1),
@@ -73,10 +73,44 @@ def load_dataset(config) -> Dataset:
         prepare.build(builder)
     folder = pathlib.Path(builder.data_dir) / "frame_cache"
     splits = {
-        split: open_split(folder, split, lambda s=split: builder.as_data_source(s))
+        split: frame_cache.open_split(
+            folder, split, lambda s=split: builder.as_data_source(s)
+        )
         for split in ("train", "query", "gallery")
     }
     return Dataset(**splits, protocols=getattr(builder, "PROTOCOLS", ("standard",)))
+
+
+def load_training_split(config, dataset: Dataset) -> Split:
+    """What the run is trained on: `dataset`'s own, or all those of the mixture.
+
+    The persons of a mixture get one label space; its datasets are counted in print.
+    """
+    names = config.data.mixture
+    if not names:
+        return dataset.train
+    parts = {}
+    for name in names:
+        part = config.copy_and_resolve_references()
+        part.data.name = name
+        parts[name] = load_dataset(part).train
+        num_persons = len(training_pids(parts[name]))
+        print(
+            f"training on {name}: {num_persons:,} persons, {len(parts[name]):,} "
+            f"tracklets, {len(np.unique(parts[name].camids))} cameras"
+        )
+    return frame_cache.join(parts)
+
+
+def _identity_weights(split: Split, config) -> np.ndarray | None:
+    """Of each tracklet's identity, so that the mixture's datasets have their shares."""
+    if not config.data.mixture_weights:
+        return None
+    weights = [
+        np.full(len(part), weight / len(training_pids(part)))
+        for part, weight in zip(split.parts, config.data.mixture_weights, strict=True)
+    ]
+    return np.concatenate(weights)
 
 
 def training_pids(split: Split) -> np.ndarray:
@@ -108,10 +142,18 @@ def train_clips(split: Split, config, first_step: int = 0) -> Iterator[list[Clip
     """
     labels = np.searchsorted(training_pids(split), split.pids)
     rows = np.flatnonzero(split.pids != tracklets.JUNK_PID)
+    weights = _identity_weights(split, config)
+    if weights is not None:
+        weights = weights[rows]
     first_epoch, first_position = divmod(first_step, steps_per_epoch(split, config))
     for epoch in itertools.count(first_epoch):
         batches = clips.identity_batches(
-            labels[rows], config.data.p, config.data.k, seed=config.seed, epoch=epoch
+            labels[rows],
+            config.data.p,
+            config.data.k,
+            seed=config.seed,
+            epoch=epoch,
+            weights=weights,
         )
         for position in range(first_position, len(batches)):
             rng = np.random.default_rng([config.seed, epoch, position, _FRAMES])

@@ -117,7 +117,7 @@ def _read_run(workdir: pathlib.Path, labels) -> Pretrained:
     graphdef, state = restore_run(config, workdir, step)
     model = nnx.merge(graphdef, state.params, state.batch_stats)
     weights = torch_weights.export_torch_weights(model)
-    if labels is not None and labels != (config.data.name, pids):
+    if labels is not None and labels != (checkpoints.training_name(config), pids):
         for key in list(weights):
             if torch_weights.canonical_name(key).startswith("classifier."):
                 del weights[key]
@@ -125,7 +125,7 @@ def _read_run(workdir: pathlib.Path, labels) -> Pretrained:
         source=str(workdir),
         weights=weights,
         description=f"{config.model.backbone} with temporal={config.model.temporal!r}, "
-        f"step {step} on {config.data.name}",
+        f"step {step} on {checkpoints.training_name(config)}",
         normalizations=(config.data.normalization,),
         fingerprint=f"step {step}",
     )

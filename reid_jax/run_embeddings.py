@@ -149,7 +149,7 @@ def _untrained(config, workdir: pathlib.Path) -> steps.TrainState:
     pids = checkpoints.load_pids(workdir)
     model = build_model(config.model, len(pids), rngs=nnx.Rngs(config.seed))
     if config.init_from:
-        pretrained.start(model, config, (config.data.name, pids))
+        pretrained.start(model, config, (checkpoints.training_name(config), pids))
     _, state = steps.initial_state(model, steps.build_optimizer(config, lambda s: 0.0))
     return parallel.replicate(state, parallel.data_mesh())
 

@@ -122,11 +122,41 @@ def format_table(rows: Sequence[dict], first_title: str = "method") -> str:
         ]
         for row in rows
     ]
-    widths = [max(map(len, column)) for column in zip(titles, *cells, strict=True)]
-    lines = [titles, ["-" * width for width in widths], *cells]
+    return _aligned([titles, *cells], num_left=5)
+
+
+def format_means(tables: Sequence[Sequence[dict]]) -> str:
+    """Means of several runs' rows, and standard deviations (n - 1), as aligned text.
+
+    Raises ValueError unless the runs have the same rows.
+    """
+    keys = ("method", "metric", "rerank", "protocol", "ap")
+    levels = "level" in tables[0][0]
+    keys += ("level",) * levels
+    kinds = [[tuple(row[key] for key in keys) for row in table] for table in tables]
+    if any(kind != kinds[0] for kind in kinds):
+        raise ValueError("The runs' tables have different rows: there is no mean.")
+    titles = ["method", "metric", "re-rank", "protocol", "AP"] + ["level"] * levels
+    lines = [[*titles, "mAP", "mINP", *(f"CMC-{r}" for r in CMC_RANKS)]]
+    for rows in zip(*tables, strict=True):
+        values = np.array(
+            [[r["mean_ap"], r["mean_inp"], *r["cmc"].values()] for r in rows]
+        )
+        means, stds = 100 * values.mean(axis=0), 100 * values.std(axis=0, ddof=1)
+        kind = [str(rows[0][key]) for key in keys]
+        kind[2] = "yes" if rows[0]["rerank"] else "no"
+        both = zip(means, stds, strict=True)
+        lines.append([*kind, *(f"{mean:.1f} ± {std:.1f}" for mean, std in both)])
+    return _aligned(lines, num_left=len(titles))
+
+
+def _aligned(lines: list[list[str]], *, num_left: int) -> str:
+    """Columns under their titles, the first `num_left` of them flush left."""
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    lines = [lines[0], ["-" * width for width in widths], *lines[1:]]
     return "\n".join(
         "  ".join(
-            cell.ljust(width) if i < 5 else cell.rjust(width)
+            cell.ljust(width) if i < num_left else cell.rjust(width)
             for i, (cell, width) in enumerate(zip(line, widths, strict=True))
         ).rstrip()
         for line in lines

@@ -4,7 +4,6 @@
 """
 
 import functools
-import json
 import pathlib
 from collections.abc import Sequence
 
@@ -12,8 +11,8 @@ import jax
 import numpy as np
 
 from reid_jax import (
+    checkpoints,
     corruptions,
-    disk,
     metrics,
     parallel,
     pictures,
@@ -75,7 +74,7 @@ def run(
     print(_table(name, rows))
     path = folder / ("_".join(["study", name] + [side] * (side != "both")) + ".json")
     summary = {"dataset": config.data.name, "step": step, "study": name, "side": side}
-    disk.write_whole(path, json.dumps(summary | {"rows": rows}, indent=2) + "\n")
+    checkpoints.write_json(path, summary | {"rows": rows})
     pictures.study(path.with_suffix(".png"), _curves(rows), _unit(name), title=title)
     print(f"\nwritten to {path} and .png")
     return rows

@@ -5,6 +5,18 @@ import pytest
 from configs import base
 
 
+def test_a_mixture_that_cannot_be():
+    config = base.get_config()
+    config.data.mixture = ("mars", "mars")
+    config.data.mixture_weights = (1.0, 0.0)
+    with pytest.raises(ValueError, match=r"names one twice.*a number above 0 for each"):
+        base.check_config(config)
+    config.data.mixture = ("mars", "prid2011/all0")
+    config.data.mixture_weights = (1.0,)
+    with pytest.raises(ValueError, match=r"mixture_weights=\(1\.0,\) must be"):
+        base.check_config(config)
+
+
 def test_one_error_lists_every_bad_field():
     config = base.get_config()
     base.check_config(config)

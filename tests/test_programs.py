@@ -196,6 +196,29 @@ def test_mars_is_scored_by_both_protocols(tmp_path, config):
         evaluate.evaluate(config, tmp_path)
 
 
+def test_a_mixture_is_trained_on_together_and_scored_apart(tmp_path, config, capsys):
+    config.data.mixture = ("walkers/tiny", "mars")
+    config.data.mixture_weights = (3.0, 1.0)
+    train.train(config, tmp_path)
+    printed = capsys.readouterr().out
+    assert "training on walkers/tiny: 8 persons" in printed
+    assert "training on mars: 8 persons" in printed
+    pids = checkpoints.load_pids(tmp_path)
+    assert len(pids) == len(set(pids)) == 16
+    rows = {
+        name: json.loads((tmp_path / f"eval/{name}/scores.json").read_text())["rows"]
+        for name in ("walkers-tiny", "mars")
+    }
+    assert [row["protocol"] for row in rows["mars"]] == ["torchreid", "official"]
+    assert rows["walkers-tiny"][0]["num_gallery"] == 12
+    # Where a run starts from it, the persons count with the names of their datasets.
+    config.data.mixture = config.data.mixture_weights = ()
+    config.init_from = str(tmp_path)
+    train.train(config, tmp_path / "second")
+    record = json.loads((tmp_path / "second" / "init_from.json").read_text())
+    assert "classifier.weight" in record["initialised"]
+
+
 def test_a_workdir_belongs_to_one_config(tmp_path, config):
     config.train.max_steps = 1
     train.train(config, tmp_path)
