@@ -341,6 +341,10 @@ def _run(*arguments, **kwargs):
         (["train.py", "stray"], "stray"),
         (["train.py"], "--config=configs/NAME.py is needed"),
         (["evaluate.py"], "--workdir=DIR is needed"),
+        (
+            ["train.py", "--config=configs/c3d_joint.py:walk"],
+            "train.py: c3d_joint.py:walk is unknown; known: paper, walkers.",
+        ),
         (["evaluate.py", "--workdir=absent"], "absent holds no run"),
         (
             [
