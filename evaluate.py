@@ -58,6 +58,12 @@ def evaluate(config, workdir: pathlib.Path) -> list[dict]:
     print(
         f"\n{config.data.name}, step {step} of {workdir}\n{scores.format_table(rows)}"
     )
+    shown.write_queries(folder / "queries.csv")
+    print(
+        f"{shown.name(embedded.protocols)}: the right person is at rank "
+        f"{np.nanmedian(shown.ranking.first_rank):g} in the median "
+        f"({np.nanmedian(shown.chance_ranks()):.1f} in random order)"
+    )
     if config.eval.pictures:
         pictures.cmc_curve(folder / "cmc.png", curves)
         _draw_tracklets(config, workdir, step, dataset, shown)

@@ -1,6 +1,8 @@
 """Embedded queries and gallery in, rows of a score table out."""
 
+import csv
 import dataclasses
+import pathlib
 from collections.abc import Sequence
 
 import numpy as np
@@ -84,6 +86,33 @@ class Scored:
                 "num_queries": pairs.num_queries.tolist(),
             },
         }
+
+    def chance_ranks(self) -> Float[np.ndarray, "Q"]:
+        """Rank of the first right match expected of a random order; nan without one.
+
+        (n + 1) / (m + 1) with m right matches among n entries.
+        """
+        own = self.gallery.pids == self.query.pids[:, None]
+        same_camera = self.gallery.camids == self.query.camids[:, None]
+        is_junk = self.gallery.pids == places.JUNK_PID
+        num_right = (own & ~same_camera).sum(axis=1)
+        num = (~is_junk & ~(own & same_camera)).sum(axis=1)
+        return np.where(num_right > 0, (num + 1) / (num_right + 1), np.nan)
+
+    def write_queries(self, path: pathlib.Path) -> None:
+        """A CSV file with a line for each query: what it is and how it was found."""
+        columns = {
+            "tracklet": self.query.tracklets,
+            "pid": self.query.pids,
+            "camid": self.query.camids,
+            "first_rank": self.ranking.first_rank,
+            "chance_rank": self.chance_ranks().round(2),
+            "ap": self.ranking.ap.round(6),
+            "inp": self.ranking.inp.round(6),
+        }
+        rows = zip(*(column.tolist() for column in columns.values()), strict=True)
+        with path.open("w", newline="") as file:
+            csv.writer(file).writerows([tuple(columns), *rows])
 
     def name(self, protocols: Sequence[str]) -> str:
         """What tells it from the others of a table."""
