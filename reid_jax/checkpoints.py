@@ -112,9 +112,18 @@ class Checkpoints:
         return metrics.get("mean_ap") if metrics else None
 
     def restore(self, step: int, like: Any) -> Any:
-        """The state of `step`, with the structure, dtypes and shardings of `like`."""
+        """The state of `step`, with the structure, dtypes and shardings of `like`.
+
+        Raises WorkdirError when its files are damaged or of another network.
+        """
         target = jax.tree.map(ocp.utils.to_shape_dtype_struct, like)
-        return self._manager.restore(step, args=ocp.args.StandardRestore(target))
+        try:
+            return self._manager.restore(step, args=ocp.args.StandardRestore(target))
+        except (ValueError, KeyError, OSError) as error:
+            raise WorkdirError(
+                f"The checkpoint of step {step} in {self._manager.directory} cannot be "
+                f"read: {str(error).splitlines()[0][:200]}"
+            ) from error
 
     def close(self) -> None:
         self._manager.close()
