@@ -22,6 +22,7 @@ from reid_jax import (
     report,
     run_embeddings,
     scores,
+    sources,
     studies,
 )
 from reid_jax.embedding import EmbeddedDataset
@@ -33,11 +34,9 @@ def evaluate(config, workdir: pathlib.Path) -> list[dict]:
 
     Embeddings of the same checkpoint are used again: another metric needs no network.
     """
-    from reid_jax import input_pipeline
-
     base.check_config(config)
     step = run_embeddings.wanted_step(config, workdir)
-    dataset = input_pipeline.load_dataset(config)
+    dataset = sources.pipeline(config).load_dataset(config)
     embedded = run_embeddings.stored_or_made(config, workdir, step, dataset)
     first = scores.headline(config, embedded.protocols)
 
@@ -87,15 +86,14 @@ def _draw_tracklets(
     config, workdir: pathlib.Path, step: int, dataset, scored: scores.Scored
 ) -> None:
     """The ranked lists and, for attention models, frames with their weights."""
-    from reid_jax import input_pipeline
-
+    pipeline = sources.pipeline(config)
     folder = run_embeddings.eval_folder(config, workdir)
     both = [(dataset.gallery, g) for g in range(len(dataset.gallery))]
     both += [(dataset.query, q) for q in range(len(dataset.query))]
     rows = report.ranked_rows(
         scored,
-        read_query=lambda q: input_pipeline.first_middle_last(dataset.query, q),
-        read_gallery=lambda g: input_pipeline.first_middle_last(*both[g]),
+        read_query=lambda q: pipeline.first_middle_last(dataset.query, q),
+        read_gallery=lambda g: pipeline.first_middle_last(*both[g]),
     )
     distance = scored.metric.name + ", re-ranked" * scored.metric.rerank
     title = f"{config.data.name}, {scored.protocol} protocol, {distance} distance"
@@ -104,7 +102,7 @@ def _draw_tracklets(
     is_drawn = drawn.exists() and drawn.stat().st_mtime > made.stat().st_mtime
     if config.model.temporal.startswith("attn") and not is_drawn:
         embed_step, state = run_embeddings.restore(config, workdir, step)
-        batch = next(input_pipeline.eval_batches(dataset.query, config))
+        batch = next(pipeline.eval_batches(dataset.query, config))
         out = embed_step(state.params, state.batch_stats, batch["clips"])
         clips = report.uneven_attention(batch, np.asarray(out.attention))
         pictures.attention_strips(drawn, clips)

@@ -25,6 +25,7 @@ from reid_jax import (
     pretrained,
     run_embeddings,
     scores,
+    sources,
     steps,
 )
 from reid_jax.models import build_model
@@ -33,16 +34,15 @@ from reid_jax.models import build_model
 def train(config, workdir: pathlib.Path) -> None:
     """The whole run that `config` describes, from its data to its score table."""
     # 1. The tracklets, and how many steps their identities make.
-    from reid_jax import input_pipeline
-
     config = config.copy_and_resolve_references()
     base.check_config(config)
-    dataset = input_pipeline.load_dataset(config)
+    pipeline = sources.pipeline(config)
+    dataset = pipeline.load_dataset(config)
     scores.headline(config, dataset.protocols)  # known?
-    tracklets = input_pipeline.load_training_split(config, dataset)
-    pids = input_pipeline.training_pids(tracklets)
-    next(input_pipeline.train_clips(tracklets, config))  # P×K possible?
-    steps_per_epoch = input_pipeline.steps_per_epoch(tracklets, config)
+    tracklets = pipeline.load_training_split(config, dataset)
+    pids = pipeline.training_pids(tracklets)
+    next(pipeline.train_clips(tracklets, config))  # P×K possible?
+    steps_per_epoch = pipeline.steps_per_epoch(tracklets, config)
     num_steps = round(config.train.epochs * steps_per_epoch)
     if config.train.max_steps is not None:
         num_steps = min(num_steps, config.train.max_steps)
@@ -94,7 +94,7 @@ def train(config, workdir: pathlib.Path) -> None:
     save_every = max(1, round(config.train.checkpoint_every_epochs * steps_per_epoch))
 
     # 5. The loop: batches in, checkpoints out, until the last step or a signal.
-    batches = input_pipeline.train_batches(tracklets, config, first_step=first_step)
+    batches = pipeline.train_batches(tracklets, config, first_step=first_step)
     with contextlib.ExitStack() as stack:
         for resource in (batches, log, bar):
             stack.enter_context(contextlib.closing(resource))

@@ -21,7 +21,7 @@ from flax import nnx
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 
 from configs import demo
-from data.walkers import world
+from data.walkers import plan, world
 from reid_jax import command_line, parallel, steps
 from reid_jax.models import build_model
 
@@ -57,7 +57,7 @@ def main() -> None:
 
 def _render_rate() -> float:
     sizes = world.SIZES["street_small"]
-    entries = world.plan(sizes)[:40]
+    entries = plan.plan(sizes)[:40]
     walkers = world.World(sizes)
     for _ in walkers.render(entries[:4]):  # compiles
         pass

@@ -30,6 +30,11 @@ def get_config() -> config_dict.ConfigDict:
     c.data.mixture = ()
     # Their shares of the identities drawn; empty: every identity equally often
     c.data.mixture_weights = ()
+    # "files": a prepared dataset; "render": a world of walkers, rendered as it goes,
+    # without files (and without TensorFlow), each training clip from a new tracklet.
+    c.data.source = "files"
+    # Of "render": persons to train on; empty: as many as the world's files have.
+    c.data.num_persons = config_dict.placeholder(int)
     c.data.data_dir = "datasets"  # prepared datasets
     c.data.p = 8  # identities a batch, P1 Sec. 4.1 (32 clips, 4 of each identity)
     c.data.k = 4  # clips of each identity
@@ -39,7 +44,7 @@ def get_config() -> config_dict.ConfigDict:
     c.data.normalization = "imagenet"  # see reid_jax.pixels.NORMALIZATIONS
     c.data.mean_cube = config_dict.placeholder(str)  # file, for "c3d_cube"
 
-    c.augment = config_dict.ConfigDict()
+    c.augment = config_dict.ConfigDict()  # of files; what is rendered is new anyway
     c.augment.flip = 0.5  # probability of a horizontal flip; code
     # Probability of a random crop, of data.resize or of 1.125 times the size; code
     c.augment.crop = 0.5
@@ -92,6 +97,7 @@ def get_config() -> config_dict.ConfigDict:
 
 
 _POSITIVE = (
+    "data.num_persons",
     "data.p",
     "data.k",
     "loss.margin",
@@ -131,10 +137,11 @@ def check_config(config: config_dict.ConfigDict) -> None:
     where that is read.
     """
     # Not for reading a config.
-    from reid_jax import metrics, pixels, steps
+    from reid_jax import metrics, pixels, sources, steps
     from reid_jax.retrieval import ranking
 
     choices = {
+        "data.source": sources.SOURCES,
         "data.normalization": pixels.NORMALIZATIONS,
         "loss.triplet_reduction": ("mean", "sum"),
         "train.optimizer": steps.OPTIMIZERS,
@@ -173,6 +180,10 @@ def check_config(config: config_dict.ConfigDict) -> None:
             f"config.data.resize={tuple(resize)} must be (height, width) in pixels, at "
             f"least config.model.frame_size={tuple(frame_size)}"
         )
+    if config.data.source == "render" and resize is not None:
+        problems.append("config.data.resize is for config.data.source='files'")
+    if config.data.source == "files" and config.data.num_persons is not None:
+        problems.append("config.data.num_persons is for config.data.source='render'")
     if config.data.normalization == "c3d_cube":
         size = pixels.CUBE_SHAPE[2:]
         if not config.data.mean_cube:

@@ -13,6 +13,7 @@ from reid_jax import (
     metrics,
     parallel,
     pretrained,
+    sources,
     steps,
 )
 from reid_jax.embedding import Embedded, EmbeddedDataset, embed_tracklets
@@ -134,11 +135,11 @@ def network_embedder(
 
 
 def _embed(embed_clips, split, config, change=lambda clips, number: clips) -> Embedded:
-    from reid_jax import input_pipeline
-
     batches = (
         batch | {"clips": change(batch["clips"], number)}
-        for number, batch in enumerate(input_pipeline.eval_batches(split, config))
+        for number, batch in enumerate(
+            sources.pipeline(config).eval_batches(split, config)
+        )
     )
     embeddings = embed_tracklets(embed_clips, batches, len(split))
     return Embedded(embeddings, split.pids, split.camids, split.names)

@@ -18,6 +18,7 @@ from reid_jax import (
     pictures,
     run_embeddings,
     scores,
+    sources,
 )
 
 Level = corruptions.Level
@@ -42,11 +43,9 @@ def run(
     is). Writes `<eval folder>/study_<name>[_<side>].json` and `.png`.
     Raises ValueError for an unknown name or side and for levels that cannot be.
     """
-    from reid_jax import input_pipeline
-
     levels = _checked(name, levels, side)
     step = run_embeddings.wanted_step(config, workdir)
-    dataset = input_pipeline.load_dataset(config)
+    dataset = sources.pipeline(config).load_dataset(config)
     config = config.copy_and_resolve_references()
     config.eval.baselines = False
     stored = run_embeddings.stored_or_made(config, workdir, step, dataset)

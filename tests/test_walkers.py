@@ -2,23 +2,25 @@ import collections
 import dataclasses
 import io
 
+import jax
 import numpy as np
 import pytest
 from PIL import Image
 
-from data.walkers import body, contact_sheet, world
-from data.walkers.person import sample_person
+from data.walkers import body, contact_sheet, person, plan, world
+from data.walkers.sizes import SIZES, Sizes
+from data.walkers.world import World
 from reid_jax import color_histogram
 
-TINY = world.SIZES["tiny"]
+TINY = SIZES["tiny"]
 
 
 def _chosen(sizes, pids, limit=100):
-    return [e for e in world.plan(sizes) if e.pid in pids][:limit]
+    return [e for e in plan.plan(sizes) if e.pid in pids][:limit]
 
 
 def _render(sizes, entries):
-    return {e.name: frames for e, frames in world.World(sizes).render(entries)}
+    return {e.name: frames for e, frames in World(sizes).render(entries)}
 
 
 @pytest.fixture(scope="module")
@@ -28,21 +30,21 @@ def tiny():
 
 
 def test_frames_have_the_planned_shapes_and_a_range_of_values(tiny):
-    plan = world.plan(TINY)
-    assert list(tiny) == [(e.split, e.name) for e in plan]
-    for entry, (pid, camid, frames) in zip(plan, tiny.values(), strict=True):
+    entries = plan.plan(TINY)
+    assert list(tiny) == [(e.split, e.name) for e in entries]
+    for entry, (pid, camid, frames) in zip(entries, tiny.values(), strict=True):
         assert (pid, camid) == (entry.pid, entry.camid)
         assert frames.dtype == np.uint8
         assert frames.shape == (entry.num_frames, 64, 32, 3)
-        assert frames.std() > 15
-        assert np.ptp(frames) > 100
+        assert frames.std() > 8
+        assert np.ptp(frames) > 60
 
 
 def test_frames_of_a_tracklet_differ_but_little(tiny):
     for _, _, frames in tiny.values():
         steps = np.abs(np.diff(frames.astype(float), axis=0))
-        assert (steps.mean((1, 2, 3)) > 0.5).all()
-        assert (steps.mean((1, 2, 3)) < 60).all()
+        assert (steps.mean((1, 2, 3)) > 0.3).all()
+        assert (steps.mean((1, 2, 3)) < 70).all()
 
 
 def test_same_seed_same_bytes_in_any_company(tiny):
@@ -73,59 +75,157 @@ def test_another_seed_gives_another_world(tiny):
         assert np.abs(rendered[entry.name].astype(float) - before).mean() > 10
 
 
-@pytest.mark.parametrize("name", ["tiny", "street_small"])
+@pytest.mark.parametrize("name", SIZES)
 def test_splits_are_disjoint_and_every_query_has_a_match(name):
-    sizes = world.SIZES[name]
-    plan = world.plan(sizes)
-    pids = {s: {e.pid for e in plan if e.split == s} for s in ("train", "query")}
+    sizes = SIZES[name]
+    entries = plan.plan(sizes)
+    pids = {s: {e.pid for e in entries if e.split == s} for s in ("train", "query")}
     assert pids["train"] == set(range(1, sizes.num_train + 1))
     everyone = set(range(1, sizes.num_train + sizes.num_test + 1))
     assert pids["query"] == everyone - pids["train"]
-    gallery = [e for e in plan if e.split == "gallery"]
-    assert {e.pid for e in gallery} == pids["query"]
-    for query in (e for e in plan if e.split == "query"):
+    gallery = [e for e in entries if e.split == "gallery"]
+    assert {e.pid for e in gallery if e.pid > 0} == pids["query"]
+    assert sum(e.pid == 0 for e in gallery) == sizes.num_distractors
+    assert sum(e.pid == -1 for e in gallery) == sizes.num_junk
+    for query in (e for e in entries if e.split == "query"):
         assert any(e.pid == query.pid and e.camid != query.camid for e in gallery)
-    assert len({e.name for e in plan}) == len(plan)
-    assert {e.camid for e in plan} == set(range(sizes.num_cameras))
+    assert len({e.name for e in entries}) == len(entries)
+    assert {e.camid for e in entries} == set(range(sizes.num_cameras))
     shortest, longest = sizes.num_frames
-    usual = plan if not sizes.edge_cases else [e for e in plan if e.num_frames > 1]
+    usual = (
+        entries if not sizes.edge_cases else [e for e in entries if e.num_frames > 1]
+    )
     assert all(shortest <= e.num_frames <= longest for e in usual)
 
 
 def test_street_small_has_the_promised_size():
-    plan = world.plan(world.SIZES["street_small"])
-    assert 15_000 <= sum(e.num_frames for e in plan) <= 20_000
+    entries = plan.plan(SIZES["street_small"])
+    assert 13_000 <= sum(e.num_frames for e in entries) <= 20_000
     seen = collections.defaultdict(set)
-    for entry in plan:
+    for entry in entries:
         seen[entry.pid].add(entry.camid)
     assert len(seen) == 160
     assert np.mean([len(cameras) for cameras in seen.values()]) > 3.7
 
 
 def test_tiny_has_its_edge_cases():
-    plan = world.plan(TINY)
-    assert sum(e.pid == 1 for e in plan) == 1
-    assert [e.split for e in plan if e.num_frames == 1] == ["gallery"]
+    entries = plan.plan(TINY)
+    assert sum(e.pid == 1 for e in entries) == 1
+    assert [e.split for e in entries if e.num_frames == 1] == ["gallery"]
     # Four persons with four clips can be drawn.
-    per_person = collections.Counter(e.pid for e in plan if e.split == "train")
+    per_person = collections.Counter(e.pid for e in entries if e.split == "train")
     assert len(per_person) == 8
 
 
 def test_plan_does_not_depend_on_how_many_persons_there_are():
-    sizes = world.SIZES["street_small"]
+    sizes = SIZES["street_small"]
     few = dataclasses.replace(sizes, num_train=12, num_test=0)
-    plan = world.plan(sizes)
-    assert world.plan(few) == [e for e in plan if e.pid <= 12]
+    entries = plan.plan(sizes)
+    assert plan.plan(few) == [e for e in entries if e.pid <= 12]
+
+
+def _person(number, gait=None, day=0, dark=0.4):
+    keys = [plan.key(0, 7, n) for n in (number, number if gait is None else gait)]
+    return person.sample_person(*keys, day, dark)
 
 
 def test_lower_foot_stands_on_the_ground():
-    person = sample_person(world._key(0, 7))
+    someone = _person(7)
+    posed = jax.jit(body.pose)
     for phase in np.linspace(0, 2 * np.pi, 7):
-        parts = body.pose(person, phase, 1.0)
+        parts = posed(someone, phase, 1.0)
         lowest = np.min(np.asarray(parts.end)[:, 2])
-        assert abs(lowest) < 0.09 * float(person.build.height)
+        assert abs(lowest) < 0.09 * float(someone.build.height)
         top = np.max(np.asarray(parts.end)[:, 2] + np.asarray(parts.cap)[:, 1])
-        assert top == pytest.approx(float(person.build.height), rel=0.08)
+        assert top == pytest.approx(float(someone.build.height), rel=0.08)
+
+
+def _differing(first, second):
+    """Names of the parts of two persons that are not equal."""
+    return {
+        name
+        for name in ("build", "face", "outfit", "gait")
+        if not jax.tree.all(
+            jax.tree.map(
+                lambda a, b: bool((a == b).all()),
+                getattr(first, name),
+                getattr(second, name),
+            )
+        )
+    }
+
+
+def test_twins_differ_by_their_gait_only():
+    first, second = _person(3, gait=1), _person(3, gait=2)
+    assert _differing(first, second) == {"gait"}
+    # What a single picture shows of a gait is their own either.
+    for posture in ("lean", "stance", "elbow"):
+        assert getattr(first.gait, posture) == getattr(second.gait, posture)
+
+
+def test_another_day_changes_the_clothes_only():
+    assert _differing(_person(3), _person(3, day=1)) == {"outfit"}
+
+
+def test_dark_persons_wear_dark_clothes():
+    def brightness(dark):
+        return np.mean(
+            [_person(n, dark=dark).outfit.upper[0].mean() for n in range(30)]
+        )
+
+    assert brightness(1.0) < 0.7 * brightness(0.0)
+
+
+def test_lengths_of_street_are_those_of_mars():
+    # MARS: 2 to 920 frames, median 32, quartiles 17 and 81 (its published index).
+    lengths = [e.num_frames for e in plan.plan(SIZES["street"])]
+    low, median, high = np.percentile(lengths, (25, 50, 75))
+    assert (min(lengths), max(lengths)) == (2, 920)
+    assert abs(median - 32) < 2
+    assert abs(low - 17) < 2
+    assert 55 < high < 85
+
+
+@pytest.mark.parametrize("frame_size", [(128, 64), (256, 128), (96, 40)])
+def test_a_frame_of_any_size_shows_the_same_scene(frame_size):
+    height, width = frame_size
+    sizes = dataclasses.replace(TINY, frame_height=height, frame_width=width)
+    entry = _chosen(TINY, {9})[0]
+    ((_, large),) = World(sizes).render([entry])
+    ((_, small),) = World(TINY).render([entry])
+    assert large.shape == (entry.num_frames, height, width, 3)
+    shrunk = np.asarray(Image.fromarray(large[0]).resize((32, 64), Image.BOX), float)
+    assert np.corrcoef(shrunk.ravel(), small[0].ravel())[0, 1] > 0.75
+
+
+def test_blank_leaves_what_surrounds_the_person():
+    blank = dataclasses.replace(TINY, style=dataclasses.replace(TINY.style, blank=1.0))
+    entries = _chosen(TINY, {9})
+    with_person, without = _render(TINY, entries), _render(blank, entries)
+    for entry in entries:
+        change = np.abs(with_person[entry.name].astype(float) - without[entry.name])
+        middle, edges = change[:, 16:48, 12:20].mean(), change[:, :4, [0, -1]].mean()
+        assert middle > 3 * edges
+
+
+def test_tracker_switches_to_another_person():
+    sizes = dataclasses.replace(TINY, style=dataclasses.replace(TINY.style, switch=1.0))
+    entry = max(_chosen(TINY, {9}), key=lambda e: e.num_frames)
+    switch = float(World(sizes).tracklet(entry).switch)
+    assert 0 < switch < entry.num_frames
+    same, switched = _render(TINY, [entry]), _render(sizes, [entry])
+    before = np.arange(entry.num_frames) < switch
+    change = np.abs(same[entry.name].astype(float) - switched[entry.name])
+    change = change.mean((1, 2, 3))
+    assert change[~before].min() > 2 > change[before].max()
+
+
+@pytest.mark.parametrize(
+    ("field", "value"), [("median_frames", 50), ("num_train", 7), ("num_test", 2)]
+)
+def test_sizes_that_cannot_be_are_refused(field, value):
+    with pytest.raises(ValueError, match=f"{field}={value}"):
+        Sizes(**{"twins": 4, field: value})
 
 
 def test_contact_sheet_is_a_grid():
@@ -141,7 +241,7 @@ def test_builder_writes_what_the_world_renders(tmp_path, tiny):
         config="tiny", data_dir=tmp_path, file_format="array_record"
     )
     builder.download_and_prepare()
-    rendered = world.World(TINY)
+    rendered = World(TINY)
     count = 0
     for split in ("train", "query", "gallery"):
         for example in builder.as_data_source(split=split):
@@ -159,7 +259,7 @@ def test_builder_writes_what_the_world_renders(tmp_path, tiny):
 @pytest.mark.slow
 def test_color_histogram_is_neither_a_gift_nor_a_riddle():
     rows, pids, camids = ([], []), ([], []), ([], [])
-    sizes = world.SIZES["street_small"]
+    sizes = SIZES["street_small"]
     for split in ("query", "gallery"):
         for _, _, pid, camid, frames in world.generate(sizes, split):
             side = int(split == "gallery")

@@ -1,27 +1,32 @@
 """A contact sheet: a row of cameras and frames for each of some persons.
 
-python -m data.walkers.contact_sheet --config=street_small --out=docs/sheet.jpg
+python -m data.walkers.contact_sheet --configs=street_small,hall --folder=docs/images
 """
 
 import argparse
+import dataclasses
 import pathlib
 
 import numpy as np
 from PIL import Image
 
-from data.walkers import world
+from data.walkers import plan, world
+from data.walkers.sizes import SIZES, Sizes
+
+_NUM_FRAMES = 16
+"""Length of the tracklets whose frames are shown."""
 
 
 def contact_sheet(
-    sizes: world.Sizes, num_persons: int, num_frames: int, num_tracklets: int = 1
+    sizes: Sizes, num_persons: int, num_frames: int, num_tracklets: int = 1
 ) -> np.ndarray:
     """uint8 image: `num_persons` test persons down, cameras × frames across.
 
     Frames are spread over each tracklet; a camera that never saw a person is grey.
     """
-    plan = [e for e in world.plan(sizes) if e.pid > sizes.num_train]
-    pids = sorted({e.pid for e in plan})[:num_persons]
-    entries = [e for e in plan if e.pid in pids and e.index < num_tracklets]
+    test = [e for e in plan.plan(sizes) if e.pid > sizes.num_train]
+    pids = sorted({e.pid for e in test})[:num_persons]
+    entries = [e for e in test if e.pid in pids and e.index < num_tracklets]
     height, width = sizes.frame_height, sizes.frame_width
     shape = (len(pids), sizes.num_cameras, num_tracklets, num_frames, height, width, 3)
     cells = np.full(shape, 128, np.uint8)
@@ -34,17 +39,24 @@ def contact_sheet(
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--config", choices=sorted(world.SIZES), default="street_small")
-    parser.add_argument("--out", type=pathlib.Path, required=True)
+    parser.add_argument("--configs", default="street_small", help="a,b,… or all")
+    parser.add_argument("--folder", type=pathlib.Path, required=True)
     parser.add_argument("--persons", type=int, default=6)
-    parser.add_argument("--frames", type=int, default=3, help="per tracklet")
-    parser.add_argument("--tracklets", type=int, default=1, help="per camera")
+    parser.add_argument("--frames", type=int, default=12, help="per person")
     args = parser.parse_args()
-    sheet = contact_sheet(
-        world.SIZES[args.config], args.persons, args.frames, args.tracklets
-    )
-    args.out.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(sheet).save(args.out, quality=80)
+    args.folder.mkdir(parents=True, exist_ok=True)
+    names = list(SIZES) if args.configs == "all" else args.configs.split(",")
+    for name in names:
+        sizes = dataclasses.replace(
+            SIZES[name],
+            frame_height=128,
+            frame_width=64,
+            num_frames=(_NUM_FRAMES, _NUM_FRAMES),
+            median_frames=_NUM_FRAMES,
+            edge_cases=False,
+        )
+        sheet = contact_sheet(sizes, args.persons, args.frames // sizes.num_cameras)
+        Image.fromarray(sheet).save(args.folder / f"{name}.jpg", quality=75)
 
 
 if __name__ == "__main__":

@@ -8,7 +8,8 @@ import tensorflow_datasets as tfds
 from PIL import Image
 
 from data import tracklets
-from data.walkers import world
+from data.walkers import plan, world
+from data.walkers.sizes import SIZES, Sizes
 
 _DESCRIPTION = """\
 Rendered people walk past cameras: articulated bodies with their own clothes, build and
@@ -18,31 +19,39 @@ Nothing is downloaded. Same seed, same bytes on one platform.
 
 
 @dataclasses.dataclass(eq=False, kw_only=True)
-class WalkersConfig(world.Sizes, tfds.core.BuilderConfig):
-    """A world's name and its sizes, which `world.Sizes` documents.
+class WalkersConfig(tfds.core.BuilderConfig):
+    """A world's name and its sizes.
 
     A config of one's own needs a `name` that is not taken:
-    `Builder(config=WalkersConfig(name="two_cameras", num_cameras=2), data_dir=...)`.
+    `Builder(config=WalkersConfig(name="pair", sizes=Sizes(num_cameras=2)))`.
     """
+
+    sizes: Sizes = dataclasses.field(default_factory=Sizes)
+
+
+_DESCRIPTIONS = {
+    "tiny": "12 persons, 3 cameras, 64x32: built in seconds, for tests.",
+    "street_small": "160 persons, 4 cameras, 128x64: for the demonstration.",
+    "street": "1,250 persons, 6 cameras, 256x128: MARS's lengths, distractors, junk.",
+    "outdoor": "178 persons, 2 cameras, little occlusion: like PRID-2011.",
+    "hall": "300 persons in dark clothes, 2 cameras, crowded: like iLIDS-VID.",
+    "aerial": "160 persons seen from 25 to 80 degrees above, at changing scale.",
+    "twins": "Groups of four in the same clothes and build who differ by gait.",
+    "days": "The gallery shows persons on another day in other clothes.",
+}
 
 
 class Builder(tfds.core.GeneratorBasedBuilder):
     """Splits `train`, `query` and `gallery`; pids count from 1, train before test."""
 
-    # Changes whenever pixels change, be it by one bit.
-    VERSION = tfds.core.Version("1.0.0")
-    RELEASE_NOTES: ClassVar = {"1.0.0": "First release: tiny, street_small."}
+    VERSION = tfds.core.Version(world.VERSION)
+    RELEASE_NOTES: ClassVar = {
+        "2.0.0": "Another world: new bodies, cameras, streets; six more configs.",
+        "1.0.0": "First release: tiny, street_small.",
+    }
     BUILDER_CONFIGS: ClassVar = [
-        WalkersConfig(
-            name="tiny",
-            description="12 persons, 3 cameras, 64x32: built in seconds, for tests.",
-            **vars(world.SIZES["tiny"]),
-        ),
-        WalkersConfig(
-            name="street_small",
-            description="160 persons, 4 cameras, 128x64: for the demonstration.",
-            **vars(world.SIZES["street_small"]),
-        ),
+        WalkersConfig(name=name, description=text, sizes=SIZES[name])
+        for name, text in _DESCRIPTIONS.items()
     ]
 
     def __init__(self, *, file_format=tracklets.FILE_FORMAT, **kwargs):
@@ -59,8 +68,9 @@ class Builder(tfds.core.GeneratorBasedBuilder):
         }
 
     def _generate_examples(self, split):
-        rendered = world.World(self.builder_config)
-        entries = [e for e in world.plan(self.builder_config) if e.split == split]
+        sizes = self.builder_config.sizes
+        rendered = world.World(sizes)
+        entries = [e for e in plan.plan(sizes) if e.split == split]
         for entry, frames in rendered.render(entries):
             quality = rendered.quality(entry.camid)
             encoded = [_encode(frame, quality) for frame in frames]

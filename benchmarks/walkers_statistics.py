@@ -1,0 +1,95 @@
+"""Colour and sharpness of walkers' frames, beside those of a real video's tracks.
+
+python benchmarks/walkers_statistics.py [--video=street.avi --tracks=tracks.txt]
+
+Frames are resized to 128x64 first. "figure" is the middle third of the columns between
+a sixth and five sixths of the height, where the person mostly is.
+"""
+
+import argparse
+import dataclasses
+import pathlib
+import sys
+
+import numpy as np
+from PIL import Image
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
+
+from data import mot
+from data.walkers import plan
+from data.walkers.sizes import SIZES
+from data.walkers.world import World
+
+_NUM_TRACKLETS = 40
+_FRAMES_EACH = 4
+
+
+def statistics(frames: np.ndarray) -> dict[str, float]:
+    """Of uint8 [N, 128, 64, 3]; all but the angles of hue in [0, 1]."""
+    hsv = (
+        np.stack([np.asarray(Image.fromarray(f).convert("HSV")) for f in frames]) / 255
+    )
+    figure = frames[:, 21:107, 21:43] / 255
+    luma = frames.mean(-1) / 255
+    rows, columns = np.diff(luma, axis=1), np.diff(luma, axis=2)
+    return {
+        "value": hsv[..., 2].mean(),
+        "value sd": hsv[..., 2].std(),
+        "saturation": hsv[..., 1].mean(),
+        "saturation sd": hsv[..., 1].std(),
+        "contrast in a frame": luma.std((1, 2)).mean(),
+        "brightness between frames, sd": luma.mean((1, 2)).std(),
+        "figure: share below 0.2": (figure.mean(-1) < 0.2).mean(),
+        "figure: saturation": hsv[:, 21:107, 21:43, 1].mean(),
+        "gradient down": np.abs(rows).mean(),
+        "gradient across": np.abs(columns).mean(),
+        "second difference across": np.abs(np.diff(columns, axis=2)).mean(),
+    }
+
+
+def _walkers(name: str) -> np.ndarray:
+    sizes = dataclasses.replace(
+        SIZES[name],
+        frame_height=128,
+        frame_width=64,
+        num_frames=(4, 16),
+        median_frames=8,
+    )
+    entries = [e for e in plan.plan(sizes) if e.split == "train"]
+    entries = entries[:: max(1, len(entries) // _NUM_TRACKLETS)][:_NUM_TRACKLETS]
+    return np.concatenate([_some(f) for _, f in World(sizes).render(entries)])
+
+
+def _some(frames) -> list[np.ndarray]:
+    chosen = np.linspace(0, len(frames) - 1, _FRAMES_EACH).astype(int)
+    return [frames[i] for i in chosen]
+
+
+def _real(video, tracks) -> np.ndarray:
+    cut = mot.cut_tracks(video, mot.read_tracks(tracks), min_frames=_FRAMES_EACH)
+    frames = [crop for tracklet in cut for crop in _some(tracklet.crops)]
+    frames = [Image.fromarray(f).resize((64, 128), Image.BILINEAR) for f in frames]
+    return np.stack([np.asarray(f) for f in frames])
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--video")
+    parser.add_argument("--tracks")
+    parser.add_argument("--configs", default=",".join(n for n in SIZES if n != "tiny"))
+    args = parser.parse_args()
+    table = {}
+    if args.video:
+        table["real video"] = statistics(_real(args.video, args.tracks))
+    for name in args.configs.split(","):
+        table[name] = statistics(_walkers(name))
+    print("| | " + " | ".join(table) + " |")
+    print("|---" * (len(table) + 1) + "|")
+    for key in next(iter(table.values())):
+        cells = " | ".join(f"{column[key]:.3f}" for column in table.values())
+        print(f"| {key} | {cells} |")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,107 @@
+"""What gets between camera and person: posts, signs on posts, cars, and shadows."""
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from data.walkers.draws import between, choose, pytree, stream
+from data.walkers.stamps import Stamps, concatenate, stamp
+
+_PAINTS = np.array(
+    [
+        (0.10, 0.10, 0.11),
+        (0.45, 0.46, 0.47),
+        (0.80, 0.80, 0.78),
+        (0.18, 0.50, 0.50),
+        (0.12, 0.20, 0.45),
+        (0.55, 0.10, 0.08),
+        (0.80, 0.65, 0.12),
+        (0.16, 0.26, 0.12),
+    ],
+    np.float32,
+)
+
+
+@pytree
+class Obstacle:
+    """A thing that stands still while person and box pass behind it."""
+
+    is_on: Array
+    kind: Array
+    """0 a post (40 %), 1 a sign on a post (30 %), 2 a car, a bench, a hedge (30 %)."""
+    middle: Array
+    """Frame in which it is in the middle of the box."""
+    speed: Array
+    """Box heights per frame across the picture."""
+    half_width: Array
+    """Post 0.012-0.05, sign's panel 0.08-0.2, car 0.2-0.6 box heights."""
+    low: Array
+    """Lower edge of the sign's panel, -0.35 to 0.15 box heights above the middle."""
+    high: Array
+    """Upper edge: 0.2 to 0.45 above it; of a car -0.3 to 0.05 above the middle."""
+    colors: Float[Array, "2 3"]
+    rows: Array
+    """Lines of writing on a sign, 2 to 5."""
+
+
+def sample_obstacle(key, num_frames, moving, probability) -> Obstacle:
+    """`moving`: metres per frame that the person goes across the picture."""
+    n = stream(key, 24)
+    kind = choose(n(), (4, 3, 3))
+    # A box height is about 1.9 m; nearer things pass faster. Never quite still: those
+    # who stand are watched by a camera that moves a little.
+    pass_by = -between(n(), 1.0, 1.5) * moving / 1.9
+    slowest = jnp.where(pass_by < 0, -0.006, 0.006)
+    low = between(n(), -0.35, 0.15)
+    colors = jnp.asarray(_PAINTS)[jnp.stack([choose(n(), np.ones(8)) for _ in "ab"])]
+    return Obstacle(
+        is_on=(n() < probability).astype(jnp.float32),
+        kind=kind,
+        middle=n() * num_frames,
+        speed=jnp.where(jnp.abs(pass_by) < 0.006, slowest, pass_by),
+        half_width=jnp.select(
+            [kind == 0, kind == 1],
+            [between(n(), 0.012, 0.05), between(n(), 0.08, 0.20)],
+            between(n(), 0.20, 0.60),
+        ),
+        low=low,
+        high=jnp.where(
+            kind == 2, between(n(), -0.30, 0.05), low + between(n(), 0.2, 0.45)
+        ),
+        colors=colors * between(n(), 0.7, 1.15),
+        rows=jnp.round(between(n(), 1.5, 5.5)),
+    )
+
+
+def obstacle_stamps(obstacle: Obstacle, frame, height: int) -> Stamps:
+    """Its post and its panel or body, before everything else; pixels."""
+    x = (frame - obstacle.middle) * obstacle.speed
+    is_car = obstacle.kind == 2
+    half = jnp.where(obstacle.kind == 0, obstacle.half_width, 0.018)
+    post_top = jnp.where(obstacle.kind == 1, obstacle.high, 2.0)
+    bottom = jnp.where(is_car, -0.8, obstacle.low)
+    first, second = obstacle.colors
+    post = stamp(
+        jnp.stack([x, -0.8]) * height, jnp.stack([x, post_top]) * height,
+        half * height, 0.01 * height, jnp.where(obstacle.kind == 1, 0.55, first),
+        depth=90.0, opacity=obstacle.is_on * ~is_car,
+    )  # fmt: skip
+    panel = stamp(
+        jnp.stack([x, bottom]) * height, jnp.stack([x, obstacle.high]) * height,
+        obstacle.half_width * height, jnp.where(is_car, 0.05, 0.006) * height, first,
+        second=jnp.where(is_car, 0.12, second),
+        stripes=jnp.where(is_car, 0.0, obstacle.rows),
+        band=jnp.where(is_car, jnp.array([0.78, 0.95]), 9.0),
+        depth=91.0, opacity=obstacle.is_on * (obstacle.kind > 0),
+    )  # fmt: skip
+    return concatenate(post, panel)
+
+
+def shadow_stamp(camera, feet, px_per_m) -> Stamps:
+    """The blurred dark ellipse under a person whose feet are at `feet`, pixels."""
+    flat = jnp.sin(camera.elevation)
+    at = feet - jnp.stack([0.22 * camera.light[0], 0.0]) * px_per_m
+    return stamp(
+        at, at, 0.34 * px_per_m, (0.05 + 0.22 * flat) * px_per_m, jnp.full((3,), 0.06),
+        depth=-90.0, opacity=camera.shadow, soft=0.25 * px_per_m,
+    )  # fmt: skip

@@ -1,0 +1,80 @@
+"""From the scene to the pixels of a frame: optics, sensor grid, noise, enlarging.
+
+A box is seen by `figure_px` rows of a sensor, then resized to the frame, as crops of
+videos are. Both steps are products with small matrices, one for each axis, which hold
+for a whole tracklet.
+"""
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, UInt8
+
+from data.walkers.camera import Camera, expose
+from data.walkers.draws import pytree
+
+
+@pytree
+class Optics:
+    """The matrices of a tracklet; of the sensor's grid only the first rows are used."""
+
+    down_y: Float[Array, "H H"]
+    down_x: Float[Array, "W W"]
+    up_y: Float[Array, "H H"]
+    up_x: Float[Array, "W W"]
+
+
+def optics(camera: Camera, figure_px, smear, frame_size: tuple[int, int]) -> Optics:
+    """`smear` is the standard deviation of the motion blur across, in box heights."""
+    height, width = frame_size
+    share = jnp.clip(figure_px / height, 0.15, 1.0)
+    blur_y = jnp.hypot(camera.blur, 0.35)  # the lens and the pixel's own area
+    blur_x = jnp.hypot(blur_y, smear * share * height)
+    return Optics(
+        _shrink(height, share, blur_y, camera.sharpening),
+        _shrink(width, share, blur_x, camera.sharpening),
+        _enlarge(height, share),
+        _enlarge(width, share),
+    )
+
+
+def _shrink(size: int, share, sigma, sharpening) -> Float[Array, "N N"]:
+    """Row i is the sensor pixel i: a Gaussian of `sigma` sensor pixels, sharpened."""
+    pixels = (jnp.arange(size) + 0.5) * share - 0.5
+    last = jnp.ceil(size * share) - 1
+    centres = jnp.minimum(jnp.arange(size), last)[:, None]
+    away = (pixels[None] - centres) / sigma
+    narrow = jnp.exp(-0.5 * jnp.square(away))
+    wide = jnp.exp(-0.5 * jnp.square(away / 2.2))
+    narrow = narrow / (narrow.sum(1, keepdims=True) + 1e-9)
+    wide = wide / (wide.sum(1, keepdims=True) + 1e-9)
+    return narrow + 0.5 * sharpening * (narrow - wide)
+
+
+def _enlarge(size: int, share) -> Float[Array, "N N"]:
+    """Linear interpolation of the sensor's rows at the frame's."""
+    last = jnp.ceil(size * share) - 1
+    at = jnp.clip((jnp.arange(size) + 0.5) * share - 0.5, 0.0, last)
+    return jax.nn.relu(1.0 - jnp.abs(at[:, None] - jnp.arange(size)[None]))
+
+
+def sense(
+    image: Float[Array, "3 H W"], camera: Camera, optics: Optics, light, comb, key
+) -> UInt8[Array, "H W 3"]:
+    """The frame; `light` is a factor, `comb` the shift of odd rows in sensor pixels."""
+    image = jnp.einsum("ih,chw->ciw", optics.down_y, image)
+    image = jnp.einsum("ciw,jw->cij", image, optics.down_x)
+    image = expose(image, camera, light)
+    odd = (jnp.arange(image.shape[1]) % 2 == 1)[:, None]
+    right = jnp.concatenate([image[:, :, :1], image[:, :, :-1]], 2)
+    left = jnp.concatenate([image[:, :, 1:], image[:, :, -1:]], 2)
+    moved = jnp.where(comb > 0, right, left)
+    image = jnp.where(
+        odd, image + jnp.minimum(jnp.abs(comb), 1) * (moved - image), image
+    )
+    # The sum of two uniform half-bytes: triangular, standard deviation 6.52.
+    bits = jax.random.bits(key, image.shape, jnp.uint8)
+    grain = (bits & 15).astype(jnp.float32) + (bits >> 4).astype(jnp.float32) - 15
+    image = jnp.clip(image + grain * (camera.noise / 6.52), 0.0, 1.0)
+    image = jnp.einsum("ih,chw->ciw", optics.up_y, image)
+    image = jnp.einsum("ciw,jw->ijc", image, optics.up_x)
+    return jnp.round(image * 255).astype(jnp.uint8)

@@ -1,0 +1,143 @@
+"""Endless walkers, sampled on the device: keys in, clips and labels out, no files.
+
+    street = stream.Street(SIZES["street_small"])
+    clips, labels = street.batch(key, p=8, k=4, clip_length=4)
+
+The same cameras and nuisances as in the files, but for JPEG's artefacts, and persons
+of the same kind with other numbers: no one of the files is ever among them.
+"""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Int, UInt8
+
+from data.walkers import plan, render, sensor
+from data.walkers.person import sample_person
+from data.walkers.sizes import Sizes
+from data.walkers.tracklet import sample_tracklet
+from data.walkers.world import World
+
+FIRST_PERSON = (1 << 24) + 1
+"""Persons from this number on are streamed; those of the files have lower ones."""
+
+HELD_OUT = (1 << 30) + 1
+"""Persons from this number on are for evaluation: no training batch shows them."""
+
+
+class Street:
+    """The cameras of a world with no end of persons.
+
+    `num_persons` is how many there are to train on (labels 0 to `num_persons` - 1, of
+    the persons from `FIRST_PERSON` on); None takes new ones for each batch, and its
+    labels are 0 to P-1.
+    """
+
+    def __init__(self, sizes: Sizes, num_persons: int | None = None):
+        world = World(sizes)
+        self.sizes = sizes
+        self.num_persons = num_persons
+        self._cameras = jax.tree.map(jnp.asarray, world.cameras)
+        self._backdrops = jnp.asarray(world.backdrops)
+        self._seed_key = plan.key(sizes.seed, plan.PERSON)
+
+    def batch(
+        self, key, *, p: int, k: int, clip_length: int, held_out: bool = False
+    ) -> tuple[UInt8[Array, "B T H W 3"], Int[Array, "B"]]:
+        """P persons, K clips of each, B = P*K, each of a tracklet of its own.
+
+        The K tracklets go through the cameras from one drawn at random on. `held_out`
+        persons are never those of training, whatever the key.
+        """
+        who_key, clips_key = jax.random.split(key)
+        if self.num_persons is None or held_out:
+            first = HELD_OUT if held_out else FIRST_PERSON
+            persons = new_persons(who_key, p, self.sizes.twins, first)
+            labels = jnp.arange(p)
+        else:
+            labels = self._known_labels(who_key, p)
+            persons = FIRST_PERSON + labels
+        clips = self.clips(clips_key, persons, k=k, clip_length=clip_length)
+        return clips, jnp.repeat(labels, k)
+
+    def clips(
+        self, key, persons: Int[Array, "N"], *, k: int, clip_length: int
+    ) -> UInt8[Array, "B T H W 3"]:
+        """K clips of each of the persons, next to each other."""
+        where_key, walk_key = jax.random.split(key)
+        return _render(
+            where_key, walk_key, jnp.repeat(persons, k), self._seed_key,
+            self._cameras, self._backdrops, self.sizes.style, k=k,
+            clip_length=clip_length, twins=self.sizes.twins, days=self.sizes.days,
+            median=self.sizes.median_frames, frame_size=self.sizes.frame_size,
+            chunk=1 if jax.default_backend() == "cpu" else 256,
+        )  # fmt: skip
+
+    def _known_labels(self, key, p: int) -> Int[Array, "N"]:
+        if self.num_persons < p:
+            raise ValueError(
+                f"p={p} persons of num_persons={self.num_persons}: too many."
+            )
+        return jax.random.choice(key, self.num_persons, (p,), replace=False)
+
+
+def new_persons(key, p: int, twins: int, first: int) -> Int[Array, "N"]:
+    """Numbers of `_NUM_NEW` persons from `first` on, in whole groups of twins."""
+    num_groups = -(-p // twins)
+    groups = jax.random.randint(key, (num_groups,), 0, _NUM_NEW // twins)
+    return (first + groups[:, None] * twins + jnp.arange(twins)).ravel()[:p]
+
+
+_NUM_NEW = 1 << 29
+
+
+@functools.partial(
+    jax.jit,
+    static_argnames=(
+        "k", "clip_length", "twins", "days", "median", "frame_size", "chunk",
+    ),
+)  # fmt: skip
+def _render(
+    where_key, walk_key, persons, seed_key, cameras, backdrops, style, *, k,
+    clip_length, twins, days, median, frame_size, chunk,
+):  # fmt: skip
+    B, T = persons.shape[0], clip_length
+    p, num_cameras = B // k, backdrops.shape[0]
+    start = jax.random.randint(where_key, (p,), 0, num_cameras)
+    camids = (jnp.repeat(start, k) + jnp.tile(jnp.arange(k), p)) % num_cameras
+    walk_keys = jax.random.split(walk_key, B)
+
+    def course(person, camid, walk_key):
+        group = (person - 1) // twins  # as in `world`
+        look = jax.random.fold_in(jax.random.fold_in(seed_key, 0), group)
+        gait = jax.random.fold_in(jax.random.fold_in(seed_key, 1), person)
+        day_key, frame_key, walk_key = jax.random.split(walk_key, 3)
+        day = jax.random.randint(day_key, (), 0, days)
+        someone = sample_person(look, gait, day, style.dark)
+        camera = jax.tree.map(lambda a: a[camid], cameras)
+        length = jnp.maximum(T, round(median))
+        walk = sample_tracklet(walk_key, camera, length, style)
+        first = jax.random.randint(frame_key, (), 0, length - T + 1)
+        optics = sensor.optics(
+            camera, walk.figure_px * camera.figure_px, walk.smear, frame_size
+        )
+        return someone, camera, walk, camid, optics, first
+
+    courses = jax.vmap(course)(persons, camids, walk_keys)
+
+    def frame(number):
+        clip, t = number // T, number % T
+        someone, camera, walk, camid, optics, first = jax.tree.map(
+            lambda a: a[clip], courses
+        )
+        return render.render_frame(
+            someone, camera, walk, first + t, backdrops, camid, optics, frame_size
+        )
+
+    numbers = jnp.arange(B * T)
+    if chunk == 1:  # a CPU's cache holds one frame
+        frames = jax.lax.map(frame, numbers)
+    else:
+        frames = jax.lax.map(frame, numbers, batch_size=chunk)
+    return frames.reshape(B, T, *frame_size, 3)

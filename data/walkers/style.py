@@ -1,0 +1,44 @@
+"""What a world is like: how dark its people dress, how its cameras look, what disturbs.
+
+A style is an argument of the samplers, not a constant: one compiled program serves all.
+"""
+
+import dataclasses
+
+import jax
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class Style:
+    """Ranges are (lowest, highest); probabilities are per tracklet."""
+
+    dark: float = 0.40
+    """Probability that a person wears a dark top over dark trousers."""
+    elevation: tuple[float, float] = (0.08, 0.60)
+    """Downward tilt of the cameras, rad."""
+    figure_px: tuple[float, float] = (40.0, 200.0)
+    """The sensor's pixels on a box, before it is resized to a frame."""
+    color: float = 0.5
+    """How far cameras differ in exposure, white balance, tone, saturation: 1 for the
+    whole ranges of `Camera`, 0 for none."""
+    same_heading: float = 0.0
+    """0: every camera has its own view of the path; 1: all look along it."""
+    light_drift: float = 0.12
+    """Largest amplitude of the light's change over a tracklet."""
+    occlusion: float = 0.22
+    """Probability that a post, a sign or a car gets in between."""
+    passing: float = 0.30
+    """Probability that another person crosses or walks along."""
+    box: float = 1.0
+    """Factor on the detector's errors: place, size, aspect, truncation."""
+    scale_change: float = 0.06
+    """Largest amplitude of the figure's size over a tracklet."""
+    standing: float = 0.08
+    """Probability that the person stands."""
+    pace: float = 0.12
+    """Spread of the pace around a person's own, to either side."""
+    switch: float = 0.0
+    """Probability that the tracker goes on with another person half-way."""
+    blank: float = 0.0
+    """1: the person is not drawn, only what surrounds them (to test for leaks)."""

@@ -1,0 +1,133 @@
+"""The course of one person through one camera, and all that disturbs its picture."""
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from data.walkers.camera import Camera
+from data.walkers.draws import between, normal, pytree, sign, stream
+from data.walkers.occluders import Obstacle, sample_obstacle
+from data.walkers.person import Person, sample_person
+from data.walkers.style import Style
+
+
+@pytree
+class Tracklet:
+    """One walk; positions and lengths in the image are in box heights."""
+
+    num_frames: Array
+    heading: Array
+    """The camera's path either way, normal with 0.35 rad."""
+    wander: Float[Array, "3"]
+    """Turning: amplitude normal with 0.3 rad, step 0.02-0.08 rad per frame, phase."""
+    phase: Array
+    """Phase of the gait in frame 0, 0 to 2 pi."""
+    pace: Array
+    """Factor on the cadence, 1 up to the style's `pace` either way."""
+    effort: Array
+    """Factor on all swings: 0.85 to 1.1, or 0.04 for those who stand."""
+    speed: Array
+    """Walking speed, 0.08 to 0.16 m per frame; 0 for those who stand."""
+    figure_px: Array
+    """Factor on the camera's, 0.75 to 1.33."""
+    zoom: Float[Array, "3"]
+    """Change of the figure's size: amplitude up to the style's, step, phase."""
+    offset: Float[Array, "2"]
+    """The box's error all along, normal with 0.025 (x) and 0.015 (y)."""
+    slip: Float[Array, "4"]
+    """A slow error of the box: amplitudes normal with 0.02, phase, step."""
+    jitter: Array
+    """The box's error per frame, standard deviation 0.002 to 0.012."""
+    scale: Array
+    """Box height over the figure's, 0.97 to 1.12; 0.72-0.95 (7 %) cuts, 1.15-1.45 (5 %)
+    is too large."""
+    aspect: Array
+    """Stretch across, from boxes that are not half as wide as high: 0.85 to 1.25."""
+    smear: Array
+    """Standard deviation of the motion's blur across, 0 to 0.008."""
+    drift: Float[Array, "3"]
+    """Light over time: amplitude up to the style's, phase, step 0.02-0.15 rad."""
+    exposure: Array
+    """Light of this walk (shade, sun, weather), a factor of 0.85 to 1.15."""
+    place: Float[Array, "2"]
+    """Where in the backdrop the walk starts, 0 to 1 in x and in y."""
+    near: Array
+    """Backdrop pixels per nominal pixel, 0.75 to 1.3."""
+    obstacle: Obstacle
+    passer: Person
+    """Another person who crosses, walks along, or is taken for the first."""
+    passing: Float[Array, "4"]
+    """Central frame, metres per frame, metres nearer the camera, on (0 or 1)."""
+    passer_turn: Array
+    switch: Array
+    """Frame from which the tracker follows the passer instead; past the end: never."""
+    blank: Array
+    """1: the person is left out."""
+    noise_seed: Array
+
+
+def sample_tracklet(key, camera: Camera, num_frames, style: Style) -> Tracklet:
+    """A walk of `num_frames` frames; the ranges are in the fields' descriptions."""
+    draw_key, passer_key, obstacle_key, seed_key = jax.random.split(key, 4)
+    n = stream(draw_key, 80)
+    box = style.box
+    heading = camera.heading + jnp.where(n() < 0.5, 0.0, jnp.pi) + normal(n(), 0.35)
+    stands = n() < style.standing
+    speed = jnp.where(stands, 0.0, between(n(), 0.08, 0.16))
+    is_crossing = n() < 0.7
+    # Those who walk along stay 0.45 to 0.8 m to one side, nearly in step.
+    side = sign(n())
+    along = side * between(n(), 0.45, 0.80)
+    velocity = side * between(n(), 0.08, 0.25)
+    passing = jnp.stack(
+        [
+            jnp.where(is_crossing, n() * num_frames, -along / 1e-3),
+            jnp.where(is_crossing, velocity, 1e-3),
+            jnp.where(n() < 0.5, -0.8, 0.8),
+            n() < style.passing,
+        ]
+    )
+    switches = n() < style.switch
+    cut = n()
+    scale = jnp.where(
+        cut < 0.07 * box,
+        between(n(), 0.72, 0.95),
+        jnp.where(
+            cut > 1 - 0.05 * box, between(n(), 1.15, 1.45), between(n(), 0.97, 1.12)
+        ),
+    )
+    passer_keys = jax.random.split(passer_key)
+    return Tracklet(
+        num_frames=num_frames,
+        heading=heading,
+        wander=jnp.stack([normal(n(), 0.3), between(n(), 0.02, 0.08), 6.28 * n()]),
+        phase=2 * jnp.pi * n(),
+        pace=between(n(), 1 - style.pace, 1 + style.pace),
+        effort=jnp.where(stands, 0.04, between(n(), 0.85, 1.1)),
+        speed=speed,
+        figure_px=between(n(), 0.75, 1.33),
+        zoom=jnp.stack([style.scale_change * n(), between(n(), 0.02, 0.1), 6.28 * n()]),
+        offset=box * jnp.stack([normal(n(), 0.025), normal(n(), 0.015)]),
+        slip=jnp.stack(
+            [normal(n(), 0.02 * box), normal(n(), 0.02 * box), 6.28 * n(), 0.2 * n()]
+        ),
+        jitter=box * between(n(), 0.002, 0.012),
+        scale=scale,
+        aspect=1 + box * (between(n(), 0.85, 1.25) - 1),
+        smear=between(n(), 0.0, 0.008),
+        drift=jnp.stack(
+            [style.light_drift * n(), 6.28 * n(), between(n(), 0.02, 0.15)]
+        ),
+        exposure=1 + style.color * between(n(), -0.15, 0.15),
+        place=jnp.stack([n(), n()]),
+        near=between(n(), 0.75, 1.3),
+        obstacle=sample_obstacle(
+            obstacle_key, num_frames, speed * jnp.sin(heading), style.occlusion
+        ),
+        passer=sample_person(*passer_keys, 0, style.dark),
+        passing=passing,
+        passer_turn=jnp.where(is_crossing, side * jnp.pi / 2, heading),
+        switch=jnp.where(switches, between(n(), 0.3, 0.8) * num_frames, 1e9),
+        blank=jnp.asarray(style.blank, jnp.float32),
+        noise_seed=jax.random.bits(seed_key, dtype=jnp.uint32),
+    )
