@@ -177,6 +177,12 @@ def _load(folder: pathlib.Path, source: str) -> EmbeddedDataset | None:
         return None
     try:
         embedded = EmbeddedDataset.load(path)
-    except (OSError, ValueError, KeyError):  # another version's, or damaged
+    except Exception:  # another version's, or damaged: whatever that leads NumPy to
         return None
-    return embedded if embedded.source == source else None
+    sides = [side for splits in embedded.methods.values() for side in splits.values()]
+    is_whole = all(
+        len(side.embeddings) == len(side.pids) == len(side.camids)
+        and np.isfinite(side.embeddings).all()
+        for side in sides
+    )
+    return embedded if is_whole and embedded.source == source else None

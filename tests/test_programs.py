@@ -160,8 +160,21 @@ def test_learnt_metrics_embed_the_training_split_once(
         "kissme",
     ]
     config.eval.rerank_k1 = 20
-    with pytest.raises(ValueError, match="k1=20 must be from 1 to"):
+    with pytest.raises(
+        ValueError, match=r"config.eval.rerank: k1=20 must be from 1 to"
+    ):
         evaluate.evaluate(config, tmp_path)
+
+
+def test_damaged_embeddings_are_made_again(tmp_path, config):
+    train.train(config, tmp_path)
+    stored = tmp_path / "eval/walkers-tiny/embeddings.npz"
+    whole, rng = stored.read_bytes(), np.random.default_rng(0)
+    rows = evaluate.evaluate(config, tmp_path)
+    for damaged in (b"", whole[:-100], rng.bytes(300)):
+        stored.write_bytes(damaged)
+        assert evaluate.evaluate(config, tmp_path) == rows
+        assert stored.stat().st_size == len(whole)
 
 
 def test_interrupted_and_resumed_is_the_same_run(tmp_path, config):
