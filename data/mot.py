@@ -13,7 +13,7 @@ from collections import defaultdict
 
 import numpy as np
 
-_NUM_SHOWN = 10
+from data import checks
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,7 +64,7 @@ def read_tracks(path: str | os.PathLike) -> dict[int, Track]:
         except ValueError as error:
             problems.append(f"line {number}: {error}: {line[:80]!r}")
     if problems:
-        shown = "".join(f"\n  {problem}" for problem in problems[:_NUM_SHOWN])
+        shown = "".join(f"\n  {problem}" for problem in problems[: checks.NUM_SHOWN])
         raise ValueError(
             f"{path}: {len(problems)} bad lines, expected "
             f"frame,id,left,top,width,height; the first of them:{shown}"
