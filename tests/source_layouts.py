@@ -65,3 +65,25 @@ def write_prid2011_layout(
                     for t in range(1, num_frames + 1)
                 },
             )
+
+
+MANIFEST = {
+    "anna_0": ("cam0/anna", 1, 0, "train"),
+    "anna_1": ("cam1/anna", 1, 1, "train"),
+    "bert_0": ("cam0/bert", 2, 0, "query"),
+    "bert_1": ("cam1/bert", 2, 1, "gallery"),
+    "dog": ("cam1/dog", 0, 1, "gallery"),
+}
+"""Tracklets of a tracklet folder: folder of the frames, pid, camid, split."""
+
+
+def write_tracklet_folder(folder: pathlib.Path, num_frames: int = 11) -> None:
+    """Frames 1.png, 2.png … 11.png of each tracklet, and `tracklets.csv`."""
+    lines = ["frames,pid,camid,split,tracklet"]
+    for number, (name, (frames, pid, camid, split)) in enumerate(MANIFEST.items()):
+        images = {
+            f"{t}.png": tiny_png(20 * number + t) for t in range(1, num_frames + 1)
+        }
+        write_shuffled(folder / frames, images)
+        lines.append(f"{frames}/*.png,{pid},{camid},{split},{name}")
+    (folder / "tracklets.csv").write_text("\n".join(lines) + "\n")

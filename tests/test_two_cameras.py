@@ -19,6 +19,7 @@ NUMBERS = (1, 2, 4, 5, 9, 10)
 """With gaps, as i-LIDS-VID's: positions in the sorted folders are not numbers."""
 
 SEQUENCES = "i-LIDS-VID/sequences"
+CAMERAS = "prid_2011/multi_shot"
 
 
 @pytest.fixture
@@ -43,8 +44,13 @@ def whole_prid(tmp_path_factory):
 
 @pytest.fixture
 def prid(whole_prid, tmp_path):
-    """A copy to damage."""
-    return pathlib.Path(shutil.copytree(whole_prid, tmp_path / "prid"))
+    """One of which the split file may be changed and the cameras be replaced."""
+    folder = tmp_path / "prid"
+    (folder / CAMERAS).mkdir(parents=True)
+    shutil.copy(whole_prid / "splits_prid2011.json", folder)
+    for camera in ("cam_a", "cam_b"):
+        (folder / CAMERAS / camera).symlink_to(whole_prid / CAMERAS / camera)
+    return folder
 
 
 def _problems(read_splits, *arguments) -> tuple[str, ...]:
@@ -128,9 +134,9 @@ def test_missing_camera_is_one_problem(ilids, prid):
     assert _problems(ilids_vid.read_splits, ilids, 0) == (
         f"{SEQUENCES}/cam2: missing folder",
     )
-    shutil.rmtree(prid / "prid_2011/multi_shot/cam_a")
+    (prid / CAMERAS / "cam_a").unlink()
     assert _problems(prid2011.read_splits, prid, "all0") == (
-        "prid_2011/multi_shot/cam_a: missing folder",
+        f"{CAMERAS}/cam_a: missing folder",
     )
 
 
@@ -238,8 +244,14 @@ def test_prid_split_file_that_is_no_json(prid):
 
 
 def test_prid_person_under_one_camera(prid):
-    shutil.rmtree(prid / "prid_2011/multi_shot/cam_b/person_0200")
+    cam_b = prid / CAMERAS / "cam_b"
+    persons = list(cam_b.resolve().iterdir())
+    cam_b.unlink()
+    cam_b.mkdir()
+    for person in persons:
+        if person.name != "person_0200":
+            (cam_b / person.name).symlink_to(person)
     assert prid2011.read_splits(prid, "split0")  # which leave that person out
     assert _problems(prid2011.read_splits, prid, "all0") == (
-        "prid_2011/multi_shot/cam_b/person_0200: missing folder",
+        f"{CAMERAS}/cam_b/person_0200: missing folder",
     )
