@@ -31,11 +31,10 @@ def listed(subject: str, problems: Sequence[str], noun: str = "problem") -> str:
     return f"{subject} has {count}{first}:{lines}"
 
 
-def warn(dataset: str, source: os.PathLike, warnings: Sequence[str]) -> None:
+def warn(subject: str, warnings: Sequence[str]) -> None:
     """Prints what is odd but no reason to stop: counted, the first ten, to stderr."""
     if warnings:
-        message = listed(f"{dataset} in {source}", warnings, "warning")
-        print(message, file=sys.stderr, flush=True)
+        print(listed(subject, warnings, "warning"), file=sys.stderr, flush=True)
 
 
 def damage(image: bytes) -> str | None:

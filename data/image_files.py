@@ -5,7 +5,7 @@ import itertools
 import pathlib
 import re
 import statistics
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from data import checks
 
@@ -40,11 +40,16 @@ def gaps(images: list[str]) -> Iterator[str]:
     if not all(parsed) or len({match[1] + "\n" + match[3] for match in parsed}) != 1:
         return
     numbers = [int(match[2]) for match in parsed]
+    for position in jumps(numbers):
+        before, after = numbers[position : position + 2]
+        yield f"frame {before} is followed by {after} ({images[position]})"
+
+
+def jumps(numbers: Sequence[int]) -> list[int]:
+    """Positions after which ascending numbers leave out more than they usually do."""
     steps = [after - before for before, after in itertools.pairwise(numbers)]
-    usual = statistics.median_low(steps) if steps else 1
-    for image, before, step in zip(images, numbers, steps, strict=False):
-        if step > usual:
-            yield f"frame {before} is followed by {before + step} ({image})"
+    usual = statistics.median_low(steps) if steps else 0
+    return [position for position, step in enumerate(steps) if step > usual]
 
 
 def check_images(dataset: str, folder: pathlib.Path, splits: Splits) -> None:

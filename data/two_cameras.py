@@ -77,7 +77,7 @@ def read_splits(
         "query": tracklets(test, 0),
         "gallery": tracklets(test, 1),
     }
-    checks.warn(layout.dataset, folder, warnings)
+    checks.warn(f"{layout.dataset} in {folder}", warnings)
     if problems:
         images = image_files.all_images(splits.values())
         problems += checks.damaged_images(folder, images)

@@ -44,10 +44,10 @@ def test_message_counts_and_shows_ten(tmp_path, capsys):
     assert str(checks.SourceError("mice", "here", ["none"])) == (
         "mice in here has 1 problem:\n  none"
     )
-    checks.warn("mice", "here", [])
-    checks.warn("mice", "here", ["one", "two"])
+    checks.warn("mice", [])
+    checks.warn("mice", ["one", "two"])
     captured = capsys.readouterr()
-    assert captured.err == "mice in here has 2 warnings:\n  one\n  two\n"
+    assert captured.err == "mice has 2 warnings:\n  one\n  two\n"
     assert not captured.out
 
 

@@ -29,7 +29,7 @@ def read_splits(folder: pathlib.Path) -> image_files.Splits:
     if path:
         problems += manifest_checks.problems_between(path.name, rows)
         warnings = list(manifest_checks.warnings_between(path.name, rows))
-        checks.warn("tracklet_folder", folder, warnings)
+        checks.warn(f"tracklet_folder in {folder}", warnings)
     splits = {
         split: [
             image_files.FileTracklet(row.name, row.pid, row.camid, row.images)

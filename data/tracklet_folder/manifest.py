@@ -58,7 +58,7 @@ def find(folder: pathlib.Path, problems: list[str]) -> pathlib.Path | None:
 def read_rows(path: pathlib.Path, problems: list[str]) -> list[Row]:
     """The rows of a manifest; what is wrong within one of them goes to `problems`."""
     rows = []
-    read = _csv_lines if path.suffix == ".csv" else _json_lines
+    read = csv_lines if path.suffix == ".csv" else _json_lines
     for line, fields in read(path, problems):
         wrong: list[str] = []
         rows.append(_parse(path.parent, line, fields, wrong))
@@ -68,7 +68,7 @@ def read_rows(path: pathlib.Path, problems: list[str]) -> list[Row]:
     return rows
 
 
-def _csv_lines(
+def csv_lines(
     path: pathlib.Path, problems: list[str]
 ) -> Iterator[tuple[int, dict[str, object]]]:
     """Line number and fields of each row, `frames` as a list."""
