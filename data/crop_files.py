@@ -44,7 +44,7 @@ def warnings(
             if f"{track_id}/{frame:06d}.jpg" not in written:
                 yield (
                     f"{name} line {line}: the box of track {track_id} in frame {frame} "
-                    "is outside the picture"
+                    "is outside the video"
                 )
         for position in image_files.jumps(track.frames.tolist()):
             before, after = track.frames[position : position + 2]

@@ -9,7 +9,7 @@ import pytest
 
 from data import crop_files, cut_video
 from data.tracklet_folder import index
-from tests.test_mot import write_video
+from tests.source_layouts import write_video
 
 NUM_FRAMES, HEIGHT, WIDTH = 12, 48, 64
 TRACKS = "".join(
@@ -129,10 +129,10 @@ def test_short_tracks_boxes_outside_and_gaps_are_counted(run, tracks):
     lines = err.splitlines()
     assert lines[0].endswith("street.mkv has 4 warnings:")
     assert lines[1:] == [
-        "  tracks.txt line 17: the box of track 2 in frame 7 is outside the picture",
+        "  tracks.txt line 17: the box of track 2 in frame 7 is outside the video",
         "  tracks.txt line 17: track 2 goes on with frame 7 after 5",
         "  tracks.txt line 19: track 5 goes on with frame 11 after 7",
-        "  tracks.txt line 18: the box of track 6 in frame 4 is outside the picture",
+        "  tracks.txt line 18: the box of track 6 in frame 4 is outside the video",
     ]
 
 
