@@ -2,6 +2,7 @@
 
     python -m data.prepare walkers/street_small
     python -m data.prepare mars --source=/path/to/MARS
+    python -m data.prepare tracklet_folder/station --source=/path/to/station
 
 A name is what the configs call it, `<folder in data/>[/<config>]`. Nothing is ever
 downloaded: rendered datasets need no source, the others say what DIR must hold.
