@@ -141,9 +141,7 @@ def test_an_outlier_changes_no_other_distance(metric):
             found = distances.cosine(x, y)
             np.testing.assert_allclose(found[others], expected[others], rtol=1e-4)
         else:
-            with pytest.raises(
-                ValueError, match=r"query embeddings of up to 1e.30"
-            ):
+            with pytest.raises(ValueError, match=r"query embeddings of up to 1e.30"):
                 getattr(distances, metric)(x, y)
 
 

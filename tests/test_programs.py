@@ -24,7 +24,7 @@ from docs import rank_video
 from reid_jax import checkpoints, metric_log, run_embeddings
 from reid_jax.models import build_model
 from tests import mars_layout
-from tests.test_mot import write_video
+from tests.source_layouts import write_video
 
 ROOT = pathlib.Path(__file__).parents[1]
 
