@@ -45,7 +45,8 @@ def render_frame(
     # The box fits the person's own height, so that height does not tell who it is.
     tall, flat = jnp.cos(camera.elevation), jnp.sin(camera.elevation)
     zoom = 1 + walk.zoom[0] * jnp.sin(walk.zoom[1] * frame + walk.zoom[2])
-    figure = person.build.height * tall + 0.40 * flat
+    # Seen from above it is as wide as the shoulders: half as wide as high.
+    figure = jnp.maximum(person.build.height * tall + 0.40 * flat, 1.25)
     px_per_m = height * zoom / (figure * walk.scale * (1 + jitter[2]))
     slow = jnp.sin(walk.slip[2] + walk.slip[3] * frame)
     shift = (walk.offset + walk.slip[:2] * slow + jitter[:2]) * height

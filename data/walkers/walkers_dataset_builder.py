@@ -46,6 +46,7 @@ class Builder(tfds.core.GeneratorBasedBuilder):
 
     VERSION = tfds.core.Version(world.VERSION)
     RELEASE_NOTES: ClassVar = {
+        "2.1.0": "Boxes as wide as a person seen from above.",
         "2.0.0": "Another world: new bodies, cameras, streets; six more configs.",
         "1.0.0": "First release: tiny, street_small.",
     }
