@@ -2,9 +2,10 @@
 
 The config comes from the workdir; --config.eval.metric=cosine and the like override it.
 Writes scores.json, embeddings.npz and pictures to <workdir>/eval/<dataset>/.
+
+--study=noise scores the run under ever harder conditions, in one table and one plot.
 """
 
-import json
 import pathlib
 import sys
 
@@ -22,6 +23,7 @@ from reid_jax import (
     run_embeddings,
     scores,
     sources,
+    studies,
 )
 from reid_jax.embedding import EmbeddedDataset
 from reid_jax.retrieval import ranking
@@ -36,7 +38,7 @@ def evaluate(config, workdir: pathlib.Path) -> list[dict]:
     step = run_embeddings.wanted_step(config, workdir)
     dataset = sources.pipeline(config).load_dataset(config)
     embedded = run_embeddings.stored_or_made(config, workdir, step, dataset)
-    first = headline(config, embedded.protocols)
+    first = scores.headline(config, embedded.protocols)
 
     rows, curves, shown = [], {}, None
     for method, splits in embedded.methods.items():
@@ -51,29 +53,21 @@ def evaluate(config, workdir: pathlib.Path) -> list[dict]:
     rows.sort(key=lambda row: row["protocol"] != first)
     folder = run_embeddings.eval_folder(config, workdir)
     summary = {"dataset": config.data.name, "step": step, "rows": rows}
-    unfinished = folder / "scores.tmp"
-    unfinished.write_text(json.dumps(summary, indent=2) + "\n")
-    unfinished.replace(folder / "scores.json")
+    checkpoints.write_json(folder / "scores.json", summary)
     print(
         f"\n{config.data.name}, step {step} of {workdir}\n{scores.format_table(rows)}"
+    )
+    shown.write_queries(folder / "queries.csv")
+    print(
+        f"{shown.name(embedded.protocols)}: the right person is at rank "
+        f"{np.nanmedian(shown.ranking.first_rank):g} in the median "
+        f"({np.nanmedian(shown.chance_ranks()):.1f} in random order)"
     )
     if config.eval.pictures:
         pictures.cmc_curve(folder / "cmc.png", curves)
         _draw_tracklets(config, workdir, step, dataset, shown)
     print(f"\nwritten to {folder}")
     return rows
-
-
-def headline(config, protocols: tuple[str, ...]) -> str:
-    """The protocol whose score leads: `config.eval.protocol` or the only one."""
-    if len(protocols) == 1:
-        return protocols[0]
-    if config.eval.protocol not in protocols:
-        raise ValueError(
-            f"config.eval.protocol={config.eval.protocol!r} is not one of "
-            f"{config.data.name}'s: {', '.join(protocols)}."
-        )
-    return config.eval.protocol
 
 
 def score_of_training(embedded: EmbeddedDataset, config) -> ranking.Ranking:
@@ -83,7 +77,7 @@ def score_of_training(embedded: EmbeddedDataset, config) -> ranking.Ranking:
         embedded.methods["trained"],
         metrics.of_training(config),
         config,
-        headline(config, embedded.protocols),
+        scores.headline(config, embedded.protocols),
     )
     return scored.ranking
 
@@ -115,11 +109,24 @@ def _draw_tracklets(
 
 
 def _define_flags() -> None:
-    flags.DEFINE_string("workdir", None, "Folder of the run, as of train.py.")
+    flags.DEFINE_string(
+        "workdir", None, "Folder of the run; of several, with commas: their mean too."
+    )
     config_flags.DEFINE_config_dict(
         "config",
         checkpoints.config_of_arguments(sys.argv[1:]),
         "Fields to override, as --config.x=y; the rest comes from the workdir.",
+    )
+    flags.DEFINE_string(
+        "study",
+        None,
+        f"Score under harder conditions instead: {', '.join(studies.NAMES)}.",
+    )
+    flags.DEFINE_list(
+        "levels", [], "Levels of the study, as 1,8,16; usual ones by itself."
+    )
+    flags.DEFINE_enum(
+        "side", "both", list(studies.SIDES), "Whose tracklets it changes."
     )
 
 
@@ -127,8 +134,29 @@ def main() -> None:
     values = flags.FLAGS
     if values.workdir is None:
         raise ValueError("--workdir=DIR is needed: the folder of a trained run.")
-    checkpoints.load_config(values.workdir)  # or why it cannot be
-    evaluate(values.config, pathlib.Path(values.workdir))
+    levels = _numbers("levels", values.levels)
+    overrides = config_flags.get_override_values(values["config"])
+    tables = []
+    for workdir in map(pathlib.Path, values.workdir.split(",")):
+        config = checkpoints.load_config(workdir)
+        with config.unlocked():
+            config.update_from_flattened_dict(overrides)
+        if values.study is None:
+            tables.append(evaluate(config, workdir))
+        else:
+            base.check_config(config)
+            table = studies.run(config, workdir, values.study, levels, values.side)
+            tables.append(table)
+    if len(tables) > 1:
+        print(f"\nmean of {len(tables)} runs, and standard deviation (n - 1)")
+        print(scores.format_means(tables))
+
+
+def _numbers(flag: str, texts: list[str]) -> list[float]:
+    try:
+        return [float(text) for text in texts]
+    except ValueError:
+        raise ValueError(f"--{flag}={','.join(texts)} are not numbers.") from None
 
 
 if __name__ == "__main__":

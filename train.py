@@ -24,6 +24,7 @@ from reid_jax import (
     parallel,
     pretrained,
     run_embeddings,
+    scores,
     sources,
     steps,
 )
@@ -33,13 +34,15 @@ from reid_jax.models import build_model
 def train(config, workdir: pathlib.Path) -> None:
     """The whole run that `config` describes, from its data to its score table."""
     # 1. The tracklets, and how many steps their identities make.
+    config = config.copy_and_resolve_references()
     base.check_config(config)
     pipeline = sources.pipeline(config)
     dataset = pipeline.load_dataset(config)
-    evaluate.headline(config, dataset.protocols)  # known?
-    pids = pipeline.training_pids(dataset.train)
-    next(pipeline.train_clips(dataset.train, config))  # P×K possible?
-    steps_per_epoch = pipeline.steps_per_epoch(dataset.train, config)
+    scores.headline(config, dataset.protocols)  # known?
+    tracklets = pipeline.load_training_split(config, dataset)
+    pids = pipeline.training_pids(tracklets)
+    next(pipeline.train_clips(tracklets, config))  # P×K possible?
+    steps_per_epoch = pipeline.steps_per_epoch(tracklets, config)
     num_steps = round(config.train.epochs * steps_per_epoch)
     if config.train.max_steps is not None:
         num_steps = min(num_steps, config.train.max_steps)
@@ -57,7 +60,9 @@ def train(config, workdir: pathlib.Path) -> None:
     last = saved.latest_step()
     model = build_model(config.model, len(pids), rngs=nnx.Rngs(config.seed))
     if last is None and config.init_from:
-        record = pretrained.start(model, config, (config.data.name, pids.tolist()))
+        record = pretrained.start(
+            model, config, (checkpoints.training_name(config), pids.tolist())
+        )
         checkpoints.write_json(workdir / "init_from.json", record)
     graphdef, state = steps.initial_state(model, optimizer)
     if last is not None:
@@ -89,7 +94,7 @@ def train(config, workdir: pathlib.Path) -> None:
     save_every = max(1, round(config.train.checkpoint_every_epochs * steps_per_epoch))
 
     # 5. The loop: batches in, checkpoints out, until the last step or a signal.
-    batches = pipeline.train_batches(dataset.train, config, first_step=first_step)
+    batches = pipeline.train_batches(tracklets, config, first_step=first_step)
     with contextlib.ExitStack() as stack:
         for resource in (batches, log, bar):
             stack.enter_context(contextlib.closing(resource))
@@ -121,8 +126,10 @@ def train(config, workdir: pathlib.Path) -> None:
         )
         return
 
-    # 7. The score table, with its files and pictures.
-    evaluate.evaluate(config, workdir)
+    # 7. The score table of each dataset, with its files and pictures.
+    for name in dict.fromkeys([config.data.name, *config.data.mixture]):
+        config.data.name = name
+        evaluate.evaluate(config, workdir)
 
 
 class _Meter:

@@ -26,6 +26,10 @@ def get_config() -> config_dict.ConfigDict:
 
     c.data = config_dict.ConfigDict()
     c.data.name = "mars"  # TFDS name: mars, walkers/street_small, …
+    # Datasets to train on together in place of name, which then is what is scored
+    c.data.mixture = ()
+    # Their shares of the identities drawn; empty: every identity equally often
+    c.data.mixture_weights = ()
     # "files": a prepared dataset; "render": a world of walkers, rendered as it goes,
     # without files (and without TensorFlow), each training clip from a new tracklet.
     c.data.source = "files"
@@ -71,6 +75,8 @@ def get_config() -> config_dict.ConfigDict:
 
     c.eval = config_dict.ConfigDict()
     c.eval.batch_clips = 64  # clips a batch, of any tracklets
+    # Only the first so many frames of every tracklet; by itself all
+    c.eval.max_frames = config_dict.placeholder(int)
     c.eval.metric = "l2"  # l2, cosine, xqda, kissme; several with commas: l2,xqda
     c.eval.rerank = False  # k-reciprocal re-ranking too, a row more for each metric
     c.eval.rerank_k1 = 20  # Zhong et al. 2017, Sec. 4.1
@@ -103,6 +109,7 @@ _POSITIVE = (
     "train.checkpoint_every_epochs",
     "train.log_every_steps",
     "eval.batch_clips",
+    "eval.max_frames",
     "eval.rerank_k1",
     "eval.rerank_k2",
     "eval.kissme_dim",
@@ -152,6 +159,14 @@ def check_config(config: config_dict.ConfigDict) -> None:
         value = _get(config, field)
         if value is not None and not value >= 0:
             problems.append(f"config.{field}={value} must not be below 0")
+    mixture, weights = config.data.mixture, config.data.mixture_weights
+    if len(set(mixture)) < len(mixture):
+        problems.append(f"config.data.mixture={tuple(mixture)} names one twice")
+    if weights and (len(weights) != len(mixture) or not all(w > 0 for w in weights)):
+        problems.append(
+            f"config.data.mixture_weights={tuple(weights)} must be a number above "
+            f"0 for each of config.data.mixture={tuple(mixture)}"
+        )
     if not config.loss.triplet_weight + config.loss.cross_entropy_weight > 0:
         problems.append("config.loss: one of the two weights must be above 0")
     resize, frame_size = config.data.resize, config.model.frame_size

@@ -10,10 +10,11 @@ import math
 import os
 import pathlib
 from collections import defaultdict
+from collections.abc import Collection, Iterator
 
 import numpy as np
 
-_NUM_SHOWN = 10
+from data import checks
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,6 +26,9 @@ class Track:
 
     boxes: np.ndarray
     """Left, top, width, height in pixels; float64."""
+
+    lines: np.ndarray
+    """Lines of the file that the boxes are in, counted from 1."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,34 +54,50 @@ def read_tracks(path: str | os.PathLike) -> dict[int, Track]:
             they are not tracks yet), when the box is empty, or when its id was in that
             frame before.
     """
+    tracks, problems, _ = parse_tracks(path)
+    if problems:
+        shown = "".join(f"\n  {problem}" for problem in problems[: checks.NUM_SHOWN])
+        raise ValueError(
+            f"{path}: {len(problems)} bad lines, expected "
+            f"frame,id,left,top,width,height; the first of them:{shown}"
+        )
+    if not tracks:
+        raise ValueError(f"{path}: no tracks in it.")
+    return tracks
+
+
+def parse_tracks(
+    path: str | os.PathLike, *, nobody: Collection[int] = ()
+) -> tuple[dict[int, Track], list[str], int]:
+    """The tracks of a file, what is wrong with its other lines, and nobody's boxes.
+
+    Boxes whose id is in `nobody` belong to no track: they are only counted. What makes
+    a line bad, `read_tracks` says.
+    """
     rows: dict[int, dict[int, tuple[float, ...]]] = defaultdict(dict)
-    problems = []
+    problems, num_nobody = [], 0
     text = pathlib.Path(path).read_text(encoding="utf-8-sig", errors="replace")
     for number, line in enumerate(text.splitlines(), start=1):
         if not line.strip():
             continue
         try:
-            frame, track_id, *box = _parse_line(line)
-            if frame in rows[track_id]:
+            frame, track_id, *box = _parse_line(line, nobody)
+            if track_id in nobody:
+                num_nobody += 1
+            elif frame in rows[track_id]:
                 raise ValueError(f"id {track_id} is in frame {frame} already")
-            rows[track_id][frame] = tuple(box)
+            else:
+                rows[track_id][frame] = (*box, number)
         except ValueError as error:
             problems.append(f"line {number}: {error}: {line[:80]!r}")
-    if problems:
-        shown = "".join(f"\n  {problem}" for problem in problems[:_NUM_SHOWN])
-        raise ValueError(
-            f"{path}: {len(problems)} bad lines, expected "
-            f"frame,id,left,top,width,height; the first of them:{shown}"
-        )
-    if not rows:
-        raise ValueError(f"{path}: no tracks in it.")
-    return {
-        track_id: Track(
-            np.array(sorted(rows[track_id])),
-            np.array([rows[track_id][frame] for frame in sorted(rows[track_id])]),
-        )
-        for track_id in sorted(rows)
-    }
+    tracks = {}
+    for track_id in sorted(rows):
+        frames = sorted(rows[track_id])
+        table = np.array([rows[track_id][frame] for frame in frames])
+        if frames:
+            lines = table[:, 4].astype(int)
+            tracks[track_id] = Track(np.array(frames), table[:, :4], lines)
+    return tracks, problems, num_nobody
 
 
 def cut_tracks(
@@ -94,46 +114,12 @@ def cut_tracks(
         ImportError: PyAV is not installed.
         ValueError: the video cannot be read, or ends before the last track does.
     """
-    try:
-        import av
-    except ImportError as error:
-        raise ImportError(
-            "Cutting tracks from videos needs PyAV: pip install av"
-        ) from (error)
-    boxes = defaultdict(list)  # frame: [(track_id, box), ...]
-    for track_id, track in tracks.items():
-        for frame, box in zip(track.frames.tolist(), track.boxes, strict=True):
-            boxes[frame].append((track_id, box))
-    last = max(boxes, default=0)
     crops = {track_id: [] for track_id in tracks}
     frames = {track_id: [] for track_id in tracks}
-    number = 0
-    try:
-        with av.open(os.fspath(video_path)) as video:
-            if not video.streams.video:
-                raise ValueError(f"{video_path} has no video in it.")
-            video.streams.video[0].thread_type = "AUTO"
-            for number, picture in enumerate(video.decode(video=0), start=1):
-                if number in boxes:
-                    image = picture.to_ndarray(format="rgb24")
-                    for track_id, box in boxes[number]:
-                        crop = _crop(image, box)
-                        if crop.size:
-                            crops[track_id].append(crop.copy())  # lets go of the image
-                            frames[track_id].append(number)
-                if number >= last:
-                    break
-    except av.error.FFmpegError as error:
-        if isinstance(error, FileNotFoundError):
-            raise
-        raise ValueError(
-            f"{video_path} cannot be read after frame {number}: {error}"
-        ) from error
-    if number < last:
-        raise ValueError(
-            f"{video_path} has {number} frames, but the tracks go on to frame {last}: "
-            "they belong to another video, or this one is cut short."
-        )
+    for track_id, frame, crop in cut_boxes(video_path, tracks):
+        if crop is not None:
+            crops[track_id].append(crop.copy())  # lets go of the image
+            frames[track_id].append(frame)
     return [
         Tracklet(
             track_id,
@@ -146,7 +132,57 @@ def cut_tracks(
     ]
 
 
-def _parse_line(line: str) -> tuple[int, int, float, float, float, float]:
+def cut_boxes(
+    video_path: str | os.PathLike, tracks: dict[int, Track], *, may_end: bool = False
+) -> Iterator[tuple[int, int, np.ndarray | None]]:
+    """Id, frame and crop (a view of the image) of each box, frame after frame.
+
+    The crop of a box that lies wholly outside the image is None. With `may_end`, boxes
+    after the end of the video are left out instead of an error.
+
+    Raises: as `cut_tracks`.
+    """
+    try:
+        import av
+    except ImportError as error:
+        raise ImportError(
+            "Cutting tracks from videos needs PyAV: pip install av"
+        ) from (error)
+    boxes = defaultdict(list)  # frame: [(track_id, box), ...]
+    for track_id, track in tracks.items():
+        for frame, box in zip(track.frames.tolist(), track.boxes, strict=True):
+            boxes[frame].append((track_id, box))
+    last = max(boxes, default=0)
+    number = 0
+    try:
+        with av.open(os.fspath(video_path)) as video:
+            if not video.streams.video:
+                raise ValueError(f"{video_path} has no video in it.")
+            video.streams.video[0].thread_type = "AUTO"
+            for number, picture in enumerate(video.decode(video=0), start=1):
+                if number in boxes:
+                    image = picture.to_ndarray(format="rgb24")
+                    for track_id, box in boxes[number]:
+                        crop = _crop(image, box)
+                        yield track_id, number, crop if crop.size else None
+                if number >= last:
+                    break
+    except av.error.FFmpegError as error:
+        if isinstance(error, FileNotFoundError):
+            raise
+        raise ValueError(
+            f"{video_path} cannot be read after frame {number}: {error}"
+        ) from error
+    if number == 0 or (number < last and not may_end):
+        raise ValueError(
+            f"{video_path} has {number} frames, but the tracks go on to frame {last}: "
+            "they belong to another video, or this one is cut short."
+        )
+
+
+def _parse_line(
+    line: str, nobody: Collection[int]
+) -> tuple[int, int, float, float, float, float]:
     fields = line.split(",")
     if len(fields) < 6:
         raise ValueError(f"{len(fields)} numbers")
@@ -159,7 +195,7 @@ def _parse_line(line: str) -> tuple[int, int, float, float, float, float]:
     frame, track_id, left, top, width, height = values
     if frame < 1 or not frame.is_integer():
         raise ValueError("frames are 1, 2, …")
-    if track_id < 0 or not track_id.is_integer():
+    if track_id not in nobody and (track_id < 0 or not track_id.is_integer()):
         raise ValueError("ids are 0, 1, …")
     if width <= 0 or height <= 0:
         raise ValueError("empty box")

@@ -2,6 +2,7 @@
 
     python -m data.prepare walkers/street_small
     python -m data.prepare mars --source=/path/to/MARS
+    python -m data.prepare tracklet_folder/station --source=/path/to/station
 
 A name is what the configs call it, `<folder in data/>[/<config>]`. Nothing is ever
 downloaded: rendered datasets need no source, the others say what DIR must hold.
@@ -14,6 +15,7 @@ import io
 import logging
 import os
 import pathlib
+import re
 import shutil
 import sys
 import tempfile
@@ -44,10 +46,14 @@ def find_builder(name: str, data_dir: str | os.PathLike):
     Raises:
         DatasetError: there is no such dataset or it has no such config.
     """
+    import tensorflow_datasets as tfds
+
     from data import tracklets
 
     builder_class = _builder_class(name)
     config = name.partition("/")[2] or None
+    if config and _takes_any_config(builder_class):
+        config = tfds.core.BuilderConfig(name=config)
     return builder_class(
         config=config,
         data_dir=os.path.abspath(data_dir),
@@ -182,10 +188,21 @@ def _builder_class(name: str):
         )
     module = importlib.import_module(f"data.{dataset}.{dataset}_dataset_builder")
     configs = list(module.Builder.builder_configs)
-    if config and config not in configs:
+    if _takes_any_config(module.Builder):
+        if config and not re.fullmatch(r"[A-Za-z][A-Za-z0-9_-]*", config):
+            raise DatasetError(
+                f"{name!r} cannot be: what follows {dataset}/ is a letter, then "
+                "letters, digits, - and _."
+            )
+    elif config and config not in configs:
         known = f"only: {', '.join(configs)}" if configs else "it has none"
         raise DatasetError(f"{dataset} has no config {config!r}, {known}.")
     return module.Builder
+
+
+def _takes_any_config(builder_class) -> bool:
+    """Whether a dataset's configs are names that the user gives to sources."""
+    return getattr(builder_class, "ANY_CONFIG", False)
 
 
 def _full_name(builder) -> str:

@@ -1,8 +1,13 @@
 """The features every dataset of this project has: one example is one tracklet."""
 
+import pathlib
+from collections.abc import Iterator
+
 import numpy as np
 import tensorflow as tf
 import tensorflow_datasets as tfds
+
+from data import checks, image_files
 
 JUNK_PID = -1
 """Neither right nor wrong: taken out of every ranking."""
@@ -37,3 +42,17 @@ def dataset_info(builder: tfds.core.DatasetBuilder, **info) -> tfds.core.Dataset
 def example(name: str, frames: list[bytes], pid: int, camid: int) -> tuple[str, dict]:
     """Key and example of one tracklet, as `_generate_examples` yields them."""
     return name, {"frames": frames, "pid": pid, "camid": camid, "tracklet": name}
+
+
+def read_examples(
+    dataset: str, folder: pathlib.Path, splits: image_files.Splits, split: str
+) -> Iterator[tuple[str, dict]]:
+    """The examples of one of the splits of a source of image files.
+
+    Raises `checks.SourceError` at the first damaged image, with all of all splits.
+    """
+    for tracklet in splits[split]:
+        frames = [(folder / image).read_bytes() for image in tracklet.images]
+        if any(checks.damage(frame) for frame in frames):
+            image_files.check_images(dataset, folder, splits)
+        yield example(tracklet.name, frames, tracklet.pid, tracklet.camid)

@@ -112,9 +112,18 @@ class Checkpoints:
         return metrics.get("mean_ap") if metrics else None
 
     def restore(self, step: int, like: Any) -> Any:
-        """The state of `step`, with the structure, dtypes and shardings of `like`."""
+        """The state of `step`, with the structure, dtypes and shardings of `like`.
+
+        Raises WorkdirError when its files are damaged or of another network.
+        """
         target = jax.tree.map(ocp.utils.to_shape_dtype_struct, like)
-        return self._manager.restore(step, args=ocp.args.StandardRestore(target))
+        try:
+            return self._manager.restore(step, args=ocp.args.StandardRestore(target))
+        except (ValueError, KeyError, OSError) as error:
+            raise WorkdirError(
+                f"The checkpoint of step {step} in {self._manager.directory} cannot be "
+                f"read: {str(error).splitlines()[0][:200]}"
+            ) from error
 
     def close(self) -> None:
         self._manager.close()
@@ -145,11 +154,16 @@ def prepare_workdir(
             )
         if load_pids(workdir) != pids.tolist():
             raise WorkdirError(
-                f"{workdir} was trained on other persons than {config.data.name} has "
-                "now; choose another --workdir."
+                f"{workdir} was trained on other persons than {training_name(config)} "
+                "has now; choose another --workdir."
             )
     write_json(path.with_name("identities.json"), pids.tolist())
     write_json(path, json.loads(config.to_json_best_effort()))
+
+
+def training_name(config: config_dict.ConfigDict) -> str:
+    """What the run is trained on: `config.data.name`, or the names of its mixture."""
+    return " + ".join(config.data.mixture) or config.data.name
 
 
 def load_pids(workdir: str | os.PathLike) -> list[int]:
@@ -196,7 +210,8 @@ def config_of_arguments(arguments: list[str]) -> config_dict.ConfigDict:
     for i, argument in enumerate(arguments):
         name, _, value = argument.lstrip("-").partition("=")
         if argument.startswith("-") and name == "workdir":
-            workdir = value or next(iter(arguments[i + 1 : i + 2]), "")
+            workdirs = value or next(iter(arguments[i + 1 : i + 2]), "")
+            workdir = workdirs.partition(",")[0]  # of several, the first
             with contextlib.suppress(WorkdirError):  # the program itself will say so
                 return load_config(workdir)
     return base.get_config()

@@ -1,7 +1,7 @@
 """Which tracklets make a batch and which of their frames make a clip. NumPy only."""
 
 import numpy as np
-from jaxtyping import Int
+from jaxtyping import Float, Int
 
 Indices = np.ndarray
 Count = int | np.integer
@@ -37,7 +37,13 @@ def sample_clip(
 
 
 def identity_batches(
-    labels: Int[Indices, "N"], p: int, k: int, *, seed: int, epoch: int
+    labels: Int[Indices, "N"],
+    p: int,
+    k: int,
+    *,
+    seed: int,
+    epoch: int,
+    weights: Float[Indices, "N"] | None = None,
 ) -> Int[Indices, "batches B"]:
     """Tracklet indices of an epoch's P×K batches, a pure function of (seed, epoch).
 
@@ -45,6 +51,9 @@ def identity_batches(
     tracklets next to each other. The last group of P is filled with the first
     identities of the next epoch's permutation that are not in it yet. An identity
     with fewer than K tracklets repeats them, each as evenly as K allows.
+    With `weights`, those of the tracklets' identities, each batch draws P of all
+    identities without replacement, with probabilities in their proportion: an epoch is
+    then as many batches, and no longer every identity once.
     Raises ValueError when there are fewer than P identities.
     Source: Gao & Nevatia 2018, Sec. 3.2, after Hermans et al. 2017.
     Differs: the published sampler drops the last incomplete group.
@@ -59,13 +68,11 @@ def identity_batches(
             f"{len(identities)}; lower config.data.p."
         )
     groups = np.split(np.argsort(labels, kind="stable"), first[1:])
-    order = _permutation(seed, epoch, len(identities))
-    missing = -len(order) % p
-    if missing:
-        following = _permutation(seed, epoch + 1, len(identities))
-        last_group = order[len(order) + missing - p :]
-        fill = following[~np.isin(following, last_group)][:missing]
-        order = np.concatenate([order, fill])
+    if weights is not None:
+        first_of = np.array([group[0] for group in groups])
+        order = _weighted(np.asarray(weights)[first_of], p, seed, epoch)
+    else:
+        order = _every_identity(len(identities), p, seed, epoch)
     rng = np.random.default_rng([seed, epoch, _TRACKLETS])
     chosen = [_repeat(rng.permutation(groups[i]), k) for i in order]
     return np.stack(chosen).reshape(-1, p * k)
@@ -73,6 +80,29 @@ def identity_batches(
 
 _IDENTITIES, _TRACKLETS = 0, 1
 """Keep the two random streams of an epoch apart."""
+
+
+def _every_identity(num: int, p: int, seed: int, epoch: int) -> Int[Indices, "_"]:
+    """Each identity once, and as many of the next epoch as fill the last group."""
+    order = _permutation(seed, epoch, num)
+    missing = -len(order) % p
+    if missing:
+        following = _permutation(seed, epoch + 1, num)
+        last_group = order[len(order) + missing - p :]
+        fill = following[~np.isin(following, last_group)][:missing]
+        order = np.concatenate([order, fill])
+    return order
+
+
+def _weighted(
+    weights: Float[Indices, "N"], p: int, seed: int, epoch: int
+) -> Int[Indices, "_"]:
+    """Groups of P identities, each drawn without replacement."""
+    rng = np.random.default_rng([seed, epoch, _IDENTITIES])
+    num, share = len(weights), weights / weights.sum()
+    return np.concatenate(
+        [rng.choice(num, p, replace=False, p=share) for _ in range(-(-num // p))]
+    )
 
 
 def _permutation(seed: int, epoch: int, num: int) -> np.ndarray:

@@ -75,10 +75,15 @@ def convert(
         known = ", ".join(pixels.NORMALIZATIONS)
         raise ValueError(f"--normalization={normalization} is unknown; known: {known}.")
     if output is not None:
-        checkpoint_files.kind(output)  # known?
+        kind = checkpoint_files.kind(output)
+        if normalization is not None and kind != "safetensors":
+            raise ValueError(
+                f"--normalization is noted in .safetensors files only, not in {output}."
+            )
     given = pretrained.read(source)
+    weights = torch_weights.published_weights(given.weights)
     if not quiet:
-        print(parameter_table(given.weights))
+        print(parameter_table(weights))
     wants = (normalization,) if normalization else given.normalizations
     print(
         f"{source}: {given.description}; config.data.normalization: "
@@ -88,8 +93,10 @@ def convert(
         noted = {"source": given.description}
         if wants:
             noted["normalization"] = ",".join(wants)
-        checkpoint_files.write_checkpoint(output, given.weights, noted)
+        checkpoint_files.write_checkpoint(output, weights, noted)
         print(f"written to {output}")
+        if wants and kind != "safetensors":
+            print("(which does not say what pixels it wants; .safetensors would)")
 
 
 def parameter_table(weights: Mapping[str, np.ndarray]) -> str:
@@ -99,7 +106,7 @@ def parameter_table(weights: Mapping[str, np.ndarray]) -> str:
     for key, value in weights.items():
         if key.endswith("num_batches_tracked"):
             continue
-        ours, shape = torch_weights.our_parameter(key, value.shape)
+        ours, shape = torch_weights.our_parameter(key, value.shape) or ("-", ())
         there, here = ("×".join(map(str, s)) for s in (value.shape, shape))
         lines.append((key, there, ours, here, f"{value.size:,}"))
         total += value.size

@@ -48,7 +48,8 @@ class EmbeddedDataset:
 
     @classmethod
     def load(cls, path: pathlib.Path) -> "EmbeddedDataset":
-        with np.load(path) as arrays:
+        # NumPy leaves a damaged file open that it has opened itself.
+        with path.open("rb") as file, np.load(file) as arrays:
             methods = {}
             for key in dict.fromkeys(k.rpartition(".")[0] for k in arrays if "." in k):
                 method, split = key.split(".")

@@ -48,6 +48,46 @@ class Split:
         return self._bytes[start:end].tobytes()
 
 
+@dataclasses.dataclass(frozen=True)
+class JoinedSplit(Split):
+    """Several splits one after the other; `parts` hold their frames."""
+
+    parts: tuple[Split, ...]
+
+    def frame(self, tracklet: int, index: int | np.integer) -> bytes:
+        for part in self.parts:
+            if tracklet < len(part):
+                return part.frame(tracklet, index)
+            tracklet -= len(part)
+        raise IndexError(f"tracklet {tracklet} past the end")
+
+
+def join(splits: dict[str, Split]) -> JoinedSplit:
+    """The tracklets of all `splits`, as of different persons and cameras.
+
+    The names get those of the splits in front. Pids and camids count on from split to
+    split; those below 1 (distractors, junk) stay.
+    """
+    names, pids, camids = [], [], []
+    next_pid = next_camid = 0
+    for title, split in splits.items():
+        names.append(np.array([f"{title}:{name}" for name in split.names], np.str_))
+        pids.append(np.where(split.pids > 0, split.pids + next_pid, split.pids))
+        camids.append(split.camids + next_camid)
+        next_pid = max(next_pid, int(pids[-1].max(initial=0)))
+        next_camid += int(split.camids.max(initial=-1)) + 1
+    parts = tuple(splits.values())
+    return JoinedSplit(
+        names=np.concatenate(names),
+        pids=np.concatenate(pids),
+        camids=np.concatenate(camids),
+        num_frames=np.concatenate([split.num_frames for split in parts]),
+        offsets=np.concatenate([split.offsets for split in parts]),
+        path=pathlib.Path(os.path.commonpath([split.path for split in parts])),
+        parts=parts,
+    )
+
+
 def open_split(folder: pathlib.Path, split: str, read_examples) -> Split:
     """The split cached in `folder`, written there first if it is not.
 

@@ -20,8 +20,8 @@ import tensorflow as tf
 from PIL import Image
 
 from data import prepare, tracklets
-from reid_jax import clips
-from reid_jax.frame_cache import Split, open_split
+from reid_jax import clips, frame_cache
+from reid_jax.frame_cache import Split
 
 ENLARGE = 1.125
 """Frames are resized to this multiple before a random crop (published code of paper 1),
@@ -73,10 +73,44 @@ def load_dataset(config) -> Dataset:
         prepare.build(builder)
     folder = pathlib.Path(builder.data_dir) / "frame_cache"
     splits = {
-        split: open_split(folder, split, lambda s=split: builder.as_data_source(s))
+        split: frame_cache.open_split(
+            folder, split, lambda s=split: builder.as_data_source(s)
+        )
         for split in ("train", "query", "gallery")
     }
     return Dataset(**splits, protocols=getattr(builder, "PROTOCOLS", ("standard",)))
+
+
+def load_training_split(config, dataset: Dataset) -> Split:
+    """What the run is trained on: `dataset`'s own, or all those of the mixture.
+
+    The persons of a mixture get one label space; its datasets are counted in print.
+    """
+    names = config.data.mixture
+    if not names:
+        return dataset.train
+    parts = {}
+    for name in names:
+        part = config.copy_and_resolve_references()
+        part.data.name = name
+        parts[name] = load_dataset(part).train
+        num_persons = len(training_pids(parts[name]))
+        print(
+            f"training on {name}: {num_persons:,} persons, {len(parts[name]):,} "
+            f"tracklets, {len(np.unique(parts[name].camids))} cameras"
+        )
+    return frame_cache.join(parts)
+
+
+def _identity_weights(split: Split, config) -> np.ndarray | None:
+    """Of each tracklet's identity, so that the mixture's datasets have their shares."""
+    if not config.data.mixture_weights:
+        return None
+    weights = [
+        np.full(len(part), weight / len(training_pids(part)))
+        for part, weight in zip(split.parts, config.data.mixture_weights, strict=True)
+    ]
+    return np.concatenate(weights)
 
 
 def training_pids(split: Split) -> np.ndarray:
@@ -108,10 +142,18 @@ def train_clips(split: Split, config, first_step: int = 0) -> Iterator[list[Clip
     """
     labels = np.searchsorted(training_pids(split), split.pids)
     rows = np.flatnonzero(split.pids != tracklets.JUNK_PID)
+    weights = _identity_weights(split, config)
+    if weights is not None:
+        weights = weights[rows]
     first_epoch, first_position = divmod(first_step, steps_per_epoch(split, config))
     for epoch in itertools.count(first_epoch):
         batches = clips.identity_batches(
-            labels[rows], config.data.p, config.data.k, seed=config.seed, epoch=epoch
+            labels[rows],
+            config.data.p,
+            config.data.k,
+            seed=config.seed,
+            epoch=epoch,
+            weights=weights,
         )
         for position in range(first_position, len(batches)):
             rng = np.random.default_rng([config.seed, epoch, position, _FRAMES])
@@ -141,6 +183,8 @@ def _train_clip(rng, split: Split, config, tracklet: int, label: int) -> Clip:
 def eval_batches(split: Split, config) -> Iterator[dict[str, np.ndarray]]:
     """Every test clip of the split once, in order, in batches of one fixed shape.
 
+    Of tracklets longer than `config.eval.max_frames` only the first frames.
+
     Yields `clips` uint8 [B, T, H, W, 3] and `tracklet` int32 [B], the position of the
     clip's tracklet in the split, -1 where the last batch is padded.
     """
@@ -152,11 +196,13 @@ def eval_batches(split: Split, config) -> Iterator[dict[str, np.ndarray]]:
 def eval_clips(split: Split, config) -> Iterator[list[Clip]]:
     """The batches of `eval_batches` as clips; `label` is the tracklet, -1 padding."""
     T = config.model.clip_length
+    num_frames = np.minimum(split.num_frames, config.eval.max_frames or np.inf)
+    num_frames = num_frames.astype(int)
     unchanged = np.zeros(T, bool), np.zeros(T, bool), np.zeros((T, 2))
     every = (
         Clip(tracklet, frames, tracklet, *unchanged)
         for tracklet in range(len(split))
-        for frames in clips.dense_clips(int(split.num_frames[tracklet]), T)
+        for frames in clips.dense_clips(num_frames[tracklet], T)
     )
     while batch := list(itertools.islice(every, config.eval.batch_clips)):
         padding = dataclasses.replace(batch[-1], label=-1)

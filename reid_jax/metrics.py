@@ -1,5 +1,6 @@
 """Distances between embeddings by name: fixed ones, learnt ones, and re-ranked ones."""
 
+import contextlib
 import dataclasses
 from collections.abc import Callable
 
@@ -41,7 +42,13 @@ def build(config, train: Embedded | None) -> list[Metric]:
     """
     built = []
     for name in names(config):
-        plain = _learn(name, config, train) if name in LEARNT else _fixed(name)
+        try:
+            plain = _learn(name, config, train) if name in LEARNT else _fixed(name)
+        except (ValueError, np.linalg.LinAlgError) as error:
+            raise ValueError(
+                f"config.eval.metric={name!r} cannot be learnt on the training split "
+                f"of {config.data.name}: {error}"
+            ) from None
         built.append(Metric(name, False, plain))
         if config.eval.rerank:
             built.append(Metric(name, True, _reranked(name, plain, config)))
@@ -80,14 +87,26 @@ def _reranked(name: str, plain: Callable, config) -> Callable:
     def of_embeddings(query, gallery):
         if name == "cosine":  # of unit vectors, the squared L2 is twice the cosine's
             query, gallery = distances.unit(query), distances.unit(gallery)
-        return rerank.k_reciprocal(query, gallery, **settings)
+        with _named("config.eval.rerank"):
+            return rerank.k_reciprocal(query, gallery, **settings)
 
     def of_distances(query, gallery):
         everybody = np.concatenate([query, gallery])
         matrix = plain(everybody, everybody)
-        return rerank.k_reciprocal_of_distances(matrix, len(query), **settings)
+        with _named("config.eval.rerank"):
+            num = len(query)
+            return rerank.k_reciprocal_of_distances(matrix, num, **settings)
 
     return of_distances if name in LEARNT else of_embeddings
+
+
+@contextlib.contextmanager
+def _named(field: str):
+    """Says which field of the config an error is about."""
+    try:
+        yield
+    except ValueError as error:
+        raise ValueError(f"{field}: {error}") from None
 
 
 def _learn(name: str, config, train: Embedded) -> Callable:
@@ -99,6 +118,8 @@ def _learn(name: str, config, train: Embedded) -> Callable:
     known = train.pids != places.JUNK_PID
     rows, pids, camids = train.embeddings[known], train.pids[known], train.camids[known]
     cameras = np.unique(camids)
+    if len(cameras) < 2:
+        raise ValueError(f"it has {len(cameras)} cameras; pairs need two.")
     if name == "xqda":
         if len(cameras) == 2:
             first, second = pairs.two_cameras(camids, *cameras.tolist())
@@ -113,6 +134,8 @@ def _learn(name: str, config, train: Embedded) -> Callable:
         )
         return lambda query, gallery: xqda.distances(model, query, gallery)
     first, second, is_same = pairs.same_and_different(pids, camids, seed=config.seed)
-    dim = min(config.eval.kissme_dim, *rows.shape)
+    # Differences within persons span no more dimensions than this.
+    most = len(rows) - len(np.unique(pids))
+    dim = max(1, min(config.eval.kissme_dim, rows.shape[1], most))
     learnt = kissme.fit(rows, first, second, is_same, dim=dim)
     return lambda query, gallery: kissme.distances(learnt, query, gallery)

@@ -124,6 +124,44 @@ def cmc_curve(path: str | os.PathLike, curves: dict[str, np.ndarray]) -> None:
     _save(canvas, path)
 
 
+def study(
+    path: str | os.PathLike,
+    curves: dict[str, dict[str, list[tuple[str, float]]]],
+    unit: str,
+    *,
+    title: str = "",
+) -> None:
+    """Draws `curves[score][name]`, lists of (level, fraction), one panel a score.
+
+    Levels are named and set apart evenly, in the order given.
+    """
+    if not curves or not all(curves.values()):
+        raise ValueError(f"There is no curve to draw: {curves!r}.")
+    size = (4.2 * len(curves), 3.6)
+    canvas = figure.Figure(figsize=size, dpi=2 * _DPI, layout="constrained")
+    canvas.suptitle(title, fontsize=_TEXT)
+    for axes, (score, lines) in zip(
+        np.atleast_1d(canvas.subplots(1, len(curves), sharey=True)),
+        curves.items(),
+        strict=True,
+    ):
+        for i, (name, points) in enumerate(lines.items()):
+            levels, values = zip(*points, strict=True)
+            axes.plot(
+                levels,
+                100 * np.asarray(values, float),
+                label=name,
+                color=_COLORS[i % len(_COLORS)],
+                linestyle=_DASHES[i % len(_DASHES)],
+                marker=_MARKERS[i % len(_MARKERS)],
+            )
+        axes.set(xlabel=unit, title=f"{score}, %", ylim=(0, 101))
+        axes.grid(color="0.9")
+        axes.spines[["top", "right"]].set_visible(False)
+    axes.legend(loc="lower left", frameon=False)
+    _save(canvas, path)
+
+
 def attention_strips(
     path: str | os.PathLike, clips: list[tuple[np.ndarray, np.ndarray]]
 ) -> None:

@@ -47,7 +47,7 @@ CUBE_SHAPE = (3, 16, 128, 171)
 
 
 def normalize(
-    clips: UInt8[Array, "B T H W 3"],
+    clips: UInt8[Array, "B T H W 3"] | Float[Array, "B T H W 3"],
     normalization: str,
     dtype=jnp.float32,
     *,
@@ -92,7 +92,7 @@ def read_mean_cube(
     if not path.is_file():
         raise ValueError(f"No mean cube {path} (config.data.mean_cube).")
     try:
-        if path.suffix == ".npy":
+        if path.suffix.lower() == ".npy":
             cube = np.load(path, allow_pickle=False)
         else:
             cube = _blob(path.read_bytes())
@@ -101,6 +101,8 @@ def read_mean_cube(
             )
     except (ValueError, EOFError, IndexError) as error:
         raise ValueError(f"{path} is no mean cube: {error}.") from None
+    if cube.dtype.kind not in "fiu" or not np.isfinite(cube).all():
+        raise ValueError(f"{path} is no mean cube: it holds more than finite numbers.")
     while cube.ndim > 4 and cube.shape[0] == 1:
         cube = cube[0]
     if cube.shape != CUBE_SHAPE:

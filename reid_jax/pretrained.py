@@ -11,6 +11,7 @@ from flax import nnx
 
 from reid_jax import checkpoints, steps
 from reid_jax.models import build_model, checkpoint_files, torch_weights
+from reid_jax.pixels import NORMALIZATIONS
 
 HEADS = (
     "classifier",
@@ -25,7 +26,7 @@ HEADS = (
 
 @dataclasses.dataclass(frozen=True)
 class Pretrained:
-    """Weights under the original code's names, and where they come from.
+    """Weights under names as `source` has them, and where they come from.
 
     `normalizations` are those of `pixels.NORMALIZATIONS` that they were trained with,
     any of them; empty where that is not known.
@@ -36,6 +37,7 @@ class Pretrained:
     description: str
     normalizations: tuple[str, ...]
     fingerprint: str  # sha256 of a file, the step of a run
+    is_noted: bool = True  # or the normalizations are guessed, from the shapes
 
 
 def read(source: str, *, labels: tuple[str, list[int]] | None = None) -> Pretrained:
@@ -48,25 +50,48 @@ def read(source: str, *, labels: tuple[str, list[int]] | None = None) -> Pretrai
     path = pathlib.Path(source)
     if path.is_dir():
         return _read_run(path, labels)
-    weights = torch_weights.published_weights(checkpoint_files.read_checkpoint(path))
+    weights = checkpoint_files.read_checkpoint(path)
     description, normalizations = recognise(weights)
     noted = checkpoint_files.read_metadata(path).get("normalization")
     if noted:
         normalizations = tuple(noted.split(","))
+        unknown = [name for name in normalizations if name not in NORMALIZATIONS]
+        if unknown:
+            raise ValueError(
+                f"{path} notes normalization={unknown[0]!r}; known: "
+                f"{', '.join(NORMALIZATIONS)}."
+            )
     with path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
-    return Pretrained(source, weights, description, normalizations, digest)
+    is_noted = bool(noted)
+    return Pretrained(source, weights, description, normalizations, digest, is_noted)
 
 
 def start(model: nnx.Module, config, labels: tuple[str, list[int]]) -> dict:
     """Load `config.init_from` into `model`, in place; say what was loaded and what not.
 
-    What a backbone's file cannot hold (`HEADS`) keeps its initialisation. `labels` as
-    in `read`. Returns the record that the workdir keeps. Raises ValueError, nothing
-    loaded, when the rest does not fit.
+    Heads that the source does not hold (`HEADS`) keep their initialisation, and so does
+    a classifier of another size. `labels` as in `read`. Returns the record that the
+    workdir keeps. Raises ValueError, nothing loaded, when the rest does not fit.
     """
     given = read(config.init_from, labels=labels)
-    report = torch_weights.load_torch_weights(model, given.weights, partial=HEADS)
+    names = [torch_weights.canonical_name(key) for key in given.weights]
+    wanted = torch_weights.export_torch_weights(model)
+    wanted = [torch_weights.canonical_name(key) for key in wanted]
+    partial = [
+        head
+        for head in HEADS
+        if head == "classifier" or not (_has(names, head) and _has(wanted, head))
+    ]
+    try:
+        report = torch_weights.load_torch_weights(model, given.weights, partial=partial)
+    except torch_weights.WeightsError as error:
+        raise ValueError(
+            f"{given.source} ({given.description}) does not fit "
+            f"config.model.backbone={config.model.backbone!r} with "
+            f"temporal={config.model.temporal!r}; nothing was loaded:\n  "
+            + "\n  ".join(error.problems)
+        ) from None
     initialised, unused = _modules(report.initialised), _modules(report.unused)
     print(
         f"Starting from {given.source} ({given.description}): "
@@ -76,10 +101,18 @@ def start(model: nnx.Module, config, labels: tuple[str, list[int]]) -> dict:
     )
     normalization, known = config.data.normalization, given.normalizations
     if known and normalization not in known:
+        was = "was trained" if given.is_noted else "by its shapes was probably trained"
         print(
-            f"Warning: {given.source} was trained on pixels as in "
+            f"Warning: {given.source} {was} on pixels as in "
             f"config.data.normalization={' or '.join(map(repr, known))}, "
             f"this run has {normalization!r}.",
+            file=sys.stderr,
+        )
+    random = [name for name in initialised if name != "classifier"]
+    if random and config.train.max_steps == 0:
+        print(
+            f"Warning: with config.train.max_steps=0 {', '.join(random)} "
+            "stay random, and are scored so.",
             file=sys.stderr,
         )
     return {
@@ -91,6 +124,10 @@ def start(model: nnx.Module, config, labels: tuple[str, list[int]]) -> dict:
         "initialised": report.initialised,
         "unused": report.unused,
     }
+
+
+def _has(names: list[str], module: str) -> bool:
+    return any(name.startswith(f"{module}.") for name in names)
 
 
 def _modules(names: list[str]) -> list[str]:
@@ -117,7 +154,7 @@ def _read_run(workdir: pathlib.Path, labels) -> Pretrained:
     graphdef, state = restore_run(config, workdir, step)
     model = nnx.merge(graphdef, state.params, state.batch_stats)
     weights = torch_weights.export_torch_weights(model)
-    if labels is not None and labels != (config.data.name, pids):
+    if labels is not None and labels != (checkpoints.training_name(config), pids):
         for key in list(weights):
             if torch_weights.canonical_name(key).startswith("classifier."):
                 del weights[key]
@@ -125,7 +162,7 @@ def _read_run(workdir: pathlib.Path, labels) -> Pretrained:
         source=str(workdir),
         weights=weights,
         description=f"{config.model.backbone} with temporal={config.model.temporal!r}, "
-        f"step {step} on {config.data.name}",
+        f"step {step} on {checkpoints.training_name(config)}",
         normalizations=(config.data.normalization,),
         fingerprint=f"step {step}",
     )
@@ -144,6 +181,8 @@ def recognise(weights: Mapping[str, np.ndarray]) -> tuple[str, tuple[str, ...]]:
     shapes = {torch_weights.canonical_name(k): v.shape for k, v in weights.items()}
     num_classes = shapes.get("classifier.weight", (None,))[0]
     classes = f"{num_classes} classes" if num_classes else "no classifier"
+    if any(key.startswith("backbone.conv1a.conv") for key in weights):
+        return f"C3D of mmaction2, {classes}", ()
     if "fc6.weight" in shapes:
         return f"C3D, {classes}", ("c3d", "c3d_cube")
     if "conv1.weight" not in shapes or "layer1.0.conv1.weight" not in shapes:

@@ -86,6 +86,16 @@ def _fingerprint(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
+def load_training_split(config, dataset: Dataset) -> Split:
+    """What the run is trained on; rendered worlds are not mixed."""
+    if config.data.mixture:
+        raise ValueError(
+            "config.data.mixture is of prepared datasets: config.data.source='render' "
+            "has one world."
+        )
+    return dataset.train
+
+
 def training_pids(split: Split) -> np.ndarray:
     """The person ids of a training split, sorted: label n is `training_pids[n]`."""
     return np.unique(split.pids)
@@ -137,14 +147,17 @@ def train_batches(
 def eval_batches(split: Split, config) -> Iterator[dict[str, np.ndarray]]:
     """Every test clip of the split once, in order, in batches of one fixed shape.
 
+    Of tracklets longer than `config.eval.max_frames` only the first frames.
+
     Yields `clips` uint8 [B, T, H, W, 3] and `tracklet` int32 [B], the position of the
     clip's tracklet in the split, -1 where the last batch is padded.
     """
-    T = config.model.clip_length
+    T, limit = config.model.clip_length, config.eval.max_frames or np.inf
+    limit = int(min(limit, split.num_frames.max()))
     every = (
         (frames[clip], tracklet)
         for tracklet, (_, frames) in enumerate(split.world.render(split.entries))
-        for clip in clips.dense_clips(len(frames), T)
+        for clip in clips.dense_clips(min(len(frames), limit), T)
     )
     while batch := list(itertools.islice(every, config.eval.batch_clips)):
         padding = [(batch[-1][0], -1)] * (config.eval.batch_clips - len(batch))

@@ -2,7 +2,9 @@
 
 import json
 import pathlib
+from collections.abc import Callable
 
+import numpy as np
 from flax import nnx
 
 from reid_jax import (
@@ -67,7 +69,7 @@ def embed_trained(
     embed_step, state: steps.TrainState, dataset, config, mesh
 ) -> EmbeddedDataset:
     """Queries and gallery of `dataset` as the network in `state` sees them."""
-    embed = _network_embedder(embed_step, state, config, mesh)
+    embed = network_embedder(embed_step, state, config, mesh)
     splits = {name: embed(getattr(dataset, name)) for name in ("query", "gallery")}
     source = _source(config, dataset, int(state.step))
     return EmbeddedDataset({"trained": splits}, source, dataset.protocols)
@@ -105,19 +107,40 @@ def _embedder(method: str, config, workdir: pathlib.Path, step: int):
     embed_step, state = restore(config, workdir, step)
     if method == "untrained":
         state = _untrained(config, workdir)
-    return _network_embedder(embed_step, state, config, parallel.data_mesh())
+    return network_embedder(embed_step, state, config, parallel.data_mesh())
 
 
-def _network_embedder(embed_step, state: steps.TrainState, config, mesh):
+def network_embedder(
+    embed_step,
+    state: steps.TrainState,
+    config,
+    mesh,
+    change: Callable[..., np.ndarray] | None = None,
+) -> Callable[..., Embedded]:
+    """The function split → Embedded of the network in `state`.
+
+    `change(clips, number, embed_clips)` are the clips that it sees in place of the
+    batch of that number; `embed_clips` maps clips to embeddings.
+    """
+
     def embed_clips(clips):
         clips = parallel.shard(clips, mesh)
         return embed_step(state.params, state.batch_stats, clips).embedding
 
-    return lambda split: _embed(embed_clips, split, config)
+    if change is None:
+        return lambda split: _embed(embed_clips, split, config)
+    return lambda split: _embed(
+        embed_clips, split, config, lambda clips, i: change(clips, i, embed_clips)
+    )
 
 
-def _embed(embed_clips, split, config) -> Embedded:
-    batches = sources.pipeline(config).eval_batches(split, config)
+def _embed(embed_clips, split, config, change=lambda clips, number: clips) -> Embedded:
+    batches = (
+        batch | {"clips": change(batch["clips"], number)}
+        for number, batch in enumerate(
+            sources.pipeline(config).eval_batches(split, config)
+        )
+    )
     embeddings = embed_tracklets(embed_clips, batches, len(split))
     return Embedded(embeddings, split.pids, split.camids, split.names)
 
@@ -127,7 +150,7 @@ def _untrained(config, workdir: pathlib.Path) -> steps.TrainState:
     pids = checkpoints.load_pids(workdir)
     model = build_model(config.model, len(pids), rngs=nnx.Rngs(config.seed))
     if config.init_from:
-        pretrained.start(model, config, (config.data.name, pids))
+        pretrained.start(model, config, (checkpoints.training_name(config), pids))
     _, state = steps.initial_state(model, steps.build_optimizer(config, lambda s: 0.0))
     return parallel.replicate(state, parallel.data_mesh())
 
@@ -137,6 +160,7 @@ def _source(config, dataset, step: int) -> str:
     made_from = {
         "step": step,
         "model": config.model.to_dict(),
+        "max_frames": config.eval.max_frames,
         "dataset": [config.data.name, dataset.fingerprint],
         "pixels": [
             config.data.resize,
@@ -153,6 +177,12 @@ def _load(folder: pathlib.Path, source: str) -> EmbeddedDataset | None:
         return None
     try:
         embedded = EmbeddedDataset.load(path)
-    except (OSError, ValueError, KeyError):  # another version's, or damaged
+    except Exception:  # another version's, or damaged: whatever that leads NumPy to
         return None
-    return embedded if embedded.source == source else None
+    sides = [side for splits in embedded.methods.values() for side in splits.values()]
+    is_whole = all(
+        len(side.embeddings) == len(side.pids) == len(side.camids)
+        and np.isfinite(side.embeddings).all()
+        for side in sides
+    )
+    return embedded if is_whole and embedded.source == source else None

@@ -1,6 +1,8 @@
 """Embedded queries and gallery in, rows of a score table out."""
 
+import csv
 import dataclasses
+import pathlib
 from collections.abc import Sequence
 
 import numpy as np
@@ -22,6 +24,18 @@ def protocol_gallery(query: Embedded, gallery: Embedded, protocol: str) -> Embed
         for field in dataclasses.fields(Embedded)
     )
     return Embedded(*both)
+
+
+def headline(config, protocols: tuple[str, ...]) -> str:
+    """The protocol whose score leads: `config.eval.protocol` or the only one."""
+    if len(protocols) == 1:
+        return protocols[0]
+    if config.eval.protocol not in protocols:
+        raise ValueError(
+            f"config.eval.protocol={config.eval.protocol!r} is not one of "
+            f"{config.data.name}'s: {', '.join(protocols)}."
+        )
+    return config.eval.protocol
 
 
 @dataclasses.dataclass(frozen=True)
@@ -73,6 +87,33 @@ class Scored:
             },
         }
 
+    def chance_ranks(self) -> Float[np.ndarray, "Q"]:
+        """Rank of the first right match expected of a random order; nan without one.
+
+        (n + 1) / (m + 1) with m right matches among n entries.
+        """
+        own = self.gallery.pids == self.query.pids[:, None]
+        same_camera = self.gallery.camids == self.query.camids[:, None]
+        is_junk = self.gallery.pids == places.JUNK_PID
+        num_right = (own & ~same_camera).sum(axis=1)
+        num = (~is_junk & ~(own & same_camera)).sum(axis=1)
+        return np.where(num_right > 0, (num + 1) / (num_right + 1), np.nan)
+
+    def write_queries(self, path: pathlib.Path) -> None:
+        """A CSV file with a line for each query: what it is and how it was found."""
+        columns = {
+            "tracklet": self.query.tracklets,
+            "pid": self.query.pids,
+            "camid": self.query.camids,
+            "first_rank": self.ranking.first_rank,
+            "chance_rank": self.chance_ranks().round(2),
+            "ap": self.ranking.ap.round(6),
+            "inp": self.ranking.inp.round(6),
+        }
+        rows = zip(*(column.tolist() for column in columns.values()), strict=True)
+        with path.open("w", newline="") as file:
+            csv.writer(file).writerows([tuple(columns), *rows])
+
     def name(self, protocols: Sequence[str]) -> str:
         """What tells it from the others of a table."""
         parts = [self.method, self.metric.name] + ["re-ranked"] * self.metric.rerank
@@ -92,12 +133,12 @@ def score(
     return Scored(method, metric, protocol, ap, query, gallery, matrix, result)
 
 
-def format_table(rows: Sequence[dict]) -> str:
+def format_table(rows: Sequence[dict], first_title: str = "method") -> str:
     """The rows as aligned text, percentages with one decimal.
 
     "95 %" is the bootstrap interval of the mAP over the queries.
     """
-    titles = ["method", "metric", "re-rank", "protocol", "AP", "mAP", "95 %", "mINP"]
+    titles = [first_title, "metric", "re-rank", "protocol", "AP", "mAP", "95 %", "mINP"]
     titles += [f"CMC-{r}" for r in CMC_RANKS] + ["queries", "valid", "gallery"]
     cells = [
         [
@@ -110,11 +151,41 @@ def format_table(rows: Sequence[dict]) -> str:
         ]
         for row in rows
     ]
-    widths = [max(map(len, column)) for column in zip(titles, *cells, strict=True)]
-    lines = [titles, ["-" * width for width in widths], *cells]
+    return _aligned([titles, *cells], num_left=5)
+
+
+def format_means(tables: Sequence[Sequence[dict]]) -> str:
+    """Means of several runs' rows, and standard deviations (n - 1), as aligned text.
+
+    Raises ValueError unless the runs have the same rows.
+    """
+    keys = ("method", "metric", "rerank", "protocol", "ap")
+    levels = "level" in tables[0][0]
+    keys += ("level",) * levels
+    kinds = [[tuple(row[key] for key in keys) for row in table] for table in tables]
+    if any(kind != kinds[0] for kind in kinds):
+        raise ValueError("The runs' tables have different rows: there is no mean.")
+    titles = ["method", "metric", "re-rank", "protocol", "AP"] + ["level"] * levels
+    lines = [[*titles, "mAP", "mINP", *(f"CMC-{r}" for r in CMC_RANKS)]]
+    for rows in zip(*tables, strict=True):
+        values = np.array(
+            [[r["mean_ap"], r["mean_inp"], *r["cmc"].values()] for r in rows]
+        )
+        means, stds = 100 * values.mean(axis=0), 100 * values.std(axis=0, ddof=1)
+        kind = [str(rows[0][key]) for key in keys]
+        kind[2] = "yes" if rows[0]["rerank"] else "no"
+        both = zip(means, stds, strict=True)
+        lines.append([*kind, *(f"{mean:.1f} ± {std:.1f}" for mean, std in both)])
+    return _aligned(lines, num_left=len(titles))
+
+
+def _aligned(lines: list[list[str]], *, num_left: int) -> str:
+    """Columns under their titles, the first `num_left` of them flush left."""
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    lines = [lines[0], ["-" * width for width in widths], *lines[1:]]
     return "\n".join(
         "  ".join(
-            cell.ljust(width) if i < 5 else cell.rjust(width)
+            cell.ljust(width) if i < num_left else cell.rjust(width)
             for i, (cell, width) in enumerate(zip(line, widths, strict=True))
         ).rstrip()
         for line in lines

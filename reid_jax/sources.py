@@ -4,6 +4,7 @@ Each has the same functions, which is all that programs know of a source:
 
 - `load_dataset(config)`: `train`, `query`, `gallery`, `protocols` and a `fingerprint`;
   a split has a length, and `names`, `pids`, `camids`, `num_frames` of its tracklets;
+- `load_training_split(config, dataset)`: what is trained on, `dataset.train` or more;
 - `training_pids(split)`, `steps_per_epoch(split, config)`;
 - `train_clips` and `train_batches(split, config, first_step)`: what the P×K batches
   show, and their pixels; each is a pure function of (seed, epoch, position);

@@ -31,6 +31,24 @@ def test_indices_of_the_published_code(case):
     assert max(starts) in (case["random_start_range"][1], n - T)
 
 
+def test_weights_are_the_shares_of_identities_drawn():
+    # 30 identities of one dataset and 10 of another, to be drawn half and half.
+    labels = np.repeat(np.arange(40), 2)
+    weights = np.where(labels < 30, 1 / 30, 1 / 10)
+    drawn = [
+        clips.identity_batches(labels, 2, 2, seed=0, epoch=epoch, weights=weights)
+        for epoch in range(40)
+    ]
+    assert drawn[0].shape == (20, 4)
+    identities = labels[np.concatenate(drawn)][:, ::2]
+    assert (identities[:, 0] != identities[:, 1]).all()
+    np.testing.assert_allclose((identities < 30).mean(), 0.5, atol=0.03)
+    counts = np.bincount(identities.ravel(), minlength=40)
+    assert counts[:30].std() < 3 * counts[:30].mean() ** 0.5 and counts.min() > 0
+    again = clips.identity_batches(labels, 2, 2, seed=0, epoch=7, weights=weights)
+    np.testing.assert_array_equal(again, drawn[7])
+
+
 @hypothesis.given(n=st.integers(1, 400), T=st.integers(1, 20))
 def test_dense_clips_hold_every_frame_in_order(n, T):
     index = clips.dense_clips(n, T)

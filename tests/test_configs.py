@@ -2,7 +2,19 @@
 
 import pytest
 
-from configs import base
+from configs import base, c3d, c3d_joint, c3d_mars, resnet3d50
+
+
+def test_a_mixture_that_cannot_be():
+    config = base.get_config()
+    config.data.mixture = ("mars", "mars")
+    config.data.mixture_weights = (1.0, 0.0)
+    with pytest.raises(ValueError, match=r"names one twice.*a number above 0 for each"):
+        base.check_config(config)
+    config.data.mixture = ("mars", "prid2011/all0")
+    config.data.mixture_weights = (1.0,)
+    with pytest.raises(ValueError, match=r"mixture_weights=\(1\.0,\) must be"):
+        base.check_config(config)
 
 
 def test_one_error_lists_every_bad_field():
@@ -51,3 +63,22 @@ def test_losses_that_cannot_be():
     with pytest.raises(ValueError, match="one of the two weights") as error:
         base.check_config(config)
     assert "config.train.optimizer='lamb'; known: adam, sgd" in str(error.value)
+
+
+def test_the_recipe_of_paper_2():
+    # Sec. II-A (112x112 of 128x171), II-D (cross-entropy alone), IV-A (the optimizer).
+    for module in (c3d, c3d_joint, c3d_mars):
+        config = module.get_config()
+        train, data = config.train, config.data
+        assert (train.optimizer, train.momentum) == ("sgd", 0.9)
+        assert (train.weight_decay, train.learning_rate) == (5e-4, 1e-4)
+        assert (data.p * data.k, train.max_steps) == (50, 10_000)
+        assert (train.decay_factor, config.loss.triplet_weight) == (1.0, 0.0)
+        assert (data.resize, config.model.frame_size) == ((128, 171), (112, 112))
+        assert (data.normalization, config.augment.crop) == ("c3d", 1.0)
+
+
+def test_the_recipe_of_resnet3d50():
+    config = resnet3d50.get_config()
+    assert (config.train.learning_rate, config.model.clip_length) == (1e-4, 4)
+    assert config.data.normalization == "kinetics"

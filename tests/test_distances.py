@@ -69,8 +69,7 @@ def test_equal_rows_and_near_duplicates(metric, scale, mean):
         assert (np.diff(row[order])[told_apart] > 0).all()
 
 
-@pytest.mark.parametrize("metric", METRICS)
-def test_small_integers_tie_exactly(metric):
+def test_small_integers_tie_exactly():
     x = RNG.integers(0, 3, size=(30, 4)).astype("f")
     found = distances.squared_l2(x, x)
     np.testing.assert_array_equal(found, _wide(x, x, "squared_l2"))
@@ -104,6 +103,68 @@ def test_top_k_is_the_sorted_matrix(seed, num, block, metric):
         assert all(len(set(row)) == k for row in indices.tolist())
 
 
+@pytest.mark.parametrize("levels", [2, 1000])  # ties, or hardly any
+def test_top_k_of_many_groups_for_unlike_queries(levels):
+    # For some queries all later blocks are nearer, for others none: the few groups
+    # that serve the latter must not be all that the former get.
+    x = np.array([[0.0, 0.0], [3000.0, 0.0], [1500.0, 1.0]], "f")
+    y = np.stack([np.arange(3000.0), np.zeros(3000)], 1).astype("f")
+    y = np.round(y / 3000 * levels) * 3000 / levels
+    matrix = distances.squared_l2(x, y)
+    order = np.argsort(matrix, axis=1, kind="stable")[:, :40]
+    for gallery in (y, iter(np.split(y, [17, 900]))):
+        values, indices = distances.top_k(
+            x, gallery, 40, metric="squared_l2", block=512
+        )
+        nearest = np.take_along_axis(matrix, order, axis=1)
+        np.testing.assert_allclose(values, nearest, rtol=1e-6)
+        if levels == 2:
+            np.testing.assert_array_equal(indices, order)
+
+
+@pytest.mark.parametrize("metric", METRICS)
+def test_an_outlier_changes_no_other_distance(metric):
+    x = _rows(100, 16)
+    y = x + 0.01 * _rows(100, 16)
+    expected = _wide(x, y, metric)
+    x[5, 0] = 1e15
+    found = getattr(distances, metric)(x, y)
+    others = np.delete(np.arange(100), 5)
+    np.testing.assert_allclose(found[others], expected[others], rtol=1e-4)
+    assert np.isfinite(found).all()
+    assert distances.top_k(x, y, 1, metric=metric)[1][others, 0].tolist() == list(
+        others
+    )
+    x[5, 0] = 1e30
+    with np.errstate(over="ignore"):
+        if metric == "cosine":
+            found = distances.cosine(x, y)
+            np.testing.assert_allclose(found[others], expected[others], rtol=1e-4)
+        else:
+            with pytest.raises(ValueError, match=r"query embeddings of up to 1e.30"):
+                getattr(distances, metric)(x, y)
+
+
+@pytest.mark.parametrize("metric", METRICS)
+@pytest.mark.parametrize("dtype", ["f", "d"])
+def test_collapsed_rows(metric, dtype):
+    # One different row, or a few, and so nothing but close pairs.
+    kinds = _rows(3, 64, dtype)
+    x, y = kinds[RNG.integers(3, size=300)], kinds[RNG.integers(3, size=500)]
+    found = getattr(distances, metric)(x, y)
+    same = (x[:, None] == y[None]).all(axis=2)
+    assert (found[same] == 0).all()
+    wide = _wide(x, y, metric)
+    np.testing.assert_allclose(found[~same], wide[~same], rtol=1e-5)
+    found = getattr(distances, metric)(np.broadcast_to(kinds[:1], (300, 64)), y[:1])
+    assert len(np.unique(found)) == 1
+
+
+def test_integers_keep_their_digits():
+    found = distances.l2(np.array([[2**40]]), np.array([[2**40 + 1], [2**40 + 2]]))
+    assert found.tolist() == [[1, 2]]
+
+
 def test_top_k_orders_near_duplicates_as_float64():
     centre = 10 + _rows(1, 128, "d")
     y = (centre + 10.0 ** -np.linspace(0, 4, 50)[:, None] * _rows(1, 128, "d")).astype(
@@ -123,8 +184,16 @@ def test_top_k_holds_one_block(monkeypatch):
         "block",
         lambda self, x, y: sizes.append(len(y.rows)) or block(self, x, y),
     )
-    distances.top_k(_rows(3), (_rows(7) for _ in range(40)), 5, block=32)
+    seen = []
+
+    def pieces():
+        for _ in range(40):
+            seen.append(len(sizes))  # blocks compared when the next piece is asked for
+            yield _rows(7)
+
+    distances.top_k(_rows(3), pieces(), 5, block=32)
     assert sizes == [32] * 9
+    assert seen[-1] >= 8 and seen[10] >= 1
 
 
 def test_float64_top_k():

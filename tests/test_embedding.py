@@ -6,6 +6,7 @@ import pytest
 from configs import base
 from reid_jax import metrics, scores
 from reid_jax.embedding import Embedded, EmbeddedDataset, embed_tracklets
+from reid_jax.retrieval import ranking
 
 BATCHES = [
     {"clips": np.array([1.0, 3.0, 10.0]), "tracklet": np.array([0, 0, 2])},
@@ -56,7 +57,7 @@ def test_a_file_of_embeddings_comes_back(tmp_path):
                 )
 
 
-def test_official_protocol_ranks_the_queries_too():
+def test_official_protocol_ranks_the_queries_too(tmp_path):
     query, gallery = _side(6, 0), _side(9, 1)
     config = base.get_config()
     rows = {}
@@ -66,6 +67,9 @@ def test_official_protocol_ranks_the_queries_too():
             "trained", splits, metrics.of_training(config), config, protocol
         )
         rows[protocol] = scored.row()
+        scored.write_queries(tmp_path / "queries.csv")
+        lines = (tmp_path / "queries.csv").read_text().splitlines()
+        assert len(lines) == 7 and lines[0].startswith("tracklet,pid,camid,first_rank")
         assert scored.distances.shape == (6, len(scored.gallery.pids))
     assert rows["torchreid"]["num_gallery"] == 9
     assert rows["official"]["num_gallery"] == 15
@@ -82,3 +86,31 @@ def test_official_protocol_ranks_the_queries_too():
         "mINP",
     ]
     assert "official" in table
+
+
+def test_chance_ranks_are_the_mean_over_random_orders():
+    rng = np.random.default_rng(0)
+    labels = rng.integers(-1, 4, 30), rng.integers(0, 3, 30)
+    gallery = Embedded(rng.normal(size=(30, 2)).astype("f"), *labels, np.arange(30))
+    query = Embedded(
+        np.zeros((4, 2), "f"),
+        np.array([1, 2, 3, 9]),
+        np.array([0, 1, 2, 0]),
+        np.arange(4),
+    )
+    ranks = []
+    for _ in range(3000):
+        result = ranking.evaluate(
+            rng.random((4, 30)), query.pids, labels[0], query.camids, labels[1]
+        )
+        ranks.append(result.first_rank)
+    config = base.get_config()
+    chance = scores.score(
+        "trained",
+        {"query": query, "gallery": gallery},
+        metrics.of_training(config),
+        config,
+        "standard",
+    ).chance_ranks()
+    assert np.isnan(chance[3])
+    np.testing.assert_allclose(np.mean(ranks, axis=0)[:3], chance[:3], rtol=0.05)

@@ -28,6 +28,9 @@ MODULES = (
     "reid_jax.retrieval.xqda",
     "data.walkers.world",
     "data.prepare",
+    "data.cut_video",
+    "data.ilids_vid.index",
+    "data.prid2011.index",
     "train",
     "evaluate",
 )

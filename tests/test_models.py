@@ -104,6 +104,7 @@ def test_c3d_drops_half_of_what_it_learns_from(small_c3d, forward):
     )
     np.testing.assert_array_equal(first.logits, again.logits)
     assert (first.embedding != other.embedding).any()
+    assert type(small_c3d.base).dropout == 0.5  # paper 2, Sec. II-A
     # The embedding itself is whole; what the classifier sees is not.
     kernel, bias = small_c3d.classifier.kernel[...], small_c3d.classifier.bias[...]
     whole = first.embedding @ kernel + bias

@@ -2,11 +2,11 @@
 
 import sys
 
-import av
 import numpy as np
 import pytest
 
 from data import mot
+from tests import source_layouts
 
 NUM_FRAMES, HEIGHT, WIDTH = 6, 48, 64
 
@@ -21,20 +21,8 @@ def images() -> np.ndarray:
 @pytest.fixture(scope="module")
 def video(images, tmp_path_factory):
     path = tmp_path_factory.mktemp("video") / "street.mkv"
-    write_video(path, images)
+    source_layouts.write_video(path, images)
     return path
-
-
-def write_video(path, images: np.ndarray) -> None:
-    """Encodes frames, uint8 [T, H, W, 3], without loss."""
-    with av.open(str(path), "w") as container:
-        stream = container.add_stream("ffv1", rate=25)
-        stream.height, stream.width = images.shape[1:3]
-        stream.pix_fmt = "bgr0"
-        for image in images:
-            frame = av.VideoFrame.from_ndarray(image, format="rgb24")
-            container.mux(stream.encode(frame))
-        container.mux(stream.encode())
 
 
 def _tracks(tmp_path, text: str) -> dict[int, mot.Track]:

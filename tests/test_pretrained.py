@@ -1,5 +1,6 @@
 """reid_jax/pretrained.py and convert_weights.py: weights in, weights out."""
 
+import re
 import subprocess
 import sys
 
@@ -85,6 +86,19 @@ def test_a_backbone_file(tmp_path, config, tiny_model, capsys):
             {"conv1.weight": (1,) * 5, "fc.weight": (1039, 1)},
             "3-D ResNet, 1039 classes",
             ("kinetics_std",),
+        ),
+        (
+            {"conv1.weight": (1,) * 5, "fc.weight": (700, 1)},
+            "3-D ResNet, 700 classes",
+            ("kinetics_std",),
+        ),
+        (
+            {
+                "backbone.conv1a.conv.weight": (1,) * 5,
+                "backbone.fc6.weight": (1, 1),
+            },
+            "C3D of mmaction2, no classifier",
+            (),
         ),
         ({"conv1.weight": (1,) * 5, "fc.weight": (625, 1)}, "3-D ResNet", ()),
         ({"encoder.weight": (1, 1)}, "unknown network", ()),
@@ -217,3 +231,31 @@ def test_the_command(tmp_path):
         ValueError, match="normalization=caffe is unknown; known: image"
     ):
         convert_weights.convert("absent.pth", normalization="caffe")
+
+
+def test_heads_that_the_file_holds_must_fit(tmp_path, config, tiny_model, capsys):
+    config.model.temporal = "lstm"
+    weights = torch_weights.export_torch_weights(tiny_model(config))
+    config.init_from = str(tmp_path / "lstm.npz")
+    checkpoint_files.write_checkpoint(config.init_from, weights)
+    config.model.rnn_dim *= 2
+    with pytest.raises(ValueError, match=r"(?s)lstm.npz .* does not fit .*'lstm'") as e:
+        pretrained.start(tiny_model(config), config, ("other", [1, 2]))
+    assert "misshaped: lstm.weight_hh_l0" in str(e.value)
+    # A file without that head is a backbone's: it starts at random, and says so.
+    config.model.temporal = "gru"
+    config.train.max_steps = 0
+    pretrained.start(tiny_model(config), config, ("other", [1, 2]))
+    said = capsys.readouterr()
+    assert re.search("initialised: (classifier, gru|gru, classifier);", said.out)
+    assert "max_steps=0 gru stay random" in said.err
+
+
+def test_notes_that_cannot_be(tmp_path, config, tiny_model):
+    weights = torch_weights.export_torch_weights(tiny_model(config))
+    path = tmp_path / "net.safetensors"
+    checkpoint_files.write_checkpoint(path, weights, {"normalization": "foo"})
+    with pytest.raises(ValueError, match="notes normalization='foo'; known: imagenet"):
+        pretrained.read(str(path))
+    with pytest.raises(ValueError, match=r"noted in .safetensors files only"):
+        convert_weights.convert(str(path), "net.npz", normalization="kinetics")

@@ -24,7 +24,7 @@ from docs import rank_video
 from reid_jax import checkpoints, metric_log, run_embeddings
 from reid_jax.models import build_model
 from tests import mars_layout
-from tests.test_mot import write_video
+from tests.source_layouts import write_video
 
 ROOT = pathlib.Path(__file__).parents[1]
 
@@ -160,8 +160,21 @@ def test_learnt_metrics_embed_the_training_split_once(
         "kissme",
     ]
     config.eval.rerank_k1 = 20
-    with pytest.raises(ValueError, match="k1=20 must be from 1 to"):
+    with pytest.raises(
+        ValueError, match=r"config.eval.rerank: k1=20 must be from 1 to"
+    ):
         evaluate.evaluate(config, tmp_path)
+
+
+def test_damaged_embeddings_are_made_again(tmp_path, config):
+    train.train(config, tmp_path)
+    stored = tmp_path / "eval/walkers-tiny/embeddings.npz"
+    whole, rng = stored.read_bytes(), np.random.default_rng(0)
+    rows = evaluate.evaluate(config, tmp_path)
+    for damaged in (b"", whole[:-100], rng.bytes(300)):
+        stored.write_bytes(damaged)
+        assert evaluate.evaluate(config, tmp_path) == rows
+        assert stored.stat().st_size == len(whole)
 
 
 def test_interrupted_and_resumed_is_the_same_run(tmp_path, config):
@@ -194,6 +207,29 @@ def test_mars_is_scored_by_both_protocols(tmp_path, config):
     config.eval.protocol = "cuhk03"
     with pytest.raises(ValueError, match="protocol='cuhk03' is not one of mars's"):
         evaluate.evaluate(config, tmp_path)
+
+
+def test_a_mixture_is_trained_on_together_and_scored_apart(tmp_path, config, capsys):
+    config.data.mixture = ("walkers/tiny", "mars")
+    config.data.mixture_weights = (3.0, 1.0)
+    train.train(config, tmp_path)
+    printed = capsys.readouterr().out
+    assert "training on walkers/tiny: 8 persons" in printed
+    assert "training on mars: 8 persons" in printed
+    pids = checkpoints.load_pids(tmp_path)
+    assert len(pids) == len(set(pids)) == 16
+    rows = {
+        name: json.loads((tmp_path / f"eval/{name}/scores.json").read_text())["rows"]
+        for name in ("walkers-tiny", "mars")
+    }
+    assert [row["protocol"] for row in rows["mars"]] == ["torchreid", "official"]
+    assert rows["walkers-tiny"][0]["num_gallery"] == 12
+    # Where a run starts from it, the persons count with the names of their datasets.
+    config.data.mixture = config.data.mixture_weights = ()
+    config.init_from = str(tmp_path)
+    train.train(config, tmp_path / "second")
+    record = json.loads((tmp_path / "second" / "init_from.json").read_text())
+    assert "classifier.weight" in record["initialised"]
 
 
 def test_a_workdir_belongs_to_one_config(tmp_path, config):
@@ -318,6 +354,10 @@ def _run(*arguments, **kwargs):
         (["train.py", "stray"], "stray"),
         (["train.py"], "--config=configs/NAME.py is needed"),
         (["evaluate.py"], "--workdir=DIR is needed"),
+        (
+            ["train.py", "--config=configs/c3d_joint.py:walk"],
+            "train.py: c3d_joint.py:walk is unknown; known: paper, walkers.",
+        ),
         (["evaluate.py", "--workdir=absent"], "absent holds no run"),
         (
             [

@@ -104,6 +104,18 @@ def test_scores_do_not_depend_on_the_order_of_the_gallery():
     np.testing.assert_allclose(one.ap, other.ap, atol=1e-6)
 
 
+def test_integer_distances_are_not_rounded():
+    labels = np.array([1]), np.array([5, 1]), np.array([0]), np.array([1, 1])
+    assert ranking.evaluate(np.array([[2**30 + 1, 2**30]]), *labels).mean_ap == 1.0
+
+
+def test_labels_of_unlike_types():
+    distances = np.array([[1.0, 2.0, 3.0]])
+    labels = np.array([7], np.uint64), np.array([-1, 7, 8], np.int8)
+    cameras = np.zeros(1, int), np.ones(3, np.uint8)
+    assert ranking.evaluate(distances, *labels, *cameras).mean_ap == 1.0
+
+
 _OK = (np.ones((2, 3)), np.arange(2), np.arange(3), np.zeros(2, int), np.ones(3, int))
 
 

@@ -208,8 +208,8 @@ def test_doubled_and_damaged_keys(tiny_config, tiny_model):
     with pytest.raises(ValueError) as error:
         torch_weights.load_torch_weights(model, given)
     assert "twice: base.1.weight and module.bn1.weight" in str(error.value)
-    assert "not finite: base.4.0.bn1.running_var (8,)" in str(error.value)
-    with pytest.raises(ValueError, match=r"conv1a\.0 names conv1\.weight"):
+    assert "not finite in float32: base.4.0.bn1.running_var (8,)" in str(error.value)
+    with pytest.raises(ValueError, match=r"conv1.weight and conv1a.0"):
         torch_weights.published_weights(
             {k: np.zeros(1) for k in ("fc6.weight", "conv1.weight", "conv1a.0")}
         )
@@ -223,3 +223,30 @@ def test_half_precision_is_widened(tiny_config, tiny_model):
     exported = torch_weights.export_torch_weights(model)
     assert exported["base.0.weight"].dtype == np.float32
     np.testing.assert_array_equal(exported["base.0.weight"], half["base.0.weight"])
+
+
+def test_what_overflows_or_is_no_float_is_refused(tiny_model, tiny_config):
+    model = tiny_model(tiny_config)
+    weights = torch_weights.export_torch_weights(model)
+    first, second, *_ = (k for k in weights if k.endswith("weight"))
+    weights[first] = np.full(weights[first].shape, 1e300)
+    weights[second] = np.ones(weights[second].shape, bool)
+    with pytest.raises(torch_weights.WeightsError) as error:
+        torch_weights.load_torch_weights(model, weights)
+    assert [problem.partition(":")[0] for problem in error.value.problems] == [
+        "not finite in float32",
+        "no floating-point numbers",
+    ]
+
+
+def test_every_doubled_key_is_listed():
+    weights = dict.fromkeys(("fc6.weight", "features.0.weight", "conv1a.0"), np.eye(2))
+    weights |= dict.fromkeys(("conv2.bias", "features.3.bias"), np.ones(2))
+    with pytest.raises(ValueError, match=r"(?s)features.0.weight and conv1a.0.*conv2"):
+        torch_weights.published_weights(weights)
+
+
+def test_names_that_no_network_has():
+    assert torch_weights.our_parameter("encoder.weight", (2, 3)) is None
+    kept = torch_weights.our_parameter("fc.weight", (5, 3))
+    assert kept == ("classifier.kernel", (3, 5))

@@ -12,9 +12,11 @@ from collections import Counter
 from collections.abc import Iterable
 
 import numpy as np
-import scipy.io
 
-from data.mars import checks
+from data import checks
+from data.image_files import FileTracklet
+from data.mars import index_checks
+from data.matlab import read_matrix
 
 LAYOUT = """\
 MARS comes from its authors: bbox_train and bbox_test from the page of the dataset,
@@ -42,22 +44,12 @@ class Tables:
     query: np.ndarray
 
 
-@dataclasses.dataclass(frozen=True)
-class MarsTracklet:
-    """One row of the index: `images` are paths under the MARS folder, in order."""
-
-    name: str
-    pid: int
-    camid: int
-    images: list[str]
-
-
 def read_tables(info: pathlib.Path) -> Tables:
-    """The .mat files of `info/`; raises `MarsError` unless all three can be used."""
+    """The .mat files of `info/`; raises `SourceError` unless all three can be used."""
     problems: list[str] = []
-    train = _read_matrix(info / "tracks_train_info.mat", "track_train_info", problems)
-    test = _read_matrix(info / "tracks_test_info.mat", "track_test_info", problems)
-    query = _read_matrix(info / "query_IDX.mat", "query_IDX", problems)
+    train = read_matrix(info / "tracks_train_info.mat", "track_train_info", problems)
+    test = read_matrix(info / "tracks_test_info.mat", "track_test_info", problems)
+    query = read_matrix(info / "query_IDX.mat", "query_IDX", problems)
     for name, table in (("train", train), ("test", test)):
         if table is not None and (table.shape[1:] != (4,) or not len(table)):
             problems.append(
@@ -67,7 +59,7 @@ def read_tables(info: pathlib.Path) -> Tables:
     if query is not None and not query.size:
         problems.append("info/query_IDX.mat: empty")
     if problems:
-        raise checks.MarsError(info.parent, problems)
+        raise checks.SourceError("MARS", info.parent, problems)
     return Tables(train, test, query.ravel() - 1)
 
 
@@ -100,14 +92,14 @@ def tracklet_names(table: np.ndarray, names: list[str]) -> list[str]:
     ]
 
 
-def read_splits(folder: pathlib.Path) -> dict[str, list[MarsTracklet]]:
+def read_splits(folder: pathlib.Path) -> dict[str, list[FileTracklet]]:
     """The tracklets of `train`, `query` and `gallery`, in the published order.
 
     Checks the whole index and that every image in it exists, junk included. Only
     where something is wrong does it open the images, to report everything at once.
 
     Raises:
-        MarsError: lists what is missing, misnamed or contradicts the tables.
+        SourceError: lists what is missing, misnamed or contradicts the tables.
     """
     folder = pathlib.Path(folder)
     problems = [
@@ -120,10 +112,10 @@ def read_splits(folder: pathlib.Path) -> dict[str, list[MarsTracklet]]:
         names[part] = _read_names(folder / "info" / f"{part}_name.txt", problems)
     try:
         tables = read_tables(folder / "info")
-    except checks.MarsError as error:
+    except checks.SourceError as error:
         problems += error.problems
     if problems:
-        raise checks.MarsError(folder, problems)
+        raise checks.SourceError("MARS", folder, problems)
 
     listed = []
     for part in ("train", "test"):
@@ -131,20 +123,22 @@ def read_splits(folder: pathlib.Path) -> dict[str, list[MarsTracklet]]:
         problems += [
             f"info/{part}_name.txt line {line + 1}: {names[part][line]!r} is not a "
             "name like 0001C1T0001F001.jpg"
-            for line in np.flatnonzero(pids == checks.NO_PERSON)
+            for line in np.flatnonzero(pids == index_checks.NO_PERSON)
         ]
-        problems += checks.table_problems(part, getattr(tables, part), pids, cameras)
-        is_name = (pids != checks.NO_PERSON).tolist()
+        problems += index_checks.table_problems(
+            part, getattr(tables, part), pids, cameras
+        )
+        is_name = (pids != index_checks.NO_PERSON).tolist()
         listed += _paths(part, itertools.compress(names[part], is_name))
-    missing = checks.missing_images(folder, listed)
+    missing = checks.missing_files(folder, listed)
     problems += [f"{path}: missing" for path in missing]
-    problems += checks.query_problems(tables.query, tables.test)
+    problems += index_checks.query_problems(tables.query, tables.test)
     if problems:
         present = dict.fromkeys(listed)
         for path in missing:
             present.pop(path, None)
         problems += checks.damaged_images(folder, present)
-        raise checks.MarsError(folder, problems)
+        raise checks.SourceError("MARS", folder, problems)
 
     splits = {}
     for split, rows in split_rows(tables).items():
@@ -152,7 +146,7 @@ def read_splits(folder: pathlib.Path) -> dict[str, list[MarsTracklet]]:
         table = getattr(tables, part)
         titles = tracklet_names(table, names[part])
         splits[split] = [
-            MarsTracklet(
+            FileTracklet(
                 titles[row],
                 pid=int(table[row, 2]),
                 camid=int(table[row, 3]) - 1,
@@ -161,43 +155,6 @@ def read_splits(folder: pathlib.Path) -> dict[str, list[MarsTracklet]]:
             for row in rows
         ]
     return splits
-
-
-def check_images(folder: pathlib.Path, splits: dict[str, list[MarsTracklet]]) -> None:
-    """Reads every image of the splits; raises `MarsError` with all damaged ones."""
-    problems: list[str] = []
-    for split in splits.values():
-        for tracklet in split:
-            problems += checks.damaged_images(folder, tracklet.images)
-    if problems:
-        raise checks.MarsError(folder, problems)
-
-
-def _read_matrix(
-    path: pathlib.Path, key: str, problems: list[str]
-) -> np.ndarray | None:
-    """Integer matrix `key` of a .mat file, or None after adding to `problems`."""
-    place = f"info/{path.name}"
-    if not path.is_file():
-        problems.append(f"{place}: missing")
-        return None
-    try:
-        content = scipy.io.loadmat(path)
-    except Exception as error:  # whatever a damaged file leads scipy's parser to
-        problems.append(f"{place}: not a readable MATLAB 5 file ({error})")
-        return None
-    if key not in content:
-        found = ", ".join(name for name in content if not name.startswith("__"))
-        problems.append(f"{place}: no variable {key!r}, only: {found or 'none'}")
-        return None
-    matrix = content[key]
-    # Numbers only: cells and structs come out as object arrays.
-    if getattr(matrix, "dtype", np.dtype(object)).kind not in "iuf" or not (
-        np.all(matrix == np.floor(matrix)) and np.all(np.isfinite(matrix))
-    ):
-        problems.append(f"{place}: {key!r} is not a matrix of whole numbers")
-        return None
-    return matrix.astype(np.int64)
 
 
 def _read_names(path: pathlib.Path, problems: list[str]) -> list[str]:
@@ -213,7 +170,7 @@ def _read_names(path: pathlib.Path, problems: list[str]) -> list[str]:
 
 def _parse_names(names: list[str]) -> tuple[np.ndarray, np.ndarray]:
     """Pid and camera (1..6) that each image's name gives."""
-    pids = np.full(len(names), checks.NO_PERSON)
+    pids = np.full(len(names), index_checks.NO_PERSON)
     cameras = np.zeros(len(names), int)
     for number, name in enumerate(names):
         parsed = _IMAGE_NAME.fullmatch(name)

@@ -5,7 +5,7 @@ import pathlib
 import tensorflow_datasets as tfds
 
 from data import tracklets
-from data.mars import checks, index
+from data.mars import index
 
 
 class Builder(tfds.core.GeneratorBasedBuilder):
@@ -25,11 +25,9 @@ class Builder(tfds.core.GeneratorBasedBuilder):
     def _split_generators(self, dl_manager):
         folder = pathlib.Path(dl_manager.manual_dir)
         splits = index.read_splits(folder)
-        return {name: self._generate_examples(folder, splits, name) for name in splits}
+        return {
+            split: self._generate_examples(folder, splits, split) for split in splits
+        }
 
-    def _generate_examples(self, folder, splits, name):
-        for tracklet in splits[name]:
-            frames = [(folder / image).read_bytes() for image in tracklet.images]
-            if any(checks.damage(frame) for frame in frames):
-                index.check_images(folder, splits)  # raises, with all there are
-            yield tracklets.example(tracklet.name, frames, tracklet.pid, tracklet.camid)
+    def _generate_examples(self, folder, splits, split):
+        yield from tracklets.read_examples("MARS", folder, splits, split)

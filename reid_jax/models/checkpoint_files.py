@@ -3,12 +3,12 @@
 import contextlib
 import os
 import pathlib
-import pickle
 import re
 import warnings
 import zipfile
 from collections.abc import Mapping
 
+import ml_dtypes
 import numpy as np
 import safetensors
 import safetensors.numpy
@@ -33,17 +33,28 @@ def read_checkpoint(path: str | os.PathLike) -> dict[str, np.ndarray]:
         raise ValueError(f"No checkpoint file {path}.")
     read = {"safetensors": _read_safetensors, "npz": _read_npz, "torch": _read_torch}
     weights = read[kind(path)](path)
-    others = [key for key, value in weights.items() if value.dtype.kind not in "fiub"]
+    if not weights:
+        raise ValueError(f"{path} holds no weights.")
+    widened = {
+        key: value.astype(np.float32) if value.dtype == ml_dtypes.bfloat16 else value
+        for key, value in weights.items()
+    }
+    others = [
+        f"{key} ({value.dtype})"
+        for key, value in widened.items()
+        if value.dtype.kind not in "fiub"
+    ]
     if others:
         raise ValueError(f"{path} holds more than numbers: {', '.join(others)}.")
-    return weights
+    return widened
 
 
 def read_metadata(path: str | os.PathLike) -> dict[str, str]:
     """What the writer of a `.safetensors` file noted in it; empty for other files."""
     if kind(path) != "safetensors":
         return {}
-    with _safetensors_errors(path), safetensors.safe_open(path, "numpy") as file:
+    what = "safetensors file"
+    with _refused(path, what), safetensors.safe_open(path, "numpy") as file:
         return dict(file.metadata() or {})
 
 
@@ -94,28 +105,34 @@ def kind(path: str | os.PathLike) -> str:
 
 
 @contextlib.contextmanager
-def _safetensors_errors(path):
+def _refused(path: pathlib.Path, what: str):
+    """Whatever a damaged file leads its parser to becomes one ValueError."""
     try:
         yield
-    except safetensors.SafetensorError as error:
+    except Exception as error:
+        reason = _first_sentence(error)
         raise ValueError(
-            f"{path} is not a readable safetensors file: {error}"
+            f"{path} was refused: it is damaged or no {what} ({reason})."
         ) from None
 
 
 def _read_safetensors(path: pathlib.Path) -> dict[str, np.ndarray]:
-    with _safetensors_errors(path):
+    with _refused(path, "safetensors file that NumPy has types for"):
         return safetensors.numpy.load_file(path)
 
 
 def _read_npz(path: pathlib.Path) -> dict[str, np.ndarray]:
-    try:
-        with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
-            return {key: file[key] for key in file.files}
-    except (ValueError, OSError, EOFError, TypeError, zipfile.BadZipFile) as error:
-        raise ValueError(
-            f"{path} was refused: it is damaged or holds more than arrays ({error})."
-        ) from None
+    with _refused(path, "archive of arrays alone"), zipfile.ZipFile(path) as archive:
+        weights = {}
+        for name in archive.namelist():
+            with archive.open(name) as file:
+                # What NumPy says of other files is advice to unpickle them.
+                if file.read(6) != b"\x93NUMPY":
+                    raise ValueError(f"{name} is no array")
+            with archive.open(name) as file:
+                array = np.lib.format.read_array(file, allow_pickle=False)
+            weights[name.removesuffix(".npy")] = array
+        return weights
 
 
 def _read_torch(path: pathlib.Path) -> dict[str, np.ndarray]:
@@ -126,7 +143,7 @@ def _read_torch(path: pathlib.Path) -> dict[str, np.ndarray]:
             warnings.catch_warnings(action="ignore"),
         ):
             content = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, LookupError) as error:
+    except Exception as error:  # whatever a damaged file leads the parser to
         # What PyTorch says around it is advice to switch the protection off.
         needs = re.search(r"GLOBAL (\S+) was not an allowed", str(error))
         reason = (
@@ -148,10 +165,13 @@ def _read_torch(path: pathlib.Path) -> dict[str, np.ndarray]:
             f"{path} holds no dictionary of tensors, neither by itself nor under "
             f"{', '.join(_WRAPPERS)}."
         )
-    return {
-        key: value.float().numpy() if value.dtype == torch.bfloat16 else value.numpy()
-        for key, value in content.items()
-    }
+    weights = {}
+    for key, value in content.items():
+        with _refused(path, f"file of plain tensors: {key}"):
+            value = value.detach()
+            is_narrow = value.dtype == torch.bfloat16
+            weights[key] = (value.float() if is_narrow else value).numpy()
+    return weights
 
 
 def _import_torch(path: pathlib.Path, doing: str):
@@ -162,7 +182,8 @@ def _import_torch(path: pathlib.Path, doing: str):
             f"{doing} {path} needs PyTorch (pip install torch); a .safetensors file of "
             "the same weights does not."
         ) from None
-    if not hasattr(torch.serialization, "safe_globals"):
+    version = torch.__version__.partition("+")[0].split(".")[:2]
+    if tuple(map(int, version)) < (2, 6):
         raise ValueError(
             f"{doing} {path} safely needs PyTorch 2.6, not {torch.__version__}."
         )
@@ -180,4 +201,5 @@ def _numpy_scalars() -> list:
 def _first_sentence(error: Exception) -> str:
     """What PyTorch has to say, without its advice."""
     lines = str(error).splitlines() or [type(error).__name__]
-    return lines[0].split(". ")[0].rstrip(".")
+    said = lines[0].split(". ")[0].rstrip(".")
+    return f"{type(error).__name__}: {said}" if len(said) < 8 else said

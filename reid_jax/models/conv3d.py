@@ -23,8 +23,15 @@ def conv3d(
     """`lax.conv_general_dilated` of clips, `padding` as pairs of numbers.
 
     `options` are those that nnx.Conv adds to a plain convolution: channels last, one
-    group, no dilation. On a CPU there is a gradient in reverse mode only.
+    group, no dilation; ValueError for others. On a CPU there is a gradient in reverse
+    mode only.
     """
+    dilated = {
+        *(options.get("rhs_dilation") or ()),
+        *(options.get("lhs_dilation") or ()),
+    }
+    if options.get("feature_group_count", 1) != 1 or dilated - {1}:
+        raise ValueError(f"conv3d has neither groups nor dilation: {options}.")
     if jax.default_backend() != "cpu":
         return lax.conv_general_dilated(x, kernel, strides, padding, **options)
     # As in XLA's own, the sum is one of at least float32, rounded once.

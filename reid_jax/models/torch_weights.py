@@ -21,6 +21,7 @@ from reid_jax.models.video_reid import VideoReID, VideoReID3D
 
 __all__ = [
     "LoadReport",
+    "WeightsError",
     "canonical_name",
     "export_torch_weights",
     "load_torch_weights",
@@ -59,6 +60,18 @@ _C3D_BLOB = re.compile(
 )
 
 
+class WeightsError(ValueError):
+    """Weights that do not fit a network; `problems` has a line for each key."""
+
+    def __init__(self, problems: Sequence[str]):
+        self.problems = tuple(problems)
+        super().__init__(
+            "The weights do not fit the network, nothing was loaded:\n  "
+            + "\n  ".join(problems)
+            + "\nModules that may keep their initialisation are named in `partial`."
+        )
+
+
 @dataclasses.dataclass(frozen=True)
 class LoadReport:
     """What `load_torch_weights` did: parameters by canonical name, keys as given."""
@@ -80,9 +93,12 @@ def load_torch_weights(
     3D-ResNets-PyTorch and of C3D in three styles, with or without `module.` in front.
     `partial` holds module prefixes ("classifier", "fc", "lstm", …) that may be missing,
     unused or misshaped and then keep their initialisation, each layer as a whole.
-    `num_batches_tracked` is ignored. Raises one ValueError that lists every missing,
-    unused, misshaped, doubled and non-finite key; then nothing has been loaded.
+    `num_batches_tracked` is ignored. Raises one WeightsError, a ValueError, that lists
+    every missing, unused, misshaped and doubled key and those that are not finite
+    numbers in the network's dtype; then nothing has been loaded.
     """
+    if isinstance(partial, str):
+        partial = (partial,)
     state = nnx.state(module, nnx.Any(nnx.Param, nnx.BatchStat))
     targets = {
         canonical_name(_torch_name(path)): (path, leaf)
@@ -109,19 +125,17 @@ def load_torch_weights(
                 problems.append(
                     f"misshaped: {key} {value.shape}, the network has {shape}"
                 )
-        elif not np.isfinite(value).all():
-            problems.append(f"not finite: {key} {value.shape}")
+        elif not jnp.issubdtype(value.dtype, jnp.floating):
+            problems.append(f"no floating-point numbers: {key} {value.dtype}")
+        elif not np.isfinite(_cast(value, leaf.dtype)).all():
+            problems.append(f"not finite in {leaf.dtype}: {key} {value.shape}")
         else:
             values[name] = value
     for name, (key, value) in given.items():
         if name not in targets and not _is_partial((name, key), partial):
             problems.append(f"unused: {key} {value.shape}")
     if problems:
-        raise ValueError(
-            "The weights do not fit the network, nothing was loaded:\n  "
-            + "\n  ".join(problems)
-            + "\nModules that may keep their initialisation are named in `partial`."
-        )
+        raise WeightsError(problems)
     # A layer is loaded whole: no new weight beside an old bias.
     broken = {name.rpartition(".")[0] for name in targets if name not in values}
     values = {k: v for k, v in values.items() if k.rpartition(".")[0] not in broken}
@@ -161,14 +175,17 @@ def published_weights(state_dict: Mapping[str, np.ndarray]) -> dict[str, np.ndar
     ValueError where two keys name the same parameter.
     """
     is_c3d = any(canonical_name(key) == "fc6.weight" for key in state_dict)
-    tidy = {}
+    tidy, first_key, doubled = {}, {}, []
     for key, value in state_dict.items():
         name = key.removeprefix("module.")
         if is_c3d:
             name = re.sub(r"^classifier\.", "fc8.", canonical_name(key))
         if name in tidy:
-            raise ValueError(f"{key} names {name}, which another key has named before.")
+            doubled.append(f"twice: {first_key[name]} and {key}")
+        first_key[name] = key
         tidy[name] = _canonical_shape(canonical_name(key), np.asarray(value))
+    if doubled:
+        raise ValueError("Keys name the same parameter:\n  " + "\n  ".join(doubled))
     return tidy
 
 
@@ -189,10 +206,17 @@ def canonical_name(key: str) -> str:
     return re.sub(r"^(fc|fc8)\.", "classifier.", name)
 
 
-def our_parameter(key: str, shape: Sequence[int]) -> tuple[str, tuple[int, ...]]:
-    """Where our networks keep a parameter of a checkpoint, and its shape there."""
+def our_parameter(key: str, shape: Sequence[int]) -> tuple[str, tuple[int, ...]] | None:
+    """Where our networks keep a parameter of a checkpoint, and its shape there.
+
+    None for a name that no network of ours has.
+    """
     module, _, leaf = canonical_name(key).rpartition(".")
     head = module.split(".")[0]
+    if not re.fullmatch(
+        r"conv[1-5][ab]?|bn1|layer[1-4]|fc[67]|classifier|lstm|gru|attention_\w+", head
+    ):
+        return None
     if head in ("lstm", "gru") or head.startswith("attention_"):
         module = f"temporal.{module}"
     elif head != "classifier":
@@ -211,6 +235,11 @@ def _canonical_shape(name: str, value: np.ndarray) -> np.ndarray:
     while value.ndim > needed and value.shape[0] == 1:
         value = value[0]
     return value
+
+
+def _cast(value: np.ndarray, dtype) -> np.ndarray:
+    with np.errstate(over="ignore"):  # what overflows is reported
+        return np.asarray(value).astype(dtype)
 
 
 def _torch_name(path: tuple) -> str:

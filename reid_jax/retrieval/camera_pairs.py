@@ -3,7 +3,7 @@
 import dataclasses
 
 import numpy as np
-from jaxtyping import Float, Integer
+from jaxtyping import Integer, Real
 
 from reid_jax.arrays import Array
 from reid_jax.retrieval import places, ranking
@@ -26,7 +26,7 @@ class CameraPairs:
 
 
 def camera_pairs(
-    distances: Float[Array, "Q G"],
+    distances: Real[Array, "Q G"],
     query_pids: Integer[Array, "_"],
     gallery_pids: Integer[Array, "_"],
     query_camids: Integer[Array, "_"],

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator
 
 import jax
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int, Real
 
 from reid_jax.arrays import Array
 from reid_jax.retrieval import expansion, nearest
@@ -15,10 +15,11 @@ _BLOCK = 2048
 _BLOCK_VALUES = _BLOCK * 2048
 
 
-def squared_l2(x: Float[Array, "Q D"], y: Float[Array, "G _"]) -> Float[Array, "Q G"]:
+def squared_l2(x: Real[Array, "Q D"], y: Real[Array, "G _"]) -> Float[Array, "Q G"]:
     """Squared Euclidean distances, at least 0 and exactly 0 for equal rows.
 
-    In float64 where either side is, else in float32: relative error below about 1e-5,
+    In float64 where either side is (or holds integers of 32 bits or more), else in
+    float32: relative error below about 1e-5,
     and below 1e-7 for rows that nearly coincide, which are thus ordered as in float64.
     Raises ValueError for an empty side, rows of other lengths, and values that are not
     finite or too large to be squared.
@@ -26,12 +27,12 @@ def squared_l2(x: Float[Array, "Q D"], y: Float[Array, "G _"]) -> Float[Array, "
     return _matrix(x, y, "squared_l2")
 
 
-def l2(x: Float[Array, "Q D"], y: Float[Array, "G _"]) -> Float[Array, "Q G"]:
+def l2(x: Real[Array, "Q D"], y: Real[Array, "G _"]) -> Float[Array, "Q G"]:
     """Euclidean distances (not squared); precision and errors as `squared_l2`."""
     return _matrix(x, y, "l2")
 
 
-def cosine(x: Float[Array, "Q D"], y: Float[Array, "G _"]) -> Float[Array, "Q G"]:
+def cosine(x: Real[Array, "Q D"], y: Real[Array, "G _"]) -> Float[Array, "Q G"]:
     """One minus the cosine of the angle, in [0, 2]; a zero vector is at 1 from all.
 
     Precision and errors as `squared_l2`: it is half of that for the unit vectors.
@@ -43,13 +44,13 @@ METRICS = {"l2": l2, "cosine": cosine}
 """What `config.eval.metric` may name."""
 
 
-def unit(x: Float[Array, "N D"]) -> Float[np.ndarray, "N D"]:
+def unit(x: Real[Array, "N D"]) -> Float[np.ndarray, "N D"]:
     """Rows over their lengths; a zero vector stays."""
     return expansion.unit(np.asarray(x), np)[0]
 
 
 def blocks(
-    query: Float[Array, "Q D"], gallery: Float[Array, "G _"], metric: str
+    query: Real[Array, "Q D"], gallery: Real[Array, "G _"], metric: str
 ) -> Iterator[tuple[slice, Float[Array, "_ G"]]]:
     """Distances of some queries at a time to the whole gallery, with their rows.
 
@@ -73,8 +74,8 @@ def row_blocks(num_queries: int, num_gallery: int) -> Iterator[slice]:
 
 
 def top_k(
-    query: Float[Array, "Q D"],
-    gallery: Float[Array, "G _"] | Iterable[Float[Array, "_ _"]],
+    query: Real[Array, "Q D"],
+    gallery: Real[Array, "G _"] | Iterable[Real[Array, "_ _"]],
     k: int,
     *,
     metric: str = "l2",
@@ -141,7 +142,11 @@ def _matrix(x, y, metric: str) -> np.ndarray:
 
 
 def _dtype(query: np.ndarray, gallery: np.ndarray) -> type:
-    wide = np.float64 in (query.dtype, gallery.dtype)
+    # Half precision and small integers are exact in float32.
+    wide = any(
+        x.dtype.itemsize > 4 or (x.dtype.kind in "iu" and x.dtype.itemsize > 2)
+        for x in (query, gallery)
+    )
     return np.float64 if wide else np.float32
 
 

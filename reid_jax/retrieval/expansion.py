@@ -5,9 +5,10 @@ For any centre c and unit u, with x' = (x - c) / u and y' = (y - c) / u,
     |x - y|² = u² (|x'|² + |y'|² - 2 x'·y'),
 
 whose cost is one matrix product. Rounding leaves an error of about ε (|x'|² + |y'|²),
-ε that of the dtype. c is a mean, so an offset that all rows share costs no digits. A
-pair is *close* where |x' - y'|² is a small share of |x'|² + |y'|²: its digits have
-cancelled, and it is computed again in float64 as Σ (x - y)², exactly 0 for equal rows.
+ε that of the dtype. c is a median, so that an offset that all rows share costs no
+digits, and an outlier none of the others. A pair is *close* where |x' - y'|² is a small
+share of |x'|² + |y'|²: its digits have cancelled, and it is computed again in float64
+as Σ (x - y)², exactly 0 for equal rows.
 
 u is a power of two near the spread of the rows, and c is rounded to multiples of it:
 rows of small whole numbers stay exact, so that equal distances stay equal.
@@ -50,7 +51,7 @@ class Expansion:
     """Blocks of distances by `metric`; any two `Side`s it prepared fit each other.
 
     "cosine" is half the squared L2 distance of the unit vectors. The centre and the
-    unit come from `query`; they decide about the cost, not about the result.
+    unit come from `query`; they decide about the cost, and which sizes are too large.
     Raises ValueError for an unknown metric and queries that are not finite.
     """
 
@@ -66,9 +67,10 @@ class Expansion:
         sample = query[:: max(1, len(query) // _SAMPLE)].astype(np.float64)
         if metric == "cosine":
             sample, _ = unit(sample, np)
-        centre = sample.mean(axis=0)
-        with np.errstate(over="ignore"):  # the unit is then the largest there is
-            spread = np.sqrt(np.mean((sample - centre) ** 2))
+        centre = np.median(sample, axis=0)
+        # By the largest entry of each row first: no square then overflows.
+        largest_entry = np.abs(sample - centre).max(axis=1, initial=0.0)
+        spread = np.median(largest_entry) or largest_entry.max()
         largest = _MAX_EXPONENT[self.dtype]
         # Equal rows, a single one perhaps, have no spread: their size will do.
         size = spread or np.abs(centre).max(initial=0.0) or 1.0
@@ -76,9 +78,15 @@ class Expansion:
         if spread:
             centre = np.round(centre / self._unit) * self._unit
         self._centre = centre.astype(self.dtype)
-        self._max_norm = np.finfo(self.dtype).max / 16
-        if metric == "squared_l2":
-            self._max_norm /= max(self._unit, 1.0) ** 2
+        largest = float(np.finfo(self.dtype).max) / 16
+        # Of |x'|² and, in the units they came in, of the distances.
+        with np.errstate(over="ignore"):  # then the first of the two is smaller
+            in_units = largest / np.float64(self._unit)
+            self._max_norm = {
+                "l2": min(largest, in_units**2),
+                "squared_l2": min(largest, in_units / self._unit),
+                "cosine": largest,
+            }[metric]
 
     def prepare(self, rows: Array, name: str, first_row: int = 0) -> Side:
         """`rows`, called `name` in errors, from row `first_row` of the whole.
@@ -97,8 +105,9 @@ class Expansion:
         if not largest < self._max_norm:
             _check_finite(rows, name, first_row)
             raise ValueError(
-                f"{name} embeddings of up to {np.abs(rows).max():.3g} are too large to "
-                f"be squared in {rows.dtype}; scale them down."
+                f"{name} embeddings of up to {np.abs(rows).max():.3g} are too large "
+                f"beside queries of about {self._unit:.3g} for distances in "
+                f"{rows.dtype}; scale them down or use float64."
             )
         return Side(rows, centred, norms, is_zero)
 
@@ -120,36 +129,60 @@ class Expansion:
             return distances
         distances, is_close = np.array(distances), np.asarray(is_close)
         num_close = np.count_nonzero(is_close)
-        if self.dtype == np.float32 and num_close > _CROWDED * is_close.size:
+        if num_close > _CROWDED * is_close.size:
             distances[is_close] = self._crowd(x.rows, y.rows, is_close)
         else:
             distances[is_close] = self._differences(x.rows, y.rows, is_close)
         return distances
 
     def _crowd(self, x, y, is_close: np.ndarray) -> Float[np.ndarray, "_"]:
-        """Distances of the close pairs by an expansion in float64."""
-        of_x = np.flatnonzero(is_close.any(axis=1))
-        of_y = np.flatnonzero(is_close.any(axis=0))
-        x, y = x[of_x].astype(np.float64), y[of_y].astype(np.float64)
-        wide = Expansion(x, self.metric, np.float64, _CLOSE_OF_CROWD)
-        block = wide.block(wide.prepare(x, "query"), wide.prepare(y, "gallery"))
-        return np.asarray(block)[is_close[np.ix_(of_x, of_y)]]
+        """Distances of the close pairs, each of their different rows once."""
+        of_x, of_y = is_close.any(axis=1), is_close.any(axis=0)
+        x, in_x = _different(x[of_x])
+        y, in_y = _different(y[of_y])
+        pairs = is_close[np.ix_(of_x, of_y)]
+        if self.dtype == np.float64:
+            needed = np.zeros((len(x), len(y)), bool)
+            rows, columns = np.nonzero(pairs)
+            needed[in_x[rows], in_y[columns]] = True
+            block = np.zeros(needed.shape)
+            block[needed] = self._differences(x, y, needed)
+        else:  # by an expansion in float64
+            x, y = x.astype(np.float64), y.astype(np.float64)
+            wide = Expansion(x, self.metric, np.float64, _CLOSE_OF_CROWD)
+            block = wide.block(wide.prepare(x, "query"), wide.prepare(y, "gallery"))
+        return np.asarray(block)[np.ix_(in_x, in_y)][pairs]
 
     def _differences(self, x, y, is_close: np.ndarray) -> Float[np.ndarray, "_"]:
         """Distances of the close pairs from their differences, in float64."""
         of_x, of_y = np.nonzero(is_close)
         squares = np.empty(len(of_x))
+        if self.metric == "cosine":
+            (x, of_x), (y, of_y) = _needed(x, of_x), _needed(y, of_y)
+            x, y = unit(x, np)[0], unit(y, np)[0]
         step = max(1, _PAIR_VALUES // max(1, x.shape[1]))
         for start in range(0, len(of_x), step):
             pairs = slice(start, start + step)
             a, b = (s.astype(np.float64) for s in (x[of_x[pairs]], y[of_y[pairs]]))
-            if self.metric == "cosine":
-                (a, _), (b, _) = unit(a, np), unit(b, np)
             a -= b
             squares[pairs] = np.einsum("nd,nd->n", a, a)
         if self.metric == "l2":
             return np.sqrt(squares)
         return squares / 2 if self.metric == "cosine" else squares
+
+
+def _different(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The rows without repetitions, and where each of the given ones is."""
+    keys = np.ascontiguousarray(rows + 0.0)  # -0 is 0
+    keys = keys.view(np.dtype((np.void, keys.itemsize * keys.shape[1])))[:, 0]
+    _, first, inverse = np.unique(keys, return_index=True, return_inverse=True)
+    return rows[first], inverse
+
+
+def _needed(rows: np.ndarray, index: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The rows that `index` names, each once in float64, and where each is."""
+    needed, inverse = np.unique(index, return_inverse=True)
+    return rows[needed].astype(np.float64), inverse
 
 
 def _check_finite(rows: np.ndarray, name: str, first_row: int) -> None:
@@ -192,7 +225,8 @@ def _expand(x, y, x_norms, y_norms, x_is_zero, y_is_zero, unit, close, metric: s
     norms = x_norms[:, None] + y_norms
     squares = norms - 2 * _products(x, y)
     squares = jnp.where(squares > 0, squares, 0.0)
-    is_close = squares < close * norms
+    # At 0 as well: the squares of both may have been too small.
+    is_close = squares <= close * norms
     if metric == "l2":
         return jnp.sqrt(squares) * unit, is_close, is_close.any()
     squares = squares * unit * unit

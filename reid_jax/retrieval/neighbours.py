@@ -15,6 +15,7 @@ _HIGHEST = jax.lax.Precision.HIGHEST
 # ‖x‖²+‖y‖²-2xy in float32 is off by about 1e-6 (‖x‖²+‖y‖²). Where it falls below this
 # share of ‖x‖²+‖y‖², the rows are subtracted instead.
 _CLOSE = 1e-2
+_SAMPLE = 1024  # rows of a side that shift and scale are taken from
 _CHUNK = 64  # rows rescaled at a time: they stay in the cache
 
 
@@ -30,16 +31,15 @@ class Rows:
     def __init__(self, first: Float[Array, "Q D"], second: Float[Array, "G D"]):
         self._sides = first, second = np.asarray(first), np.asarray(second)
         dtype = np.result_type(first, second, np.float32)
-        low = np.minimum(first.min(axis=0), second.min(axis=0)).astype(np.float64)
-        high = np.maximum(first.max(axis=0), second.max(axis=0)).astype(np.float64)
-        total = sum(side.sum(axis=0, dtype=np.float64) for side in self._sides)
-        constant = low == high
-        unit = np.exp2(np.ceil(np.log2(np.where(constant, 1.0, high - low))))
-        shift = np.where(constant, low, np.round(total / len(self) / unit) * unit)
-        limits = np.finfo(dtype)
-        scale = np.max(unit, where=~constant, initial=limits.tiny)
-        self._shift = shift.astype(dtype)
-        self._inverse = 1 / dtype.type(min(scale, 2.0 ** (limits.maxexp - 1)))
+        rows = (side[:: max(1, len(side) // _SAMPLE)] for side in self._sides)
+        sample = np.concatenate(list(rows)).astype(np.float64)
+        centre = np.median(sample, axis=0)  # outliers do not move it
+        sizes = np.abs(sample - centre).max(axis=1, initial=0.0)
+        size = np.median(sizes) or sizes.max() or np.abs(centre).max(initial=0.0) or 1.0
+        largest = np.finfo(dtype).maxexp - 2
+        unit = 2.0 ** np.clip(np.ceil(np.log2(size)), -largest, largest)
+        self._shift = (np.round(centre / unit) * unit).astype(dtype)
+        self._inverse = dtype.type(1 / unit)
 
     def __len__(self) -> int:
         return sum(len(side) for side in self._sides)
@@ -158,7 +158,13 @@ def _block(rows: Rows, start: int, size: int) -> tuple[jax.Array, np.ndarray]:
     """Rows from `start` and their squared norms."""
     x = rows.block(start, size)
     # Norms inside of `_step` would slow its matrix product down (XLA on the CPU).
-    return jnp.asarray(x), np.einsum("nd,nd->n", x, x)
+    norms = np.einsum("nd,nd->n", x, x)
+    if not norms.max() < np.finfo(np.float32).max / 16:
+        raise ValueError(
+            f"embedding {start + int(np.argmax(norms))} of queries and gallery is too "
+            "far from the others for distances in float32."
+        )
+    return jnp.asarray(x), norms
 
 
 @jax.jit

@@ -52,7 +52,8 @@ def same_and_different(
 ) -> tuple[Integer[np.ndarray, "K"], Integer[np.ndarray, "K"], Bool[np.ndarray, "K"]]:
     """All pairs of a person under two cameras, and as many of different persons.
 
-    The latter are drawn at random, also under two cameras; fewer where fewer exist.
+    The latter are drawn at random, also under two cameras; fewer where not many more
+    exist.
     Returns positions of first and second, and whether they are the same person.
     """
     pids, camids = _labels(pids, camids)
@@ -81,4 +82,6 @@ def _labels(pids, camids) -> tuple[np.ndarray, np.ndarray]:
     pids, camids = np.asarray(pids), np.asarray(camids)
     if not len(pids):
         raise ValueError("There are no tracklets to pair.")
+    if pids.shape != camids.shape:
+        raise ValueError(f"{len(pids)} pids, but {len(camids)} camids.")
     return pids, camids

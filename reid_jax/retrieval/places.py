@@ -9,7 +9,7 @@ import dataclasses
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Float, Integer
+from jaxtyping import Integer, Real
 
 from reid_jax.arrays import Array
 from reid_jax.retrieval import expansion
@@ -50,7 +50,7 @@ class OwnPerson:
         self._first = np.searchsorted(pids, query, side="left")
         self._num = np.searchsorted(pids, query, side="right") - self._first
 
-    def places(self, rows: slice, distances: Float[Array, "_ G"]) -> Places:
+    def places(self, rows: slice, distances: Real[Array, "_ G"]) -> Places:
         """Of the queries `rows`, whose distances are given, in their own precision.
 
         Raises ValueError for distances that are not finite.
@@ -60,7 +60,9 @@ class OwnPerson:
         offset = np.arange(len(query)) - np.repeat(np.cumsum(nums) - nums, nums)
         entry = self._entries[np.repeat(self._first[rows], nums) + offset]
         if distances.dtype not in (np.float32, np.float64):
-            distances = distances.astype(np.float32)  # half precision: exact
+            is_half = distances.dtype.itemsize == 2 and distances.dtype.kind in "fV"
+            # float64 is exact for integers up to 2^53.
+            distances = distances.astype(np.float32 if is_half else np.float64)
         place = np.empty(len(query), np.int64)
         counted = (nums <= _MAX_COUNTED)[query]
         place[counted], is_finite = _count(
@@ -78,7 +80,7 @@ class OwnPerson:
         order = np.lexsort((place, query))
         return Places(query[order] + rows.start, entry[order], place[order])
 
-    def _sort(self, distances: Float[Array, "G"]) -> np.ndarray:
+    def _sort(self, distances: Real[Array, "G"]) -> np.ndarray:
         """Places of all entries of a row by one stable sort, junk last."""
         distances = np.where(self._is_junk, np.inf, distances)
         place = np.empty(len(distances), np.int64)

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 
 import jax
 import numpy as np
-from jaxtyping import Float, Int, Integer
+from jaxtyping import Float, Int, Integer, Real
 
 from reid_jax.arrays import Array
 from reid_jax.retrieval import distances as distances_
@@ -38,7 +38,7 @@ class Ranking:
 
 
 def evaluate(
-    distances: Float[Array, "Q G"],
+    distances: Real[Array, "Q G"],
     query_pids: Integer[Array, "_"],
     gallery_pids: Integer[Array, "_"],
     query_camids: Integer[Array, "_"],
@@ -63,8 +63,8 @@ def evaluate(
 
 
 def evaluate_features(
-    query: Float[Array, "Q D"],
-    gallery: Float[Array, "G _"],
+    query: Real[Array, "Q D"],
+    gallery: Real[Array, "G _"],
     query_pids: Integer[Array, "_"],
     gallery_pids: Integer[Array, "_"],
     query_camids: Integer[Array, "_"],
@@ -106,12 +106,25 @@ class Labels:
 
 
 def as_labels(query_pids, gallery_pids, query_camids, gallery_camids) -> Labels:
+    """Raises ValueError for labels that are not whole numbers [N]."""
+    given = {
+        "query pids": query_pids,
+        "gallery pids": gallery_pids,
+        "query camids": query_camids,
+        "gallery camids": gallery_camids,
+    }
+    for name, labels in given.items():
+        labels = np.asarray(labels)
+        if labels.ndim != 1 or (labels.size and labels.dtype.kind not in "iu"):
+            raise ValueError(
+                f"{name} are {labels.dtype} {labels.shape}: expected whole numbers [N]."
+            )
     camids = places.same_codes(query_camids, gallery_camids)
     return Labels(np.asarray(query_pids), np.asarray(gallery_pids), *camids)
 
 
 def matrix_blocks(
-    distances: Float[Array, "Q G"], labels: Labels
+    distances: Real[Array, "Q G"], labels: Labels
 ) -> Iterable[tuple[slice, Float[Array, "_ G"]]]:
     """Some rows of a matrix at a time; raises unless it is as large as the labels."""
     if not isinstance(distances, jax.Array):

@@ -28,8 +28,10 @@ def k_reciprocal(
     the entry itself, and the `k2` nearest, itself included, whose encodings are
     averaged. `lambda_value` is the weight of the original distance, which is the
     squared Euclidean one divided by the largest of its row, over query and gallery.
-    Ties are broken by position, queries first. Memory beside the result grows with
-    (Q + G)·(k1·k2 + block): `block` rows are compared at a time, which changes nothing.
+    Ties are broken by position, queries first. The distances are float32, of rows
+    centred and scaled in the precision they come in. Memory beside the result grows
+    with (Q + G)·(k1·k2 + block): `block` rows are compared at a time, which changes
+    nothing.
     Raises ValueError for an empty side, dimensions that differ, values that are not
     finite, and settings out of range.
     """

@@ -1,0 +1,20 @@
+"""Paper 2, second model: the first one fine-tuned on MARS.
+
+python train.py --config=configs/c3d_mars.py --config.init_from=runs/c3d_joint
+python train.py --config=configs/c3d_mars.py:walkers --workdir=runs/c3d_street \
+    --config.init_from=runs/c3d_joint
+"""
+
+from configs import c3d, c3d_joint
+
+DATA = {"paper": "mars", "walkers": "walkers/street_small"}
+
+
+def get_config(data: str = "paper"):
+    if data not in DATA:
+        raise ValueError(f"c3d_mars.py:{data} is unknown; known: {', '.join(DATA)}.")
+    config = c3d.get_config()
+    config.data.name = DATA[data]  # Sec. IV-A
+    if data == "walkers":
+        c3d_joint.make_small(config)
+    return config

@@ -1,0 +1,101 @@
+"""What can be wrong with a dataset's source, one line for each problem."""
+
+import os
+import pathlib
+import sys
+import zlib
+from collections.abc import Iterable, Iterator, Sequence
+
+NUM_SHOWN = 10
+
+_PNG = b"\x89PNG\r\n\x1a\n"
+
+
+class SourceError(ValueError):
+    """Everything wrong with a dataset's source in one message.
+
+    `problems` holds all of it, one line each; the message counts them and shows the
+    first ten.
+    """
+
+    def __init__(self, dataset: str, source: os.PathLike, problems: Iterable[str]):
+        self.problems = tuple(problems)
+        super().__init__(listed(f"{dataset} in {source}", self.problems))
+
+
+def listed(subject: str, problems: Sequence[str], noun: str = "problem") -> str:
+    """`<subject> has 12 problems; the first 10:` and a line for each of these."""
+    count = f"1 {noun}" if len(problems) == 1 else f"{len(problems)} {noun}s"
+    first = f"; the first {NUM_SHOWN}" if len(problems) > NUM_SHOWN else ""
+    lines = "".join(f"\n  {problem}" for problem in problems[:NUM_SHOWN])
+    return f"{subject} has {count}{first}:{lines}"
+
+
+def warn(subject: str, warnings: Sequence[str]) -> None:
+    """Prints what is odd but no reason to stop: counted, the first ten, to stderr."""
+    if warnings:
+        print(listed(subject, warnings, "warning"), file=sys.stderr, flush=True)
+
+
+def damage(image: bytes) -> str | None:
+    """What is wrong with an encoded image as a file, or None: it is not decoded.
+
+    A JPEG's compressed data cannot hold the end marker FFD9, so that it is whole when
+    one follows the start of its last scan (FFDA). A PNG is whole when its chunks lead
+    to IEND; those needed to decode it have checksums. What comes after the end
+    (padding, a comment of the camera) is no damage.
+    """
+    if not image:
+        return "empty"
+    if image.startswith(_PNG):
+        return _png_damage(image)
+    if not image.startswith(b"\xff\xd8"):
+        return "neither JPEG nor PNG"
+    if image.rfind(b"\xff\xd9") <= image.rfind(b"\xff\xda"):
+        return "truncated"
+    return None
+
+
+def _png_damage(image: bytes) -> str | None:
+    start = len(_PNG)
+    while start + 12 <= len(image):
+        length = int.from_bytes(image[start : start + 4], "big")
+        kind, end = image[start + 4 : start + 8], start + length + 12
+        if end > len(image):
+            break
+        checksum = int.from_bytes(image[end - 4 : end], "big")
+        # The first letter of a chunk that is needed is a capital.
+        if kind[:1].isupper() and zlib.crc32(image[start + 4 : end - 4]) != checksum:
+            return "damaged (checksum)"
+        if kind == b"IEND":
+            return None
+        start = end
+    return "truncated"
+
+
+def missing_files(folder: pathlib.Path, paths: Iterable[str]) -> list[str]:
+    """Paths that do not exist; lists each folder once, opens nothing."""
+    present: dict[str, frozenset[str]] = {}
+    missing = []
+    for path in paths:
+        parent, _, name = path.rpartition("/")
+        if parent not in present:
+            try:
+                entries = frozenset(os.listdir(folder / parent))
+            except (FileNotFoundError, NotADirectoryError):
+                entries = frozenset()
+            present[parent] = entries
+        if name not in present[parent]:
+            missing.append(path)
+    return missing
+
+
+def damaged_images(folder: pathlib.Path, paths: Iterable[str]) -> Iterator[str]:
+    """Reads the images at `paths`, all of them, and names those that are damaged."""
+    for path in paths:
+        try:
+            wrong = damage((folder / path).read_bytes())
+        except OSError as error:
+            wrong = f"cannot be read ({error.strerror})"
+        if wrong:
+            yield f"{path}: {wrong}"

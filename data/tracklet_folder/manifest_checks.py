@@ -1,0 +1,79 @@
+"""What can be wrong between the rows of a manifest, one line for each problem."""
+
+from collections import defaultdict
+from collections.abc import Iterator
+
+from data import image_files
+from data.tracklet_folder.manifest import SPLITS, Row
+
+
+def problems_between(manifest: str, rows: list[Row]) -> Iterator[str]:
+    """Duplicates, frames of two tracklets, persons of two sides, missing splits."""
+    unique = []
+    first_with: dict[object, Row] = {}
+    for row in rows:
+        key = row.patterns, row.pid, row.camid, row.split
+        first = first_with.setdefault(key, row)
+        if first is row:
+            unique.append(row)
+        else:
+            yield f"{manifest} line {row.line}: the same as line {first.line}"
+    yield from _same_names(manifest, unique)
+    yield from _shared_frames(manifest, unique)
+    yield from _persons_on_both_sides(manifest, unique)
+    for split in SPLITS:
+        if rows and not any(row.split == split for row in rows):
+            yield f"{manifest}: no tracklet has the split {split!r}"
+
+
+def warnings_between(manifest: str, rows: list[Row]) -> Iterator[str]:
+    """Queries that nobody can answer, and gaps in the numbers of frames."""
+    cameras = defaultdict(set)
+    for row in rows:
+        if row.split == "gallery":
+            cameras[row.pid].add(row.camid)
+    for row in rows:
+        if row.split == "query" and row.pid and not cameras[row.pid] - {row.camid}:
+            yield (
+                f"{manifest} line {row.line}: person {row.pid} is in the gallery under "
+                f"no camera other than {row.camid}, so that this query does not count"
+            )
+        for gap in image_files.gaps(row.images):
+            yield f"{manifest} line {row.line}: {gap}"
+
+
+def _same_names(manifest: str, rows: list[Row]) -> Iterator[str]:
+    lines: dict[str, int] = {}
+    for row in rows:
+        first = lines.setdefault(row.name, row.line)
+        if first != row.line:
+            yield (
+                f"{manifest} line {row.line}: tracklet {row.name!r} is the name of "
+                f"line {first} already"
+            )
+
+
+def _shared_frames(manifest: str, rows: list[Row]) -> Iterator[str]:
+    owner: dict[str, int] = {}
+    for row in rows:
+        shared = defaultdict(list)
+        for image in row.images:
+            first = owner.setdefault(image, row.line)
+            if first != row.line:
+                shared[first].append(image)
+        for first, images in shared.items():
+            yield (
+                f"{manifest} line {row.line}: {len(images)} of its frames are in line "
+                f"{first} already, the first is {images[0]}"
+            )
+
+
+def _persons_on_both_sides(manifest: str, rows: list[Row]) -> Iterator[str]:
+    training = {row.pid: row.line for row in reversed(rows) if row.split == "train"}
+    training.pop(None, None)
+    for row in rows:
+        if row.split in ("query", "gallery") and row.pid in training:
+            yield (
+                f"{manifest} line {row.line}: person {row.pid} is in {row.split}, but "
+                f"in train in line {training[row.pid]}"
+            )

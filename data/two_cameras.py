@@ -1,0 +1,108 @@
+"""Datasets of persons seen once by each of two cameras, a folder of PNGs for each time.
+
+Training persons are there with both tracklets; of test persons, the first camera's is
+the query and the second's in the gallery.
+"""
+
+import dataclasses
+import os
+import pathlib
+import re
+
+from data import checks, image_files
+from data.image_files import FileTracklet
+
+
+@dataclasses.dataclass(frozen=True)
+class Layout:
+    """Where a dataset keeps its persons: `<camera>/<person>/*.png` under its source."""
+
+    dataset: str
+    cameras: tuple[str, str]
+    """Folders of the cameras; the first one has the queries."""
+
+
+Halves = tuple[list[str], list[str]]
+"""Folder names of the persons to train on and of those to test with."""
+
+
+def person_folders(
+    layout: Layout, folder: pathlib.Path, problems: list[str]
+) -> list[str]:
+    """Names of the folders that either camera has for a person, sorted."""
+    names = set()
+    for camera in layout.cameras:
+        if not (folder / camera).is_dir():
+            problems.append(f"{camera}: missing folder")
+            continue
+        for entry in os.scandir(folder / camera):
+            if not entry.is_dir():
+                continue
+            if _pid(entry.name):
+                names.add(entry.name)
+            else:
+                problems.append(f"{camera}/{entry.name}: not a name like person001")
+    return sorted(names)
+
+
+def read_splits(
+    layout: Layout, folder: pathlib.Path, halves: Halves, problems: list[str]
+) -> image_files.Splits:
+    """The tracklets of `train`, `query` and `gallery`; pid is the folder's number.
+
+    Every person of `halves` has to be under both cameras; `problems` are those found
+    before, by `person_folders` and in the split file. Files that are no PNGs and gaps
+    in the frames' numbers are warned about. Images are opened only after a problem.
+
+    Raises:
+        SourceError: lists everything that is wrong.
+    """
+    warnings: list[str] = []
+
+    def tracklets(names: list[str], camid: int) -> list[FileTracklet]:
+        camera = layout.cameras[camid]
+        return [
+            FileTracklet(
+                f"{pathlib.PurePath(camera).name}/{name}",
+                _pid(name),
+                camid,
+                _images(folder, f"{camera}/{name}", problems, warnings),
+            )
+            for name in names
+        ]
+
+    train, test = halves
+    splits = {
+        "train": tracklets(train, 0) + tracklets(train, 1),
+        "query": tracklets(test, 0),
+        "gallery": tracklets(test, 1),
+    }
+    checks.warn(f"{layout.dataset} in {folder}", warnings)
+    if problems:
+        images = image_files.all_images(splits.values())
+        problems += checks.damaged_images(folder, images)
+        raise checks.SourceError(layout.dataset, folder, problems)
+    return splits
+
+
+def _pid(name: str) -> int | None:
+    match = re.fullmatch(r"person_?([0-9]+)", name)
+    return int(match[1]) if match else None
+
+
+def _images(
+    folder: pathlib.Path, person: str, problems: list[str], warnings: list[str]
+) -> list[str]:
+    path = folder / person
+    if not path.is_dir():
+        if path.parent.is_dir():  # else `person_folders` said so
+            problems.append(f"{person}: missing folder")
+        return []
+    names = sorted(os.listdir(path), key=image_files.natural_key)
+    images = [f"{person}/{name}" for name in names if name.lower().endswith(".png")]
+    if not images:
+        problems.append(f"{person}: no PNG in it")
+    if others := len(names) - len(images):
+        warnings.append(f"{person}: {others} files that are no PNGs are not used")
+    warnings += image_files.gaps(images)
+    return images

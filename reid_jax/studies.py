@@ -1,0 +1,154 @@
+"""Studies of a trained run: the same ranking under ever harder conditions.
+
+`frames` limits the frames of every tracklet; the others are `corruptions.CORRUPTIONS`.
+"""
+
+import functools
+import pathlib
+from collections.abc import Sequence
+
+import jax
+import numpy as np
+
+from reid_jax import (
+    checkpoints,
+    corruptions,
+    metrics,
+    parallel,
+    pictures,
+    run_embeddings,
+    scores,
+    sources,
+)
+
+Level = corruptions.Level
+FRAMES = "frames"
+NAMES = (FRAMES, *corruptions.CORRUPTIONS)
+SIDES = {"both": ("query", "gallery"), "query": ("query",), "gallery": ("gallery",)}
+_FRAME_LEVELS = (1, 8, 16, 32)  # Kansal & Subramanyam 2018, Table III
+
+
+def run(
+    config,
+    workdir: pathlib.Path,
+    name: str,
+    levels: Sequence[Level] = (),
+    side: str = "both",
+) -> list[dict]:
+    """Score the run as it is and at each level; print, write and draw what comes out.
+
+    `levels` are the study's usual ones when empty. `side` says which tracklets change:
+    those of the queries, the gallery's, or both. A learnt metric is learnt on training
+    tracklets as they are. Rows are those of `scores.json` with `level` (None: as it
+    is). Writes `<eval folder>/study_<name>[_<side>].json` and `.png`.
+    Raises ValueError for an unknown name or side and for levels that cannot be.
+    """
+    levels = _checked(name, levels, side)
+    step = run_embeddings.wanted_step(config, workdir)
+    dataset = sources.pipeline(config).load_dataset(config)
+    config = config.copy_and_resolve_references()
+    config.eval.baselines = False
+    stored = run_embeddings.stored_or_made(config, workdir, step, dataset)
+    plain = stored.methods["trained"]
+    learnt = metrics.build(config, plain.get("train"))
+    embed_step, state = run_embeddings.restore(config, workdir, step)
+    network = functools.partial(
+        run_embeddings.network_embedder, embed_step, state, mesh=parallel.data_mesh()
+    )
+    protocol = scores.headline(config, dataset.protocols)
+    folder = run_embeddings.eval_folder(config, workdir)
+
+    title = f"{config.data.name}, step {step} of {workdir}: {_unit(name)}, {side}"
+    print(f"\n{title}")
+    _say_what_is_filled(config, dataset, levels if name == FRAMES else ())
+    rows = []
+    for level in (None, *levels):
+        splits = dict(plain)
+        if level is not None:
+            embed = _embedder(network, config, name, level)
+            splits |= {s: embed(getattr(dataset, s)) for s in SIDES[side]}
+        for metric in learnt:
+            scored = scores.score("trained", splits, metric, config, protocol)
+            rows.append({"level": level} | scored.row())
+    print(_table(name, rows))
+    path = folder / ("_".join(["study", name] + [side] * (side != "both")) + ".json")
+    summary = {"dataset": config.data.name, "step": step, "study": name, "side": side}
+    checkpoints.write_json(path, summary | {"rows": rows})
+    pictures.study(path.with_suffix(".png"), _curves(rows), _unit(name), title=title)
+    print(f"\nwritten to {path} and .png")
+    return rows
+
+
+def _checked(name: str, levels: Sequence[Level], side: str) -> tuple[Level, ...]:
+    if name not in NAMES:
+        raise ValueError(f"--study={name} is unknown; known: {', '.join(NAMES)}.")
+    if side not in SIDES:
+        raise ValueError(f"--side={side} is unknown; known: {', '.join(SIDES)}.")
+    if name == FRAMES:
+        limits, usual, whole = (1, np.inf), _FRAME_LEVELS, True
+    else:
+        corruption = corruptions.CORRUPTIONS[name]
+        limits, usual, whole = corruption.limits, corruption.levels, corruption.whole
+    levels = tuple(levels) or usual
+    for level in levels:
+        low, high = limits
+        if not low <= level <= high or (whole and level != round(level)):
+            kind = "a whole number" if whole else "a number"
+            raise ValueError(
+                f"--levels: {level:g} is no {_unit(name)}: {kind} from {low:g} to "
+                f"{high:g}."
+            )
+    return tuple(round(level) if whole else level for level in levels)
+
+
+def _unit(name: str) -> str:
+    if name == FRAMES:
+        return "frames of a tracklet"
+    return corruptions.CORRUPTIONS[name].unit
+
+
+def _embedder(network, config, name: str, level: Level):
+    if name == FRAMES:
+        limited = config.copy_and_resolve_references()
+        limited.eval.max_frames = level
+        return network(config=limited)
+    apply = corruptions.CORRUPTIONS[name].apply
+
+    def change(clips, number, embed_clips):
+        key = jax.random.fold_in(jax.random.key(config.seed), number)
+        return apply(clips, level, key, embed_clips)
+
+    return network(config=config, change=change)
+
+
+def _say_what_is_filled(config, dataset, levels: Sequence[Level]) -> None:
+    """Which tracklets are shorter than the network's clip: their frames repeat."""
+    T = config.model.clip_length
+    num_frames = np.concatenate([dataset.query.num_frames, dataset.gallery.num_frames])
+    for limit in (config.eval.max_frames or np.inf, *levels):
+        short = np.sum(np.minimum(num_frames, limit) < T)
+        if short:
+            frames = "all" if limit == np.inf else f"{limit}"
+            print(
+                f"with {frames} frames, {short} of {len(num_frames)} tracklets are "
+                f"shorter than the network's {T} and are filled cyclically"
+            )
+
+
+def _table(name: str, rows: list[dict]) -> str:
+    shown = [
+        row | {"method": "as it is" if row["level"] is None else f"{row['level']:g}"}
+        for row in rows
+    ]
+    return scores.format_table(shown, first_title=_unit(name))
+
+
+def _curves(rows: list[dict]) -> dict[str, dict[str, list[tuple[str, float]]]]:
+    """Level → score, for each score and metric."""
+    curves = {"mAP": {}, "CMC-1": {}}
+    for row in rows:
+        level = "as it is" if row["level"] is None else f"{row['level']:g}"
+        metric = row["metric"] + ", re-ranked" * row["rerank"]
+        for score, value in (("mAP", row["mean_ap"]), ("CMC-1", row["cmc"]["1"])):
+            curves[score].setdefault(metric, []).append((level, value))
+    return curves

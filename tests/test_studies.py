@@ -1,0 +1,96 @@
+"""reid_jax/studies.py on a trained run of walkers/tiny."""
+
+import json
+
+import numpy as np
+import pytest
+
+import evaluate
+import train
+from data import prepare
+from reid_jax import studies
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("datasets")
+    prepare.build(prepare.find_builder("walkers/tiny", folder))
+    return folder, tmp_path_factory.mktemp("run")
+
+
+@pytest.fixture
+def config(tiny_config, trained):
+    folder, workdir = trained
+    tiny_config.data.name = "walkers/tiny"
+    tiny_config.data.data_dir = str(folder)
+    tiny_config.data.p = 4
+    tiny_config.train.max_steps = 2
+    tiny_config.eval.pictures = False
+    if not (workdir / "config.json").exists():
+        train.train(tiny_config, workdir)
+    return tiny_config
+
+
+def test_more_frames_until_there_are_no_more(config, trained, capsys):
+    workdir = trained[1]
+    rows = studies.run(config, workdir, "frames", (1, 2, 1000))
+    assert [row["level"] for row in rows] == [None, 1, 2, 1000]
+    assert rows[0]["mean_ap"] == rows[3]["mean_ap"]
+    assert rows[0]["mean_ap"] != rows[1]["mean_ap"]
+    printed = capsys.readouterr().out
+    T = config.model.clip_length
+    assert f"shorter than the network's {T} and are filled cyclically" in printed
+    folder = workdir / "eval" / "walkers-tiny"
+    stored = json.loads((folder / "study_frames.json").read_text())
+    assert stored["rows"] == rows and stored["study"] == "frames"
+    assert (folder / "study_frames.png").stat().st_size > 1000
+    # The limit is also a field of its own; the stored embeddings are not mixed up.
+    config.eval.max_frames = 1
+    (row,) = evaluate.evaluate(config, workdir)
+    assert row["mean_ap"] == rows[1]["mean_ap"]
+    config.eval.max_frames = None
+    (row,) = evaluate.evaluate(config, workdir)
+    assert row["mean_ap"] == rows[0]["mean_ap"]
+
+
+def test_sides_and_several_metrics(config, trained):
+    config.eval.metric = "l2,cosine"
+    of_side = {
+        side: studies.run(config, trained[1], "noise", (0, 1), side)
+        for side in studies.SIDES
+    }
+    for rows in of_side.values():
+        assert [row["metric"] for row in rows] == ["l2", "cosine"] * 3
+        # No noise is the clips as they are.
+        np.testing.assert_allclose(rows[2]["mean_ap"], rows[0]["mean_ap"], atol=1e-6)
+    noisy = {side: rows[-1]["mean_ap"] for side, rows in of_side.items()}
+    assert len(set(noisy.values())) == 3
+    assert (trained[1] / "eval/walkers-tiny/study_noise_query.json").exists()
+
+
+def test_an_attack_uses_the_run_s_own_network(config, trained):
+    clean, attacked = studies.run(config, trained[1], "fgsm", (16,), "query")
+    noisy = studies.run(config, trained[1], "noise", ((16 / 255) ** 2,), "query")[1]
+    assert attacked["mean_ap"] < min(clean["mean_ap"], noisy["mean_ap"])
+
+
+@pytest.mark.parametrize(
+    ("name", "levels", "side", "message"),
+    [
+        ("fog", (), "both", "--study=fog is unknown; known: frames, noise, blur"),
+        ("noise", (), "left", "--side=left is unknown; known: both, query, gallery"),
+        (
+            "noise",
+            (-1,),
+            "both",
+            "-1 is no variance of the noise: a number from 0 to 1",
+        ),
+        ("noise", (float("nan"),), "both", "nan is no variance"),
+        ("frames", (0,), "both", "0 is no frames of a tracklet: a whole number from 1"),
+        ("frames", (1.5,), "both", "1.5 is no frames of a tracklet"),
+        ("jpeg", (101,), "both", "101 is no JPEG quality"),
+    ],
+)
+def test_bad_settings(config, trained, name, levels, side, message):
+    with pytest.raises(ValueError, match=message):
+        studies.run(config, trained[1], name, levels, side)
