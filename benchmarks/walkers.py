@@ -1,8 +1,8 @@
 """How hard each world of walkers is: for colours, small networks, backdrops.
 
-python benchmarks/walkers.py [--configs=street_small,twins] [--steps=300]
+python benchmarks/walkers.py [--configs=street_small,twins] [--steps=400]
 
-mAP / CMC-1 in percent, frames of 64x32, tracklets of at most 16 frames (twins: 32), 96
+mAP / CMC-1 in percent, frames of 64x32, tracklets of at most 16 frames (twins: 32), 240
 persons to train on and 60 others to find. `raw pixels` (32x16) and `colour histogram`
 (of six stripes) are means over a tracklet's frames. `lags` knows motion only: the mean
 differences of frames 1 to 8 (twins: 16) apart, each tracklet's without their quadratic
@@ -35,7 +35,7 @@ from reid_jax import clips, color_histogram, embedding, steps
 from reid_jax.models import build_model
 from reid_jax.retrieval import distances, ranking
 
-_NUM_TRAIN, _NUM_TEST = 96, 60
+_NUM_TRAIN, _NUM_TEST = 240, 60
 _P, _K = 8, 4
 _EVAL_CLIPS = 64
 _MODELS = {
@@ -55,7 +55,7 @@ _COLUMNS = (
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--configs", default=",".join(n for n in SIZES if n != "tiny"))
-    parser.add_argument("--steps", type=int, default=300)
+    parser.add_argument("--steps", type=int, default=400)
     args = parser.parse_args()
     print("| world | " + " | ".join(_COLUMNS) + " |")
     print("|---" * (len(_COLUMNS) + 1) + "|")
@@ -123,12 +123,12 @@ def _describe(pool: Pool, num_steps: int) -> dict:
             color_histogram.stripe_histogram(frames).mean(0) for _, frames in pool.test
         ],
         "lags": [_lags(frames, 2 * T) for _, frames in pool.test],
-        "untrained": Network("mean", T).embed(pool.test),
+        "untrained": Network("mean", T, num_steps).embed(pool.test),
         "chance": None,
     }
     for kind in _MODELS:
-        network = Network(kind, T)
-        network.train(pool, num_steps)
+        network = Network(kind, T, num_steps)
+        network.train(pool)
         rows[kind] = network.embed(pool.test)
         if kind == "image":
             middle = [(e, f[len(f) // 2][None]) for e, f in pool.test]
@@ -136,8 +136,8 @@ def _describe(pool: Pool, num_steps: int) -> dict:
     described = {method: (row, pool.entries) for method, row in rows.items()}
     style = dataclasses.replace(pool.sizes.style, blank=1.0)
     blank = Pool(dataclasses.replace(pool.sizes, style=style))
-    network = Network("mean", T)
-    network.train(blank, num_steps)
+    network = Network("mean", T, num_steps)
+    network.train(blank)
     described["blank"] = network.embed(blank.test), blank.entries
     return described
 
@@ -145,14 +145,15 @@ def _describe(pool: Pool, num_steps: int) -> dict:
 class Network:
     """One of `_MODELS`, untrained at first."""
 
-    def __init__(self, kind: str, T: int):
+    def __init__(self, kind: str, T: int, num_steps: int):
+        self._num_steps = num_steps
         self._T = 1 if kind == "image" else T
         self._clip_length = T
-        self._train_step, self._embed_step, initial = _compiled(kind, T)
+        self._train_step, self._embed_step, initial = _compiled(kind, T, num_steps)
         self._state = jax.tree.map(jax.numpy.copy, initial)
 
-    def train(self, pool: Pool, num_steps: int) -> None:
-        for step in range(num_steps):
+    def train(self, pool: Pool) -> None:
+        for step in range(self._num_steps):
             batch = pool.batch(step, self._clip_length)
             if self._T == 1:  # each frame is a clip
                 frames, labels = batch["clips"], batch["labels"]
@@ -185,14 +186,14 @@ class Network:
 
 
 @functools.cache
-def _compiled(kind: str, T: int):
+def _compiled(kind: str, T: int, num_steps: int):
     """Training step, embedding step and initial state: the same for all worlds."""
     config = demo.get_config()
     config.model.backbone, config.model.temporal = _MODELS[kind]
     config.model.clip_length = 1 if kind == "image" else T
     config.model.rnn_dim = 128
     # Three quarters at full speed, the rest at a tenth of it.
-    config.train.decay_every_epochs = 225
+    config.train.decay_every_epochs = 3 * num_steps // 4
     config.train.warmup_epochs = 20
     schedule = steps.learning_rate_schedule(config, steps_per_epoch=1)
     optimizer = steps.build_optimizer(config, schedule)

@@ -20,10 +20,10 @@ def get_config():
     config.data.p = 16
 
     config.train.learning_rate = 2e-3
-    config.train.epochs = 40
-    config.train.decay_every_epochs = 15
+    config.train.epochs = 46
+    config.train.decay_every_epochs = 18
     config.train.warmup_epochs = 2.0
-    config.train.eval_every_epochs = 20
+    config.train.eval_every_epochs = 23
     config.train.checkpoint_every_epochs = 10
     config.eval.baselines = True
     return config

@@ -100,11 +100,11 @@ def test_splits_are_disjoint_and_every_query_has_a_match(name):
 
 def test_street_small_has_the_promised_size():
     entries = plan.plan(SIZES["street_small"])
-    assert 13_000 <= sum(e.num_frames for e in entries) <= 20_000
+    assert 15_000 <= sum(e.num_frames for e in entries) <= 25_000
     seen = collections.defaultdict(set)
     for entry in entries:
         seen[entry.pid].add(entry.camid)
-    assert len(seen) == 160
+    assert len(seen) == 200
     assert np.mean([len(cameras) for cameras in seen.values()]) > 3.7
 
 
@@ -257,7 +257,7 @@ def test_builder_writes_what_the_world_renders(tmp_path, tiny):
 
 
 @pytest.mark.slow
-def test_color_histogram_is_no_gift():
+def test_color_histogram_is_neither_a_gift_nor_a_riddle():
     rows, pids, camids = ([], []), ([], []), ([], [])
     sizes = SIZES["street_small"]
     for split in ("query", "gallery"):
@@ -275,5 +275,4 @@ def test_color_histogram_is_no_gift():
         distances = np.linalg.norm(gallery[kept] - row, axis=1)
         ranks = np.flatnonzero(gallery_pids[kept][np.argsort(distances)] == pid) + 1
         precisions.append(np.mean(np.arange(1, len(ranks) + 1) / ranks))
-    # A random order has 0.027 (benchmarks/walkers.py).
-    assert 0.03 <= np.mean(precisions) <= 0.6
+    assert 0.3 <= np.mean(precisions) <= 0.6

@@ -13,6 +13,7 @@ from data.walkers.draws import between, choose, stream
 PX_PER_BOX = 160
 HEIGHT, WIDTH = 2 * PX_PER_BOX, 8 * PX_PER_BOX
 
+_GREY = 0.56
 _GROUNDS = np.array(
     [(0.47, 0.47, 0.49), (0.56, 0.54, 0.50), (0.38, 0.38, 0.40), (0.62, 0.60, 0.57)],
     np.float32,
@@ -25,10 +26,11 @@ _WALLS = np.array(
 
 
 @jax.jit
-def paint_backdrop(key, camera: Camera) -> UInt8[Array, "3 Hb Wb"]:
+def paint_backdrop(key, camera: Camera, clutter) -> UInt8[Array, "3 Hb Wb"]:
     """Ground with verges, kerbs, markings; walls with windows and parked cars.
 
     Ground fills a view from high above; a level one has up to two thirds of wall.
+    `clutter` is how far all of it stands out from an even grey, 0 to 1.
     """
     keys = jax.random.split(key, 6)
     n = stream(keys[0], 24)
@@ -52,7 +54,6 @@ def paint_backdrop(key, camera: Camera) -> UInt8[Array, "3 Hb Wb"]:
         _marking, rows=rows, columns=columns, flatness=flatness, key=keys[1]
     )
     image = jax.lax.fori_loop(0, 3, markings, image)
-    image = image * (1 + _texture(keys[2], (0.10, 0.14, 0.16, 0.22)))
 
     wall = jnp.asarray(_WALLS)[choose(n(), (3, 2, 3, 2))] * between(n(), 0.7, 1.2)
     house = jnp.broadcast_to(wall[:, None, None], (3, HEIGHT, WIDTH))
@@ -63,8 +64,6 @@ def paint_backdrop(key, camera: Camera) -> UInt8[Array, "3 Hb Wb"]:
     glass = jnp.where(n() < 0.7, 0.14, 0.75) * jnp.array([0.9, 1.0, 1.1])
     has_windows = n() < 0.6
     house = _over(house, glass, pane * has_windows)
-    rough = jnp.where(has_windows, 0.3, 1.0)
-    house = house * (1 + rough * _texture(keys[3], (0.15, 0.3, 0.5, 0.4)))
     is_wall = _edge(horizon - rows)
     image = image + is_wall * (house - image)
     things = functools.partial(
@@ -72,8 +71,13 @@ def paint_backdrop(key, camera: Camera) -> UInt8[Array, "3 Hb Wb"]:
     )
     image = jax.lax.fori_loop(0, 22, things, image)
     # The camera's automatic exposure and white balance, not quite complete.
-    image = image * (0.56 / image.mean((1, 2), keepdims=True)) ** 0.85
-    return jnp.round(jnp.clip(image, 0, 1) * 255).astype(jnp.uint8)
+    image = image * (_GREY / image.mean((1, 2), keepdims=True)) ** 0.85
+    image = _GREY + clutter * (image - _GREY)
+    rough = _texture(keys[2], (0.10, 0.14, 0.16, 0.22))
+    rough_wall = _texture(keys[3], (0.15, 0.3, 0.5, 0.4))
+    rough_wall = jnp.where(has_windows, 0.3, 1.0) * rough_wall
+    image = jnp.clip(image * (1 + rough + is_wall * (rough_wall - rough)), 0, 1)
+    return jnp.round(image * 255).astype(jnp.uint8)
 
 
 def _edge(distance):

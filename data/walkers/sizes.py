@@ -80,14 +80,24 @@ _STILL = Style(pace=0.03, standing=0.0, box=0.4, occlusion=0.05, passing=0.05)
 
 SIZES = {
     "tiny": Sizes(edge_cases=True),
+    # Even ground and alike cameras: a small network learns it within minutes.
     "street_small": dataclasses.replace(
         _SMALL,
+        num_train=140,
         num_cameras=4,
         train_tracklets=(1, 2),
         test_tracklets=(2, 3),
         unseen=0.05,
         num_frames=(6, 40),
         median_frames=14,
+        style=Style(
+            dark=0.12,
+            color=0.08,
+            clutter=0.15,
+            light_drift=0.06,
+            occlusion=0.15,
+            passing=0.20,
+        ),
     ),
     # As MARS: 625 and 636 persons, lengths 2 to 920 with a median of 32 frames.
     "street": dataclasses.replace(
@@ -127,15 +137,18 @@ SIZES = {
         num_test=150,
         num_frames=(23, 192),
         median_frames=71,
-        style=Style(
-            dark=0.75, occlusion=0.5, passing=0.85, elevation=(0.25, 0.6), color=0.8
-        ),
+        style=Style(dark=0.65, occlusion=0.45, passing=0.75, elevation=(0.25, 0.6)),
         seed=3,
     ),
     "aerial": dataclasses.replace(
         _SMALL,
         style=Style(
-            elevation=(0.44, 1.40), scale_change=0.3, box=1.5, figure_px=(30.0, 110.0)
+            dark=0.3,
+            elevation=(0.44, 1.40),
+            figure_px=(40.0, 110.0),
+            color=0.25,
+            clutter=0.5,
+            scale_change=0.3,
         ),
         seed=4,
     ),

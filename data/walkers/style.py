@@ -19,9 +19,11 @@ class Style:
     """Downward tilt of the cameras, rad."""
     figure_px: tuple[float, float] = (40.0, 200.0)
     """The sensor's pixels on a box, before it is resized to a frame."""
-    color: float = 0.5
+    color: float = 0.4
     """How far cameras differ in exposure, white balance, tone, saturation: 1 for the
     whole ranges of `Camera`, 0 for none."""
+    clutter: float = 1.0
+    """How far ground, walls and cars stand out: 0 for an even grey behind everybody."""
     same_heading: float = 0.0
     """0: every camera has its own view of the path; 1: all look along it."""
     light_drift: float = 0.12

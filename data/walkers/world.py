@@ -17,7 +17,7 @@ from data.walkers.sizes import SIZES, Sizes
 
 __all__ = ["SIZES", "Entry", "Sizes", "World", "generate"]
 
-VERSION = "2.1.0"
+VERSION = "2.2.0"
 """Changes whenever pixels change, be it by one bit."""
 
 CHUNK = 32
@@ -39,7 +39,9 @@ class World:
         ]
         self.backdrops = np.stack(
             [
-                backdrop.paint_backdrop(self._key(plan.BACKDROP, camid), one)
+                backdrop.paint_backdrop(
+                    self._key(plan.BACKDROP, camid), one, sizes.style.clutter
+                )
                 for camid, one in enumerate(cameras)
             ]
         )
