@@ -27,7 +27,7 @@ _FRAMES_EACH = 4
 
 
 def statistics(frames: np.ndarray) -> dict[str, float]:
-    """Of uint8 [N, 128, 64, 3]; all but the angles of hue in [0, 1]."""
+    """Of uint8 [N, 128, 64, 3]; all in [0, 1]."""
     hsv = (
         np.stack([np.asarray(Image.fromarray(f).convert("HSV")) for f in frames]) / 255
     )

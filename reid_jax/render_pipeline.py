@@ -71,7 +71,8 @@ def load_dataset(config) -> Dataset:
     height, width = config.model.frame_size
     sizes = dataclasses.replace(SIZES[name], frame_height=height, frame_width=width)
     rendered, entries = World(sizes), plan.plan(sizes)
-    first, num_persons = stream.FIRST_PERSON, config.data.num_persons or sizes.num_train
+    num_persons = config.data.num_persons or sizes.num_train
+    first = stream.first_person(sizes.twins)
     pids = range(first, first + num_persons)
     train = [entry for pid in pids for entry in plan.tracklets_of(pid, sizes)]
     tested = ([e for e in entries if e.split == s] for s in ("query", "gallery"))
@@ -156,8 +157,8 @@ def eval_batches(split: Split, config) -> Iterator[dict[str, np.ndarray]]:
     limit = int(min(limit, split.num_frames.max()))
     every = (
         (frames[clip], tracklet)
-        for tracklet, (_, frames) in enumerate(split.world.render(split.entries))
-        for clip in clips.dense_clips(min(len(frames), limit), T)
+        for tracklet, (_, frames) in enumerate(split.world.render(split.entries, limit))
+        for clip in clips.dense_clips(len(frames), T)
     )
     while batch := list(itertools.islice(every, config.eval.batch_clips)):
         padding = [(batch[-1][0], -1)] * (config.eval.batch_clips - len(batch))

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from data.walkers import body, contact_sheet, person, plan, world
+from data.walkers import body, contact_sheet, person, plan, render, world
 from data.walkers.sizes import SIZES, Sizes
 from data.walkers.world import World
 from reid_jax import color_histogram
@@ -208,20 +208,83 @@ def test_blank_leaves_what_surrounds_the_person():
         assert middle > 3 * edges
 
 
+def test_a_coat_or_skirt_hides_the_thighs():
+    """None is nearer than what covers it, from any side and at any phase."""
+    thighs, coat, skirt = [0, 3], 10, 9
+    posed = jax.jit(body.pose)
+    count = 0
+    for number in range(40):
+        someone = _person(number)
+        worn = {coat: someone.outfit.coat > 0.18, skirt: someone.outfit.skirt > 0}
+        for phase in np.linspace(0, 2 * np.pi, 9) if any(worn.values()) else ():
+            parts = posed(someone, phase, 1.0)
+            for yaw in np.linspace(0, 2 * np.pi, 8, endpoint=False):
+                towards = np.array([np.sin(yaw), np.cos(yaw)])
+                middle = np.asarray(0.5 * (parts.start + parts.end))[:, :2] @ towards
+                depth = middle + np.asarray(parts.bias)
+                for part, is_worn in worn.items():
+                    assert not is_worn or (depth[thighs] < depth[part]).all()
+            count += 1
+    assert count > 50
+
+
+def test_the_gallery_of_days_is_of_another_day():
+    sizes = dataclasses.replace(TINY, days=2, num_test=4)
+    rendered = World(sizes)
+    clothes, builds = {}, {}
+    for entry in plan.plan(sizes):
+        if entry.split != "train":
+            day = int(entry.split == "gallery")
+            someone = rendered.person(entry.person, day)
+            clothes.setdefault(entry.pid, {})[day] = someone.outfit.upper
+            builds.setdefault(entry.pid, []).append(float(someone.build.height))
+            as_planned = _render(sizes, [entry])[entry.name]
+            if day:
+                plain = _render(dataclasses.replace(sizes, days=1), [entry])[entry.name]
+                assert (as_planned != plain).any()
+    assert all((of[0] != of[1]).any() for of in clothes.values())
+    assert all(len(set(heights)) == 1 for heights in builds.values())
+
+
+def test_the_backdrop_goes_by_as_the_person_walks():
+    rendered = World(
+        dataclasses.replace(TINY, num_frames=(200, 200), median_frames=200)
+    )
+    walk = rendered.tracklet(plan.plan(rendered.sizes)[0])
+    frames = np.arange(200.0)
+    way = np.stack([render.path_so_far(walk, f) for f in frames])
+    yaw = walk.heading + walk.wander[0] * np.sin(
+        walk.wander[1] * frames + walk.wander[2]
+    )
+    steps = np.stack([np.sin(yaw), np.cos(yaw)], -1)
+    assert np.abs(np.diff(way, axis=0) - steps[:-1]).max() < 0.35
+    assert (np.linalg.norm(np.diff(way, axis=0), axis=1) < 1.4).all()
+
+
 def test_tracker_switches_to_another_person():
     sizes = dataclasses.replace(TINY, style=dataclasses.replace(TINY.style, switch=1.0))
     entry = max(_chosen(TINY, {9}), key=lambda e: e.num_frames)
-    switch = float(World(sizes).tracklet(entry).switch)
+    walk = World(sizes).tracklet(entry)
+    switch = float(walk.switch)
     assert 0 < switch < entry.num_frames
+    assert (float(walk.passing[0]), float(walk.passing[3])) == (switch, 1)  # they meet
     same, switched = _render(TINY, [entry]), _render(sizes, [entry])
-    before = np.arange(entry.num_frames) < switch
     change = np.abs(same[entry.name].astype(float) - switched[entry.name])
-    change = change.mean((1, 2, 3))
-    assert change[~before].min() > 2 > change[before].max()
+    assert change.mean((1, 2, 3))[np.arange(entry.num_frames) >= switch].min() > 2
 
 
 @pytest.mark.parametrize(
-    ("field", "value"), [("median_frames", 50), ("num_train", 7), ("num_test", 2)]
+    ("field", "value"),
+    [
+        ("median_frames", 50),
+        ("num_train", 7),
+        ("num_test", 2),
+        ("num_cameras", 1),
+        ("days", 3),
+        ("unseen", 1.5),
+        ("seed", -1),
+        ("frame_width", 0),
+    ],
 )
 def test_sizes_that_cannot_be_are_refused(field, value):
     with pytest.raises(ValueError, match=f"{field}={value}"):

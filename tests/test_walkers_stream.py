@@ -63,13 +63,14 @@ def test_labels_of_a_closed_set_are_its_persons(street, monkeypatch):
     assert (shown[-1] >= stream.HELD_OUT).all()
 
 
-def test_new_persons_come_in_whole_groups_of_twins():
-    first = stream.FIRST_PERSON
-    persons = np.asarray(stream.new_persons(jax.random.key(0), 8, 4, first))
+@pytest.mark.parametrize("twins", [2, 3, 4, 5, 6])
+def test_new_persons_come_in_whole_groups_of_twins(twins):
+    first, count = stream.FIRST_PERSON, 2 * twins
+    persons = stream.new_persons(jax.random.key(0), count, twins, first)
+    persons = np.asarray(persons)
     assert (first <= persons).all() and (persons < stream.HELD_OUT).all()
-    groups = ((persons - 1) // 4).tolist()
-    assert len(set(groups)) == 2
-    assert len(set(persons.tolist())) == 8
+    assert len(set(((persons - 1) // twins).tolist())) == 2
+    assert len(set(persons.tolist())) == count
 
 
 def test_persons_of_files_are_not_streamed():

@@ -62,7 +62,7 @@ def stack(parts: list[Primitives]) -> Primitives:
 
 
 def pose(person: Person, phase, effort) -> Primitives:
-    """The body at a phase of its gait, 26 primitives."""
+    """The body at a phase of its gait, 27 primitives."""
     holding = (person.outfit.carried > 0) & (
         person.outfit.bag_side == jnp.asarray(gait.SIDES)
     )
@@ -80,6 +80,10 @@ def pose(person: Person, phase, effort) -> Primitives:
     )
 
 
+_LONG_COAT = 0.18
+"""Share of the leg below which a coat covers the thighs."""
+
+
 def _two(a, b):
     return jnp.stack([jnp.asarray(a, jnp.float32), jnp.asarray(b, jnp.float32)])
 
@@ -91,20 +95,24 @@ def _legs(person, joints):
     cloth = jnp.where(outfit.leg_cover > 0.3, outfit.leg_width, 1.0)
     covered = jnp.where(outfit.leg_cover > 0.9, cloth, 1.0)
     hip, knee, ankle = 0.060 * thick * build.girth**0.5, 0.040 * thick, 0.030 * thick
+    # All of both legs behind a skirt or coat, whichever leg is nearer.
+    beside = 0.048 * h * build.girth + 0.02 * h * jnp.abs(person.gait.stance - 1) + hip
+    is_covered = (outfit.skirt > 0) | (outfit.coat > _LONG_COAT)
+    bias = jnp.where(is_covered, -joints.reach - beside, 0.0)
     for i, side in enumerate(gait.SIDES):
         yield part(
             joints.hip[i], joints.knee[i], hip, knee * cloth, knee, outfit.lower,
-            second=outfit.stockings, band=_two(2 * outfit.leg_cover, 9.0),
+            second=outfit.stockings, band=_two(2 * outfit.leg_cover, 9.0), bias=bias,
         )  # fmt: skip
         yield part(
             joints.knee[i], joints.ankle[i], knee * covered, ankle * covered**1.5,
             ankle, outfit.lower, second=outfit.stockings,
-            band=_two(2 * outfit.leg_cover - 1, 9.0),
+            band=_two(2 * outfit.leg_cover - 1, 9.0), bias=bias,
         )  # fmt: skip
         toe = joints.toe[i] + jnp.array([0.15 * side, 0.0, 0.0])
         heel = joints.ankle[i] - h * jnp.array([0.0, 0.018, 0.022])
         shoe = heel + 0.10 * h * toe
-        yield part(heel, shoe, 0.026 * h, 0.020 * h, 0.022 * h, outfit.shoes)
+        yield part(heel, shoe, 0.026 * h, 0.020 * h, 0.022 * h, outfit.shoes, bias=bias)
 
 
 def _trunk(person, joints):
@@ -140,10 +148,10 @@ def _trunk(person, joints):
     skirt_width = waist * (1.05 + 0.35 * outfit.skirt)
     yield part(
         hips - outfit.skirt * leg * up, hips, _two(skirt_width, depth + 1.8 * flare),
-        _two(waist, depth), 0.015 * h, outfit.lower, bias=joints.reach + 0.02,
+        _two(waist, depth), 0.015 * h, outfit.lower, bias=0.02,
         opacity=outfit.skirt > 0,
     )  # fmt: skip
-    is_long = outfit.coat > 0.18
+    is_long = outfit.coat > _LONG_COAT
     coat_width = waist * (1.06 + 0.25 * outfit.coat)
     # A hem of the second colour is that of the garment's lowest part.
     hem = jnp.where(outfit.band[0] < 0, _two(-1.0, 9.0), jnp.asarray(NOWHERE))
@@ -153,7 +161,7 @@ def _trunk(person, joints):
         _two(waist * 1.02, depth * 1.03), 0.012 * h, upper, **clothed,
         columns=outfit.columns, stripes=jnp.where(is_long, outfit.stripes, 0.0),
         band=hem, sheen=outfit.sheen,
-        bias=jnp.where(is_long, joints.reach + 0.03, 0.06),
+        bias=jnp.where(is_long, 0.03, 0.06),
     )  # fmt: skip
 
 

@@ -21,7 +21,7 @@ class Camera:
     figure_px: Array
     """The sensor's pixels on a box, the style's range, small ones more frequent."""
     gain: Float[Array, "3"]
-    """Exposure 0.72 to 1.30, times white balance 0.88 to 1.12 per channel."""
+    """Exposure 0.72 to 1.30, times white balance 0.86 to 1.16 per channel."""
     bend: Array
     """Tone curve x + b x (1 - x), b from -0.35 (dark middle tones) to 0.30."""
     saturation: Array
@@ -57,7 +57,7 @@ def sample_camera(key, camid, style: Style) -> Camera:
         """A factor around 1 whose range grows with the style's `color`."""
         return 1 + spread * (between(n(), low, high) - 1)
 
-    heading = jnp.pi * (0.29 * camid + 0.2 * n()) * (1 - style.same_heading)
+    heading = jnp.pi * (0.29 * camid + 0.2 * n())
     balance = jnp.stack([about(0.88, 1.12) for _ in range(3)])
     light = jnp.stack([between(n(), -0.8, 0.8), between(n(), 0.4, 0.9), 0.6])
     low, high = style.figure_px

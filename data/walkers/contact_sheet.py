@@ -46,6 +46,11 @@ def main():
     args = parser.parse_args()
     args.folder.mkdir(parents=True, exist_ok=True)
     names = list(SIZES) if args.configs == "all" else args.configs.split(",")
+    for problem in [n for n in names if n not in SIZES]:
+        parser.error(f"--configs={problem} is unknown; known: {', '.join(SIZES)}")
+    least = max(SIZES[n].num_cameras * SIZES[n].days for n in names)
+    if args.persons < 1 or args.frames < least:
+        parser.error(f"--persons must be at least 1, --frames at least {least}")
     for name in names:
         sizes = dataclasses.replace(
             SIZES[name],
@@ -55,7 +60,8 @@ def main():
             median_frames=_NUM_FRAMES,
             edge_cases=False,
         )
-        sheet = contact_sheet(sizes, args.persons, args.frames // sizes.num_cameras)
+        each = args.frames // (sizes.num_cameras * sizes.days)
+        sheet = contact_sheet(sizes, args.persons, each, num_tracklets=sizes.days)
         Image.fromarray(sheet).save(args.folder / f"{name}.jpg", quality=75)
 
 

@@ -73,21 +73,26 @@ def sample_obstacle(key, num_frames, moving, probability) -> Obstacle:
     )
 
 
-def obstacle_stamps(obstacle: Obstacle, frame, height: int) -> Stamps:
-    """Its post and its panel or body, before everything else; pixels."""
+def obstacle_stamps(obstacle: Obstacle, frame, height: int, tall) -> Stamps:
+    """Its post and its panel or body, before everything else; pixels.
+
+    `tall` is the cosine of the camera's elevation: upright things are short from above.
+    """
     x = (frame - obstacle.middle) * obstacle.speed
     is_car = obstacle.kind == 2
     half = jnp.where(obstacle.kind == 0, obstacle.half_width, 0.018)
-    post_top = jnp.where(obstacle.kind == 1, obstacle.high, 2.0)
-    bottom = jnp.where(is_car, -0.8, obstacle.low)
+    foot = -0.8
+    high = foot + (obstacle.high - foot) * tall
+    post_top = jnp.where(obstacle.kind == 1, high, foot + 2.8 * tall)
+    bottom = jnp.where(is_car, foot, foot + (obstacle.low - foot) * tall)
     first, second = obstacle.colors
     post = stamp(
-        jnp.stack([x, -0.8]) * height, jnp.stack([x, post_top]) * height,
+        jnp.stack([x, foot]) * height, jnp.stack([x, post_top]) * height,
         half * height, 0.01 * height, jnp.where(obstacle.kind == 1, 0.55, first),
         depth=90.0, opacity=obstacle.is_on * ~is_car,
     )  # fmt: skip
     panel = stamp(
-        jnp.stack([x, bottom]) * height, jnp.stack([x, obstacle.high]) * height,
+        jnp.stack([x, bottom]) * height, jnp.stack([x, high]) * height,
         obstacle.half_width * height, jnp.where(is_car, 0.05, 0.006) * height, first,
         second=jnp.where(is_car, 0.12, second),
         stripes=jnp.where(is_car, 0.0, obstacle.rows),

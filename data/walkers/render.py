@@ -4,14 +4,14 @@ import functools
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, UInt8
+from jaxtyping import Array, Float, UInt8
 
 from data.walkers import backdrop, body, occluders, sensor, stamps
 from data.walkers.camera import Camera
 from data.walkers.person import Person
 from data.walkers.tracklet import Tracklet
 
-# The passer-by is seen for moments: no hands, collar, bags or straps.
+# The passer-by is seen for moments: no hands, neck, collar, bags or straps.
 _PASSER_PARTS = (0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 14, 15, 18, 19, 20)
 
 
@@ -70,8 +70,8 @@ def render_frame(
         passer, walk.passer_turn, camera, px_per_m, centre, away, nearer
     )
     passer = stamps.scale_opacity(passer, is_on)
-    things = occluders.obstacle_stamps(walk.obstacle, frame, height)
-    scene = _look_up(backdrops, camid, walk, frame, yaw, shift, frame_size, aspect)
+    things = occluders.obstacle_stamps(walk.obstacle, frame, height, tall)
+    scene = _look_up(backdrops, camid, walk, frame, shift, frame_size, aspect)
     scene = stamps.paint(scene, stamps.concatenate(own, passer, things), camera, aspect)
     drift = walk.drift[0] * jnp.sin(walk.drift[1] + frame * walk.drift[2])
     motion = walk.speed * jnp.sin(yaw) * px_per_m * walk.figure_px * camera.figure_px
@@ -81,16 +81,16 @@ def render_frame(
     )
 
 
-def _look_up(backdrops, camid, walk, frame, yaw, shift, frame_size, aspect):
+def _look_up(backdrops, camid, walk, frame, shift, frame_size, aspect):
     """The part of the camera's backdrop behind the box: float [3,H,W]."""
     height, width = frame_size
     step = walk.near * backdrop.PX_PER_BOX / height
     # The box follows the person; 1.9 m are about a box height.
-    moved = frame * walk.speed / 1.9 * backdrop.PX_PER_BOX
+    across, along = walk.speed / 1.9 * backdrop.PX_PER_BOX * path_so_far(walk, frame)
     spare_x = backdrop.WIDTH - 1.25 * backdrop.PX_PER_BOX
     spare_y = backdrop.HEIGHT - 1.35 * backdrop.PX_PER_BOX
-    left = walk.place[0] * spare_x + moved * jnp.sin(yaw) - shift[0] * step
-    top = walk.place[1] * spare_y + 0.15 * moved * jnp.cos(yaw) + shift[1] * step
+    left = walk.place[0] * spare_x + across - shift[0] * step
+    top = walk.place[1] * spare_y + 0.15 * along + shift[1] * step
     columns = (left + jnp.arange(width) * (step / aspect)).astype(jnp.int32)
     columns = columns % backdrop.WIDTH
     top = jnp.clip(top, 0.0, backdrop.HEIGHT - height * step)
@@ -98,6 +98,17 @@ def _look_up(backdrops, camid, walk, frame, yaw, shift, frame_size, aspect):
     rows = jnp.clip(rows, 0, backdrop.HEIGHT - 1)
     pixels = backdrops[camid, :, rows[:, None], columns[None]]
     return jnp.moveaxis(pixels, -1, 0).astype(jnp.float32) / 255
+
+
+def path_so_far(walk, frame) -> Float[Array, "2"]:
+    """Way since frame 0 in steps of one frame: across the picture, towards the camera.
+
+    The integral of the heading's sine and cosine, to first order in the wander.
+    """
+    amplitude, speed, phase = walk.wander
+    turned = amplitude / speed * (jnp.cos(phase) - jnp.cos(speed * frame + phase))
+    sine, cosine = jnp.sin(walk.heading), jnp.cos(walk.heading)
+    return frame * jnp.stack([sine, cosine]) + turned * jnp.stack([cosine, -sine])
 
 
 @functools.partial(jax.jit, static_argnames=("num", "frame_size"))

@@ -26,7 +26,7 @@ class Optics:
 def optics(camera: Camera, figure_px, smear, frame_size: tuple[int, int]) -> Optics:
     """`smear` is the standard deviation of the motion blur across, in box heights."""
     height, width = frame_size
-    share = jnp.clip(figure_px / height, 0.15, 1.0)
+    share = jnp.clip(figure_px / height, 8 / height, 1.0)
     blur_y = jnp.hypot(camera.blur, 0.35)  # the lens and the pixel's own area
     blur_x = jnp.hypot(blur_y, smear * share * height)
     return Optics(

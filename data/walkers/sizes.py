@@ -42,16 +42,34 @@ class Sizes:
     seed: int = 0
 
     def __post_init__(self):
+        """Raises ValueError with everything that makes no world."""
+        problems = [
+            f"{name}={value} must be at least {least}."
+            for name, least in _LEAST.items()
+            if (value := getattr(self, name)) < least
+        ]
+        for name in ("train_tracklets", "test_tracklets", "num_frames"):
+            fewest, most = getattr(self, name)
+            if not 1 <= fewest <= most:
+                problems.append(f"{name}=({fewest}, {most}) must be (fewest, most).")
         shortest, longest = self.num_frames
-        if not 1 <= shortest <= self.median_frames <= longest:
-            raise ValueError(
+        if not shortest <= self.median_frames <= longest:
+            problems.append(
                 f"median_frames={self.median_frames} must lie in {self.num_frames}."
             )
-        if self.num_train % self.twins or self.num_test % self.twins:
-            raise ValueError(
+        if self.days not in (1, 2):
+            problems.append(f"days={self.days} must be 1 or 2.")
+        if not 0 <= self.unseen <= 1:
+            problems.append(f"unseen={self.unseen} must be a probability.")
+        if self.twins > 0 and (
+            self.num_train % self.twins or self.num_test % self.twins
+        ):
+            problems.append(
                 f"num_train={self.num_train} and num_test={self.num_test} must be "
                 f"multiples of twins={self.twins}: no group may be in two splits."
             )
+        if problems:
+            raise ValueError(" ".join(problems))
 
     @property
     def frame_size(self) -> tuple[int, int]:
@@ -63,6 +81,19 @@ class Sizes:
         frames = self.median_frames * math.exp(self.spread * normal)
         return int(min(max(frames, shortest), longest))
 
+
+_LEAST = {
+    "num_train": 0,
+    "num_test": 0,
+    "num_distractors": 0,
+    "num_junk": 0,
+    "num_cameras": 2,
+    "spread": 0,
+    "frame_height": 1,
+    "frame_width": 1,
+    "twins": 1,
+    "seed": 0,
+}
 
 _SMALL = Sizes(
     num_train=100,
@@ -99,7 +130,7 @@ SIZES = {
             passing=0.20,
         ),
     ),
-    # As MARS: 625 and 636 persons, lengths 2 to 920 with a median of 32 frames.
+    # As MARS: persons by the hundreds, lengths 2 to 920 with a median of 32 frames.
     "street": dataclasses.replace(
         _SMALL,
         num_train=625,

@@ -57,7 +57,7 @@ class Street:
             labels = jnp.arange(p)
         else:
             labels = self._known_labels(who_key, p)
-            persons = FIRST_PERSON + labels
+            persons = first_person(self.sizes.twins) + labels
         clips = self.clips(clips_key, persons, k=k, clip_length=clip_length)
         return clips, jnp.repeat(labels, k)
 
@@ -82,8 +82,14 @@ class Street:
         return jax.random.choice(key, self.num_persons, (p,), replace=False)
 
 
+def first_person(twins: int, at_least: int = FIRST_PERSON) -> int:
+    """The first number from `at_least` on with which a group of twins begins."""
+    return at_least + -(at_least - 1) % twins
+
+
 def new_persons(key, p: int, twins: int, first: int) -> Int[Array, "N"]:
     """Numbers of `_NUM_NEW` persons from `first` on, in whole groups of twins."""
+    first = first_person(twins, first)
     num_groups = -(-p // twins)
     groups = jax.random.randint(key, (num_groups,), 0, _NUM_NEW // twins)
     return (first + groups[:, None] * twins + jnp.arange(twins)).ravel()[:p]

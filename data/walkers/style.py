@@ -24,8 +24,6 @@ class Style:
     whole ranges of `Camera`, 0 for none."""
     clutter: float = 1.0
     """How far ground, walls and cars stand out: 0 for an even grey behind everybody."""
-    same_heading: float = 0.0
-    """0: every camera has its own view of the path; 1: all look along it."""
     light_drift: float = 0.12
     """Largest amplitude of the light's change over a tracklet."""
     occlusion: float = 0.22
@@ -41,6 +39,6 @@ class Style:
     pace: float = 0.12
     """Spread of the pace around a person's own, to either side."""
     switch: float = 0.0
-    """Probability that the tracker goes on with another person half-way."""
+    """Probability that the tracker goes on with another person, who crosses."""
     blank: float = 0.0
     """1: the person is not drawn, only what surrounds them (to test for leaks)."""

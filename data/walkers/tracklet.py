@@ -79,15 +79,18 @@ def sample_tracklet(key, camera: Camera, num_frames, style: Style) -> Tracklet:
     side = sign(n())
     along = side * between(n(), 0.45, 0.80)
     velocity = side * between(n(), 0.08, 0.25)
+    # A tracker goes on with the other one when both are in the same place.
+    switches, switch = n() < style.switch, between(n(), 0.3, 0.8) * num_frames
+    is_crossing = is_crossing | switches
+    meeting = jnp.where(switches, switch, n() * num_frames)
     passing = jnp.stack(
         [
-            jnp.where(is_crossing, n() * num_frames, -along / 1e-3),
+            jnp.where(is_crossing, meeting, -along / 1e-3),
             jnp.where(is_crossing, velocity, 1e-3),
             jnp.where(n() < 0.5, -0.8, 0.8),
-            n() < style.passing,
+            switches | (n() < style.passing),
         ]
     )
-    switches = n() < style.switch
     cut = n()
     scale = jnp.where(
         cut < 0.07 * box,
@@ -127,7 +130,7 @@ def sample_tracklet(key, camera: Camera, num_frames, style: Style) -> Tracklet:
         passer=sample_person(*passer_keys, 0, style.dark),
         passing=passing,
         passer_turn=jnp.where(is_crossing, side * jnp.pi / 2, heading),
-        switch=jnp.where(switches, between(n(), 0.3, 0.8) * num_frames, 1e9),
+        switch=jnp.where(switches, switch, 1e9),
         blank=jnp.asarray(style.blank, jnp.float32),
         noise_seed=jax.random.bits(seed_key, dtype=jnp.uint32),
     )

@@ -31,7 +31,7 @@ class WalkersConfig(tfds.core.BuilderConfig):
 
 _DESCRIPTIONS = {
     "tiny": "12 persons, 3 cameras, 64x32: built in seconds, for tests.",
-    "street_small": "160 persons, 4 cameras, 128x64: for the demonstration.",
+    "street_small": "200 persons, 4 cameras, 128x64: for the demonstration.",
     "street": "1,250 persons, 6 cameras, 256x128: MARS's lengths, distractors, junk.",
     "outdoor": "178 persons, 2 cameras, little occlusion: like PRID-2011.",
     "hall": "300 persons in dark clothes, 2 cameras, crowded: like iLIDS-VID.",
@@ -46,6 +46,7 @@ class Builder(tfds.core.GeneratorBasedBuilder):
 
     VERSION = tfds.core.Version(world.VERSION)
     RELEASE_NOTES: ClassVar = {
+        "2.2.0": "street_small: colours before an even ground. Coats cover legs.",
         "2.1.0": "Boxes as wide as a person seen from above.",
         "2.0.0": "Another world: new bodies, cameras, streets; six more configs.",
         "1.0.0": "First release: tiny, street_small.",

@@ -71,28 +71,32 @@ class World:
         """JPEG quality of a camera's frames."""
         return int(self.cameras.quality[camid])
 
-    def render(self, entries: list[Entry]) -> Iterator[tuple[Entry, np.ndarray]]:
+    def render(
+        self, entries: list[Entry], max_frames: int | None = None
+    ) -> Iterator[tuple[Entry, np.ndarray]]:
         """(entry, frames uint8 [T,H,W,3]) in order, by as many threads as CPUs.
 
-        A tracklet's bytes depend on nothing but the world and the entry.
+        A tracklet's bytes depend on nothing but the world and the entry; of those
+        longer than `max_frames` only the first frames are rendered.
         """
+        render = functools.partial(self._frames, max_frames=max_frames)
         num_threads = len(os.sched_getaffinity(0))
         pending = collections.deque()
         with futures.ThreadPoolExecutor(num_threads) as pool:
             waiting = iter(entries)
             for entry in itertools.islice(waiting, 2 * num_threads):
-                pending.append((entry, pool.submit(self._frames, entry)))
+                pending.append((entry, pool.submit(render, entry)))
             while pending:
                 entry, frames = pending.popleft()
                 yield entry, frames.result()
                 for entry in itertools.islice(waiting, 1):
-                    pending.append((entry, pool.submit(self._frames, entry)))
+                    pending.append((entry, pool.submit(render, entry)))
 
-    def _frames(self, entry: Entry) -> np.ndarray:
+    def _frames(self, entry: Entry, max_frames: int | None) -> np.ndarray:
         walk = self.tracklet(entry)
-        starts = range(0, entry.num_frames, CHUNK)
-        chunks = [self._chunk(entry, walk, first) for first in starts]
-        return np.concatenate(chunks)[: entry.num_frames]
+        num = min(entry.num_frames, max_frames or entry.num_frames)
+        chunks = [self._chunk(entry, walk, first) for first in range(0, num, CHUNK)]
+        return np.concatenate(chunks)[:num]
 
     def frame(self, entry: Entry, index: int) -> np.ndarray:
         """One frame of a tracklet, uint8 [H,W,3]."""
