@@ -8,6 +8,7 @@ Writes scores.json, embeddings.npz and pictures to <workdir>/eval/<dataset>/.
 
 import pathlib
 import sys
+from collections.abc import Sequence
 
 import numpy as np
 from absl import flags
@@ -125,6 +126,12 @@ def _define_flags() -> None:
     flags.DEFINE_list(
         "levels", [], "Levels of the study, as 1,8,16; usual ones by itself."
     )
+    flags.DEFINE_integer(
+        "of_mixture",
+        None,
+        "Score this dataset of each run's own config.data.mixture, counted from 0.",
+        0,
+    )
     flags.DEFINE_enum(
         "side", "both", list(studies.SIDES), "Whose tracklets it changes."
     )
@@ -139,8 +146,12 @@ def main() -> None:
     tables = []
     for workdir in map(pathlib.Path, values.workdir.split(",")):
         config = checkpoints.load_config(workdir)
+        trained_on = config.data.mixture or (config.data.name,)
         with config.unlocked():
             config.update_from_flattened_dict(overrides)
+        if values.of_mixture is not None:
+            config.data.name = _of_mixture(trained_on, values.of_mixture, workdir)
+        _warn_of_known_persons(trained_on, config.data.name)
         if values.study is None:
             tables.append(evaluate(config, workdir))
         else:
@@ -150,6 +161,27 @@ def main() -> None:
     if len(tables) > 1:
         print(f"\nmean of {len(tables)} runs, and standard deviation (n - 1)")
         print(scores.format_means(tables))
+
+
+def _of_mixture(mixture: Sequence[str], position: int, workdir: pathlib.Path) -> str:
+    if position >= len(mixture):
+        raise ValueError(
+            f"--of_mixture={position}: {workdir} was trained on {len(mixture)} "
+            f"({', '.join(mixture)}), counted from 0."
+        )
+    return mixture[position]
+
+
+def _warn_of_known_persons(trained_on: Sequence[str], name: str) -> None:
+    """Another split of one data set has persons to find that were trained on."""
+    dataset = name.split("/")[0]
+    if dataset not in ("walkers", "tracklet_folder") and name not in trained_on:
+        for other in trained_on:
+            if other.split("/")[0] == dataset:
+                print(
+                    f"warning: the run was trained on {other}: some persons of {name} "
+                    "were seen in training, and its scores are too good."
+                )
 
 
 def _numbers(flag: str, texts: list[str]) -> list[float]:

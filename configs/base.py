@@ -4,6 +4,8 @@
 line as ('a','b'); a field that may be empty is a placeholder.
 """
 
+import math
+
 from ml_collections import config_dict
 
 
@@ -160,9 +162,19 @@ def check_config(config: config_dict.ConfigDict) -> None:
         if value is not None and not value >= 0:
             problems.append(f"config.{field}={value} must not be below 0")
     mixture, weights = config.data.mixture, config.data.mixture_weights
-    if len(set(mixture)) < len(mixture):
+    # Two splits of one data set share persons; worlds of walkers and folders do not.
+    whole = [
+        name
+        if name.startswith(("walkers/", "tracklet_folder/"))
+        else name.split("/")[0]
+        for name in mixture
+    ]
+    if len(set(whole)) < len(whole):
         problems.append(f"config.data.mixture={tuple(mixture)} names one twice")
-    if weights and (len(weights) != len(mixture) or not all(w > 0 for w in weights)):
+    if weights and (
+        len(weights) != len(mixture)
+        or not all(type(w) in (int, float) and 0 < w < math.inf for w in weights)
+    ):
         problems.append(
             f"config.data.mixture_weights={tuple(weights)} must be a number above "
             f"0 for each of config.data.mixture={tuple(mixture)}"

@@ -28,10 +28,17 @@ def read(path: str | os.PathLike, tracks: Collection[int]) -> dict[int, int]:
     problems = []
     with open(path, encoding="utf-8-sig", errors="replace", newline="") as file:
         reader = csv.reader(file)
-        if [field.strip() for field in next(reader, [])] != ["track_id", "pid"]:
+        try:
+            rows = [(reader.line_num, fields) for fields in reader]
+        except csv.Error as error:
+            raise ValueError(f"{path} line {reader.line_num}: {error}.") from None
+        header = rows[0][1] if rows else []
+        if [field.strip() for field in header] != ["track_id", "pid"]:
             raise ValueError(f"{path} line 1: the header has to be track_id,pid.")
-        for fields in filter(None, reader):
-            place = f"line {reader.line_num}"
+        for line, fields in rows[1:]:
+            if not fields:
+                continue
+            place = f"line {line}"
             try:
                 track_id, pid = map(int, fields)
             except ValueError:

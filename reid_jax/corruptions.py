@@ -115,22 +115,24 @@ def pgd(clips: Clips, epsilon: Level, key, embed: Callable) -> Clips:
 
 def _attack(clips, epsilon: Level, key, embed, *, step: Level, num_steps: int):
     x = jnp.asarray(clips, jnp.float32)
-    reference = jax.lax.stop_gradient(embed(x))
-
-    @jax.jit
-    def move(attacked):
-        def moved(y: Float[Array, "B T H W 3"]):
-            return jnp.sum((embed(y) - reference) ** 2)
-
-        attacked = attacked + step * jnp.sign(jax.grad(moved)(attacked))
-        return jnp.clip(jnp.clip(attacked, x - epsilon, x + epsilon), 0, 255)
-
+    reference, gradient = embed(x), _moved_gradient(embed)
     start = jax.random.uniform(key, x.shape, minval=-epsilon, maxval=epsilon)
     attacked = jnp.clip(x + start, 0, 255)
     for _ in range(num_steps):
-        attacked = move(attacked)
+        attacked = attacked + step * jnp.sign(gradient(attacked, reference))
+        attacked = jnp.clip(jnp.clip(attacked, x - epsilon, x + epsilon), 0, 255)
     # Whole numbers towards the clip: never outside of what is allowed.
     return _to_uint8(x + jnp.trunc(attacked - x))
+
+
+@functools.lru_cache(maxsize=2)
+def _moved_gradient(embed: Callable) -> Callable:
+    """The gradient of how far clips lie from a reference, compiled once a network."""
+
+    def moved(clips: Float[Array, "B T H W 3"], reference: Float[Array, "B D"]):
+        return jnp.sum((embed(clips) - reference) ** 2)
+
+    return jax.jit(jax.grad(moved))
 
 
 def _without_network(change: Callable) -> Callable:

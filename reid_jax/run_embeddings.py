@@ -111,27 +111,26 @@ def _embedder(method: str, config, workdir: pathlib.Path, step: int):
 
 
 def network_embedder(
-    embed_step,
-    state: steps.TrainState,
-    config,
-    mesh,
-    change: Callable[..., np.ndarray] | None = None,
+    embed_step, state: steps.TrainState, config, mesh
 ) -> Callable[..., Embedded]:
-    """The function split → Embedded of the network in `state`.
+    """The function (split, change=None) → Embedded of the network in `state`.
 
     `change(clips, number, embed_clips)` are the clips that it sees in place of the
-    batch of that number; `embed_clips` maps clips to embeddings.
+    batch of that number; `embed_clips` maps clips to embeddings and is always the same.
     """
 
     def embed_clips(clips):
         clips = parallel.shard(clips, mesh)
         return embed_step(state.params, state.batch_stats, clips).embedding
 
-    if change is None:
-        return lambda split: _embed(embed_clips, split, config)
-    return lambda split: _embed(
-        embed_clips, split, config, lambda clips, i: change(clips, i, embed_clips)
-    )
+    def embed(split, change: Callable[..., np.ndarray] | None = None) -> Embedded:
+        if change is None:
+            return _embed(embed_clips, split, config)
+        return _embed(
+            embed_clips, split, config, lambda clips, i: change(clips, i, embed_clips)
+        )
+
+    return embed
 
 
 def _embed(embed_clips, split, config, change=lambda clips, number: clips) -> Embedded:

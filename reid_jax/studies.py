@@ -55,6 +55,7 @@ def run(
     network = functools.partial(
         run_embeddings.network_embedder, embed_step, state, mesh=parallel.data_mesh()
     )
+    embed = network(config=config)
     protocol = scores.headline(config, dataset.protocols)
     folder = run_embeddings.eval_folder(config, workdir)
 
@@ -65,8 +66,13 @@ def run(
     for level in (None, *levels):
         splits = dict(plain)
         if level is not None:
-            embed = _embedder(network, config, name, level)
-            splits |= {s: embed(getattr(dataset, s)) for s in SIDES[side]}
+            for split in SIDES[side]:
+                tracklets = getattr(dataset, split)
+                if name == FRAMES:
+                    splits[split] = network(config=_limited(config, level))(tracklets)
+                else:
+                    change = _change(config, name, level, split)
+                    splits[split] = embed(tracklets, change)
         for metric in learnt:
             scored = scores.score("trained", splits, metric, config, protocol)
             rows.append({"level": level} | scored.row())
@@ -85,11 +91,11 @@ def _checked(name: str, levels: Sequence[Level], side: str) -> tuple[Level, ...]
     if side not in SIDES:
         raise ValueError(f"--side={side} is unknown; known: {', '.join(SIDES)}.")
     if name == FRAMES:
-        limits, usual, whole = (1, np.inf), _FRAME_LEVELS, True
+        limits, usual, whole = (1, 2**31 - 1), _FRAME_LEVELS, True
     else:
         corruption = corruptions.CORRUPTIONS[name]
         limits, usual, whole = corruption.limits, corruption.levels, corruption.whole
-    levels = tuple(levels) or usual
+    levels = tuple(dict.fromkeys(levels)) or usual
     for level in levels:
         low, high = limits
         if not low <= level <= high or (whole and level != round(level)):
@@ -107,18 +113,24 @@ def _unit(name: str) -> str:
     return corruptions.CORRUPTIONS[name].unit
 
 
-def _embedder(network, config, name: str, level: Level):
-    if name == FRAMES:
-        limited = config.copy_and_resolve_references()
-        limited.eval.max_frames = level
-        return network(config=limited)
+def _change(config, name: str, level: Level, split: str):
     apply = corruptions.CORRUPTIONS[name].apply
+    # Query and gallery are disturbed independently, each the same way at every level.
+    side_key = jax.random.fold_in(
+        jax.random.key(config.seed), SIDES["both"].index(split)
+    )
 
     def change(clips, number, embed_clips):
-        key = jax.random.fold_in(jax.random.key(config.seed), number)
+        key = jax.random.fold_in(side_key, number)
         return apply(clips, level, key, embed_clips)
 
-    return network(config=config, change=change)
+    return change
+
+
+def _limited(config, level: Level):
+    config = config.copy_and_resolve_references()
+    config.eval.max_frames = level
+    return config
 
 
 def _say_what_is_filled(config, dataset, levels: Sequence[Level]) -> None:

@@ -82,3 +82,22 @@ def test_the_recipe_of_resnet3d50():
     config = resnet3d50.get_config()
     assert (config.train.learning_rate, config.model.clip_length) == (1e-4, 4)
     assert config.data.normalization == "kinetics"
+
+
+@pytest.mark.parametrize(
+    "mixture",
+    [
+        ("walkers/tiny", "walkers/tiny"),
+        ("ilids_vid/split0", "ilids_vid"),
+        ("ilids_vid/split0", "ilids_vid/split1"),
+    ],
+)
+def test_a_mixture_has_no_person_twice(mixture):
+    config = base.get_config()
+    config.data.mixture = mixture
+    with pytest.raises(ValueError, match="names one twice"):
+        base.check_config(config)
+
+
+def test_worlds_of_walkers_can_be_mixed():
+    base.check_config(c3d_joint.get_config("walkers"))

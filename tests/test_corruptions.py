@@ -34,6 +34,9 @@ def test_clips_stay_clips_and_depend_on_the_key_alone(name):
         np.testing.assert_array_equal(once, again)
     assert (once != CLIPS).any()
     np.testing.assert_array_equal(CLIPS, before)
+    is_random = name not in ("blur", "low_light", "jpeg")
+    other = _changed(name, level, key=jax.random.key(1))
+    assert (other != once).any() == is_random
 
 
 @pytest.mark.parametrize(

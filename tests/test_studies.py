@@ -68,6 +68,17 @@ def test_sides_and_several_metrics(config, trained):
     assert (trained[1] / "eval/walkers-tiny/study_noise_query.json").exists()
 
 
+def test_the_two_sides_are_disturbed_independently(config):
+    clips = np.full((2, 3, 32, 16, 3), 128, np.uint8)
+
+    def noisy(split, level=1e-3):
+        return studies._change(config, "noise", level, split)(clips, 0, None)
+
+    np.testing.assert_array_equal(noisy("query"), noisy("query"))
+    difference = noisy("query").astype(float) - noisy("gallery")
+    assert difference.std() > 1.3 * noisy("query").std()
+
+
 def test_an_attack_uses_the_run_s_own_network(config, trained):
     clean, attacked = studies.run(config, trained[1], "fgsm", (16,), "query")
     noisy = studies.run(config, trained[1], "noise", ((16 / 255) ** 2,), "query")[1]

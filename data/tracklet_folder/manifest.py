@@ -74,12 +74,12 @@ def csv_lines(
     """Line number and fields of each row, `frames` as a list."""
     with open(path, encoding="utf-8-sig", errors="replace", newline="") as file:
         reader = csv.reader(file)
-        header = [name.strip() for name in next(reader, [])]
-        wrong = list(_wrong_names(header))
-        problems += [f"{path.name} line 1: {each}" for each in wrong]
-        if wrong:
-            return
         try:
+            header = [name.strip() for name in next(reader, [])]
+            wrong = list(_wrong_names(header))
+            problems += [f"{path.name} line 1: {each}" for each in wrong]
+            if wrong:
+                return
             for fields in reader:
                 if len(fields) == len(header):
                     row = dict(zip(header, map(str.strip, fields), strict=True))
@@ -105,7 +105,7 @@ def _json_lines(
             continue
         try:
             row = json.loads(line)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             problems.append(f"{place}: not JSON ({error})")
             continue
         if not isinstance(row, dict):

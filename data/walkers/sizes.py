@@ -126,8 +126,8 @@ SIZES = {
             color=0.08,
             clutter=0.15,
             light_drift=0.06,
-            occlusion=0.15,
-            passing=0.20,
+            occlusion=0.10,
+            passing=0.12,
         ),
     ),
     # As MARS: persons by the hundreds, lengths 2 to 920 with a median of 32 frames.
