@@ -13,8 +13,8 @@ setup: .venv/.installed ## .venv with the tested versions (requirements.lock)
 demo: setup ## train and score a small network on rendered people (about 5 minutes, 2 cores)
 	$(BIN)/python train.py --config=configs/demo.py --workdir=runs/demo
 
-test: setup ## the tests
-	$(BIN)/python -m pytest
+test: setup ## the tests, in two processes
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 test-slow: setup ## the tests that take minutes each
 	$(BIN)/python -m pytest -m slow

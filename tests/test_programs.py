@@ -433,3 +433,20 @@ def test_the_full_network_trains_evaluates_and_resumes(tmp_path, data_dir):
         assert checkpoints.Checkpoints(tmp_path / "run").latest_step() == max_steps
     assert "Resuming" in ended.stdout
     assert "official" in ended.stdout
+
+
+def test_datasets_of_a_mixture_are_scored_by_position():
+    workdir = pathlib.Path("run")
+    mixture = ("prid2011/split1", "ilids_vid/split1")
+    assert evaluate._of_mixture(mixture, 1, workdir) == "ilids_vid/split1"
+    with pytest.raises(ValueError, match="of_mixture=2: run was trained on 2"):
+        evaluate._of_mixture(mixture, 2, workdir)
+
+
+def test_persons_known_from_training_are_warned_of(capsys):
+    mixture = ("prid2011/split1", "walkers/hall")
+    for name in ("prid2011/split1", "walkers/street", "mars"):
+        evaluate._warn_of_known_persons(mixture, name)
+    assert not capsys.readouterr().out
+    evaluate._warn_of_known_persons(mixture, "prid2011/split0")
+    assert "trained on prid2011/split1" in capsys.readouterr().out
