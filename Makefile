@@ -14,7 +14,7 @@ demo: setup ## train and score a small network on rendered people (about 5 minut
 	$(BIN)/python train.py --config=configs/demo.py --workdir=runs/demo
 
 test: setup ## the tests, in two processes
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 test-slow: setup ## the tests that take minutes each
 	$(BIN)/python -m pytest -m slow
