@@ -22,6 +22,7 @@ import tempfile
 
 import numpy as np
 
+from data import checks
 from reid_jax import command_line, disk
 
 _DATA = pathlib.Path(__file__).parent
@@ -159,18 +160,30 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument(
         "--data_dir", metavar="DIR", default="datasets", help="default: %(default)s"
     )
+    parser.add_argument(
+        "--rebuild", action="store_true", help="build again what is there already"
+    )
+    parser.add_argument(
+        "--all_problems", action="store_true", help="list them all, not the first ten"
+    )
     flags = parser.parse_args(arguments)
     _quieten()
     try:
         builder = find_builder(flags.name, flags.data_dir)
+        if builder.is_prepared() and flags.rebuild:
+            shutil.rmtree(builder.data_dir)
+            builder = find_builder(flags.name, flags.data_dir)
         if builder.is_prepared():
-            print(f"{flags.name} is already in {builder.data_dir}:")
+            print(f"{flags.name} is already in {builder.data_dir} (or --rebuild it):")
         else:
             print(f"Building {flags.name} in {builder.data_dir} ...", flush=True)
             build(builder, flags.source)
         print(summary(builder))
     except (ValueError, OSError) as error:
         print(f"python -m data.prepare: {error}", file=sys.stderr)
+        if flags.all_problems and isinstance(error, checks.SourceError):
+            for problem in error.problems[checks.NUM_SHOWN :]:
+                print(f"  {problem}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("python -m data.prepare: stopped, nothing was kept.", file=sys.stderr)

@@ -10,7 +10,7 @@ import time
 import pytest
 
 from data import prepare
-from tests import mars_layout
+from tests import mars_layout, source_layouts
 
 ROOT = pathlib.Path(__file__).parents[1]
 
@@ -145,3 +145,22 @@ def test_help_is_quick():
     assert "--source" in done.stdout
     assert "tensorflow" not in done.stderr
     assert time.monotonic() - start < 10  # it takes a fraction of a second
+
+
+def test_a_changed_source_is_built_again_when_asked(tmp_path, capsys):
+    folder = tmp_path / "station"
+    source_layouts.write_tracklet_folder(folder)
+    arguments = [
+        "tracklet_folder",
+        f"--source={folder}",
+        f"--data_dir={tmp_path / 'd'}",
+    ]
+    assert _main(capsys, *arguments)[0] == 0
+    (folder / "tracklets.csv").write_text(
+        "frames,pid,camid,split\n" + "x,1,0,no\n" * 12
+    )
+    assert "--rebuild" in _main(capsys, *arguments)[1]
+    code, _, ten = _main(capsys, *arguments, "--rebuild")
+    assert (code, ten.count("\n  ")) == (1, 10)
+    code, _, every = _main(capsys, *arguments, "--all_problems")
+    assert code == 1 and every.count("\n  ") > 12

@@ -274,3 +274,21 @@ def test_bad_json_has_its_line(folder, line, expected):
     problems = _problems(folder)
     assert len(problems) == 1
     assert problems[0].startswith(f"tracklets.jsonl {expected}")
+
+
+def test_bytes_that_are_not_utf8_have_their_line(folder):
+    with open(folder / "tracklets.csv", "ab") as file:
+        file.write(b"caf\xe9/*.png,1,0,train,\n")
+    (problem,) = _problems(folder)
+    assert problem.endswith("not UTF-8")
+
+
+def test_persons_learnt_from_one_camera_are_counted(folder, capsys):
+    (folder / "only").mkdir()
+    (folder / "only/1.png").write_bytes(tiny_png(200))
+    _append(folder, "only/*.png,77,0,train,")
+    index.read_splits(folder)
+    assert (
+        "1 of 2 persons of train are under one camera only, the first of them 77"
+        in (capsys.readouterr().err)
+    )

@@ -68,6 +68,10 @@ def read_rows(path: pathlib.Path, problems: list[str]) -> list[Row]:
     return rows
 
 
+_UNREADABLE = "\ufffd"
+"""What bytes that are no UTF-8 are read as."""
+
+
 def csv_lines(
     path: pathlib.Path, problems: list[str]
 ) -> Iterator[tuple[int, dict[str, object]]]:
@@ -81,7 +85,9 @@ def csv_lines(
             if wrong:
                 return
             for fields in reader:
-                if len(fields) == len(header):
+                if any(_UNREADABLE in field for field in fields):
+                    problems.append(f"{path.name} line {reader.line_num}: not UTF-8")
+                elif len(fields) == len(header):
                     row = dict(zip(header, map(str.strip, fields), strict=True))
                     frames = map(str.strip, row["frames"].split(";"))
                     yield reader.line_num, {**row, "frames": list(filter(None, frames))}
@@ -102,6 +108,9 @@ def _json_lines(
     for number, line in enumerate(text.split("\n"), start=1):
         place = f"{path.name} line {number}"
         if not line.strip():
+            continue
+        if _UNREADABLE in line:
+            problems.append(f"{place}: not UTF-8")
             continue
         try:
             row = json.loads(line)

@@ -27,7 +27,7 @@ def problems_between(manifest: str, rows: list[Row]) -> Iterator[str]:
 
 
 def warnings_between(manifest: str, rows: list[Row]) -> Iterator[str]:
-    """Queries that nobody can answer, and gaps in the numbers of frames."""
+    """Queries without an answer, persons learnt from one camera, missing frames."""
     cameras = defaultdict(set)
     for row in rows:
         if row.split == "gallery":
@@ -40,6 +40,15 @@ def warnings_between(manifest: str, rows: list[Row]) -> Iterator[str]:
             )
         for gap in image_files.gaps(row.images):
             yield f"{manifest} line {row.line}: {gap}"
+    trained = defaultdict(set)
+    for row in rows:
+        if row.split == "train":
+            trained[row.pid].add(row.camid)
+    if alone := [pid for pid, camids in trained.items() if len(camids) == 1]:
+        yield (
+            f"{manifest}: {len(alone)} of {len(trained)} persons of train are under "
+            f"one camera only, the first of them {alone[0]}"
+        )
 
 
 def _same_names(manifest: str, rows: list[Row]) -> Iterator[str]:
