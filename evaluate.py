@@ -141,10 +141,17 @@ def main() -> None:
     values = flags.FLAGS
     if values.workdir is None:
         raise ValueError("--workdir=DIR is needed: the folder of a trained run.")
+    if values.study is None and (values.levels or values.side != "both"):
+        raise ValueError("--levels and --side belong to a --study=NAME.")
     levels = _numbers("levels", values.levels)
+    workdirs = [pathlib.Path(text) for text in values.workdir.split(",")]
+    if len({workdir.resolve() for workdir in workdirs}) < len(workdirs):
+        raise ValueError(f"--workdir={values.workdir} names one twice.")
+    for workdir in workdirs:  # all there, before the first is scored
+        checkpoints.load_config(workdir)
     overrides = config_flags.get_override_values(values["config"])
     tables = []
-    for workdir in map(pathlib.Path, values.workdir.split(",")):
+    for workdir in workdirs:
         config = checkpoints.load_config(workdir)
         trained_on = config.data.mixture or (config.data.name,)
         with config.unlocked():

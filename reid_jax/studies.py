@@ -61,7 +61,8 @@ def run(
 
     title = f"{config.data.name}, step {step} of {workdir}: {_unit(name)}, {side}"
     print(f"\n{title}")
-    _say_what_is_filled(config, dataset, levels if name == FRAMES else ())
+    sides = [getattr(dataset, split) for split in SIDES[side]]
+    _say_what_is_filled(config, sides, levels if name == FRAMES else ())
     rows = []
     for level in (None, *levels):
         splits = dict(plain)
@@ -133,10 +134,10 @@ def _limited(config, level: Level):
     return config
 
 
-def _say_what_is_filled(config, dataset, levels: Sequence[Level]) -> None:
+def _say_what_is_filled(config, splits, levels: Sequence[Level]) -> None:
     """Which tracklets are shorter than the network's clip: their frames repeat."""
     T = config.model.clip_length
-    num_frames = np.concatenate([dataset.query.num_frames, dataset.gallery.num_frames])
+    num_frames = np.concatenate([split.num_frames for split in splits])
     for limit in (config.eval.max_frames or np.inf, *levels):
         short = np.sum(np.minimum(num_frames, limit) < T)
         if short:

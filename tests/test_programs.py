@@ -359,6 +359,8 @@ def _run(*arguments, **kwargs):
             "train.py: c3d_joint.py:walk is unknown; known: paper, walkers.",
         ),
         (["evaluate.py", "--workdir=absent"], "absent holds no run"),
+        (["evaluate.py", "--workdir=a,./a"], "--workdir=a,./a names one twice"),
+        (["evaluate.py", "--workdir=a", "--side=query"], "belong to a --study"),
         (
             [
                 "train.py",
