@@ -181,14 +181,12 @@ def _of_mixture(mixture: Sequence[str], position: int, workdir: pathlib.Path) ->
 
 def _warn_of_known_persons(trained_on: Sequence[str], name: str) -> None:
     """Another split of one data set has persons to find that were trained on."""
-    dataset = name.split("/")[0]
-    if dataset not in ("walkers", "tracklet_folder") and name not in trained_on:
-        for other in trained_on:
-            if other.split("/")[0] == dataset:
-                print(
-                    f"warning: the run was trained on {other}: some persons of {name} "
-                    "were seen in training, and its scores are too good."
-                )
+    for other in trained_on:
+        if base.whole_dataset(other) == base.whole_dataset(name) and other != name:
+            print(
+                f"warning: the run was trained on {other}: some persons of {name} were "
+                "seen in training, and its scores are too good."
+            )
 
 
 def _numbers(flag: str, texts: list[str]) -> list[float]:

@@ -29,7 +29,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 
 from configs import demo
 from data.walkers import plan
-from data.walkers.sizes import SIZES, Sizes
+from data.walkers.sizes import SIZES, Sizes, names
 from data.walkers.world import World
 from reid_jax import clips, color_histogram, embedding, steps
 from reid_jax.models import build_model
@@ -54,12 +54,13 @@ _COLUMNS = (
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--configs", default=",".join(n for n in SIZES if n != "tiny"))
+    every = ",".join(name for name in SIZES if name != "tiny")
+    parser.add_argument("--configs", type=names, default=every)
     parser.add_argument("--steps", type=int, default=400)
     args = parser.parse_args()
     print("| world | " + " | ".join(_COLUMNS) + " |")
     print("|---" * (len(_COLUMNS) + 1) + "|")
-    for name in args.configs.split(","):
+    for name in args.configs:
         sizes = _smaller(SIZES[name])
         described = _describe(Pool(sizes), args.steps)
         for title, twins in ((name, 1), (f"{name}, in group", sizes.twins)):

@@ -19,7 +19,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 
 from data import mot
 from data.walkers import plan
-from data.walkers.sizes import SIZES
+from data.walkers.sizes import SIZES, names
 from data.walkers.world import World
 
 _NUM_TRACKLETS = 40
@@ -95,16 +95,19 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--video")
     parser.add_argument("--tracks")
-    parser.add_argument("--configs", default=",".join(n for n in SIZES if n != "tiny"))
+    every = ",".join(name for name in SIZES if name != "tiny")
+    parser.add_argument("--configs", type=names, default=every)
     parser.add_argument("--plans", action="store_true")
     args = parser.parse_args()
+    if (args.video is None) != (args.tracks is None):
+        parser.error("--video and --tracks go together")
     if args.plans:
         _print_plans()
         return
     table = {}
     if args.video:
         table["real video"] = statistics(_real(args.video, args.tracks))
-    for name in args.configs.split(","):
+    for name in args.configs:
         table[name] = statistics(_walkers(name))
     print("| | " + " | ".join(table) + " |")
     print("|---" * (len(table) + 1) + "|")

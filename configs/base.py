@@ -132,6 +132,13 @@ _FRACTIONS = (
 )
 
 
+def whole_dataset(name: str) -> str:
+    """Whose persons a dataset's name has: two splits of one data set share them."""
+    dataset = name.split("/")[0]
+    # Each config of these two has persons of its own.
+    return name if dataset in ("walkers", "tracklet_folder") else dataset
+
+
 def check_config(config: config_dict.ConfigDict) -> None:
     """Raise one ValueError that lists every field whose value cannot be.
 
@@ -162,15 +169,8 @@ def check_config(config: config_dict.ConfigDict) -> None:
         if value is not None and not value >= 0:
             problems.append(f"config.{field}={value} must not be below 0")
     mixture, weights = config.data.mixture, config.data.mixture_weights
-    # Two splits of one data set share persons; worlds of walkers and folders do not.
-    whole = [
-        name
-        if name.startswith(("walkers/", "tracklet_folder/"))
-        else name.split("/")[0]
-        for name in mixture
-    ]
-    if len(set(whole)) < len(whole):
-        problems.append(f"config.data.mixture={tuple(mixture)} names one twice")
+    if len(set(map(whole_dataset, mixture))) < len(mixture):
+        problems.append(f"config.data.mixture={tuple(mixture)} names one data set twice")
     if weights and (
         len(weights) != len(mixture)
         or not all(type(w) in (int, float) and 0 < w < math.inf for w in weights)

@@ -4,7 +4,7 @@ python train.py --config=configs/c3d_joint.py --config.init_from=c3d.pickle
 python train.py --config=configs/c3d_joint.py:walkers --workdir=runs/c3d_joint
 
 The second line is its small stand-in on rendered people, for two CPU cores and no
-weights to start from: C3D, which has no normalization, stays at chance there, so a 3-D
+weights to start from: C3D, which has no normalization, stayed at chance there, so a 3-D
 ResNet under Adam, and smaller frames. docs/paper2.md has both.
 """
 

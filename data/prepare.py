@@ -171,9 +171,9 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         builder = find_builder(flags.name, flags.data_dir)
         if builder.is_prepared() and flags.rebuild:
-            shutil.rmtree(builder.data_dir)
-            builder = find_builder(flags.name, flags.data_dir)
-        if builder.is_prepared():
+            print(f"Building {flags.name} again in {builder.data_dir} ...", flush=True)
+            builder = _rebuild(builder, flags)
+        elif builder.is_prepared():
             print(f"{flags.name} is already in {builder.data_dir} (or --rebuild it):")
         else:
             print(f"Building {flags.name} in {builder.data_dir} ...", flush=True)
@@ -189,6 +189,23 @@ def main(arguments: list[str] | None = None) -> int:
         print("python -m data.prepare: stopped, nothing was kept.", file=sys.stderr)
         return 130
     return 0
+
+
+def _rebuild(builder, flags):
+    """Builds a prepared dataset again; the old one stays until that is done."""
+    folder = pathlib.Path(builder.data_dir)
+    old = folder.with_name(f"{folder.name}.old")
+    shutil.rmtree(old, ignore_errors=True)
+    folder.rename(old)
+    try:
+        builder = find_builder(flags.name, flags.data_dir)
+        build(builder, flags.source)
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)
+        old.rename(folder)
+        raise
+    shutil.rmtree(old)
+    return builder
 
 
 def _builder_class(name: str):

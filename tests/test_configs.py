@@ -9,7 +9,7 @@ def test_a_mixture_that_cannot_be():
     config = base.get_config()
     config.data.mixture = ("mars", "mars")
     config.data.mixture_weights = (1.0, 0.0)
-    with pytest.raises(ValueError, match=r"names one twice.*a number above 0 for each"):
+    with pytest.raises(ValueError, match=r"names one data set twice.*a number above 0 for each"):
         base.check_config(config)
     config.data.mixture = ("mars", "prid2011/all0")
     config.data.mixture_weights = (1.0,)
@@ -95,7 +95,7 @@ def test_the_recipe_of_resnet3d50():
 def test_a_mixture_has_no_person_twice(mixture):
     config = base.get_config()
     config.data.mixture = mixture
-    with pytest.raises(ValueError, match="names one twice"):
+    with pytest.raises(ValueError, match="names one data set twice"):
         base.check_config(config)
 
 

@@ -162,5 +162,11 @@ def test_a_changed_source_is_built_again_when_asked(tmp_path, capsys):
     assert "--rebuild" in _main(capsys, *arguments)[1]
     code, _, ten = _main(capsys, *arguments, "--rebuild")
     assert (code, ten.count("\n  ")) == (1, 10)
-    code, _, every = _main(capsys, *arguments, "--all_problems")
+    assert "already in" in _main(capsys, *arguments)[1]  # the old one is still there
+    code, _, every = _main(capsys, *arguments, "--rebuild", "--all_problems")
     assert code == 1 and every.count("\n  ") > 12
+    (folder / "tracklets.csv").unlink()
+    source_layouts.write_tracklet_folder(folder)
+    code, out, _ = _main(capsys, *arguments, "--rebuild")
+    assert code == 0 and "again" in out
+    assert not list((tmp_path / "d").rglob("*.old"))

@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image
 
 from data.walkers import plan, world
-from data.walkers.sizes import SIZES, Sizes
+from data.walkers.sizes import SIZES, Sizes, names
 
 _NUM_FRAMES = 16
 """Length of the tracklets whose frames are shown."""
@@ -39,19 +39,18 @@ def contact_sheet(
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--configs", default="street_small", help="a,b,… or all")
+    parser.add_argument(
+        "--configs", type=names, default="street_small", help="a,b,… or all"
+    )
     parser.add_argument("--folder", type=pathlib.Path, required=True)
     parser.add_argument("--persons", type=int, default=6)
     parser.add_argument("--frames", type=int, default=12, help="per person")
     args = parser.parse_args()
-    args.folder.mkdir(parents=True, exist_ok=True)
-    names = list(SIZES) if args.configs == "all" else args.configs.split(",")
-    for problem in [n for n in names if n not in SIZES]:
-        parser.error(f"--configs={problem} is unknown; known: {', '.join(SIZES)}")
-    least = max(SIZES[n].num_cameras * SIZES[n].days for n in names)
+    least = max(SIZES[n].num_cameras * SIZES[n].days for n in args.configs)
     if args.persons < 1 or args.frames < least:
         parser.error(f"--persons must be at least 1, --frames at least {least}")
-    for name in names:
+    args.folder.mkdir(parents=True, exist_ok=True)
+    for name in args.configs:
         sizes = dataclasses.replace(
             SIZES[name],
             frame_height=128,

@@ -1,5 +1,6 @@
 """How large the worlds are and what they are like: one `Sizes` for each config."""
 
+import argparse
 import dataclasses
 import math
 
@@ -188,3 +189,13 @@ SIZES = {
     ),
     "days": dataclasses.replace(_SMALL, num_cameras=3, days=2, seed=6),
 }
+
+
+def names(text: str) -> list[str]:
+    """The worlds that a script's flag names: `a,b`, or `all`."""
+    chosen = list(SIZES) if text == "all" else text.split(",")
+    if unknown := [name for name in chosen if name not in SIZES]:
+        raise argparse.ArgumentTypeError(
+            f"{', '.join(unknown)}: unknown; known: {', '.join(SIZES)}, all"
+        )
+    return chosen
