@@ -170,7 +170,9 @@ def check_config(config: config_dict.ConfigDict) -> None:
             problems.append(f"config.{field}={value} must not be below 0")
     mixture, weights = config.data.mixture, config.data.mixture_weights
     if len(set(map(whole_dataset, mixture))) < len(mixture):
-        problems.append(f"config.data.mixture={tuple(mixture)} names one data set twice")
+        problems.append(
+            f"config.data.mixture={tuple(mixture)} names one data set twice"
+        )
     if weights and (
         len(weights) != len(mixture)
         or not all(type(w) in (int, float) and 0 < w < math.inf for w in weights)
