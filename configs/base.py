@@ -5,6 +5,7 @@ line as ('a','b'); a field that may be empty is a placeholder.
 """
 
 import math
+import operator
 
 from ml_collections import config_dict
 
@@ -184,15 +185,16 @@ def check_config(config: config_dict.ConfigDict) -> None:
     if not config.loss.triplet_weight + config.loss.cross_entropy_weight > 0:
         problems.append("config.loss: one of the two weights must be above 0")
     resize, frame_size = config.data.resize, config.model.frame_size
-    if resize is not None and not (
-        len(resize) == 2
-        and all(type(n) is int for n in (*resize, *frame_size))
-        and resize[0] >= frame_size[0]
-        and resize[1] >= frame_size[1]
-    ):
+    sizes = {"model.frame_size": frame_size, "data.resize": resize or frame_size}
+    wrong = [field for field, size in sizes.items() if not _is_size(size)]
+    problems += [
+        f"config.{field}={tuple(sizes[field])} must be (height, width) in pixels"
+        for field in wrong
+    ]
+    if not wrong and any(map(operator.lt, sizes["data.resize"], frame_size)):
         problems.append(
-            f"config.data.resize={tuple(resize)} must be (height, width) in pixels, at "
-            f"least config.model.frame_size={tuple(frame_size)}"
+            f"config.data.resize={tuple(resize)} must be at least "
+            f"config.model.frame_size={tuple(frame_size)}"
         )
     if config.data.source == "render" and resize is not None:
         problems.append("config.data.resize is for config.data.source='files'")
@@ -218,6 +220,10 @@ def check_config(config: config_dict.ConfigDict) -> None:
             problems.append(f"config.{field}={_get(config, field)!r}; known: {known}")
     if problems:
         raise ValueError("; ".join(problems) + ".")
+
+
+def _is_size(size) -> bool:
+    return len(size) == 2 and all(type(n) is int and n > 0 for n in size)
 
 
 def _get(config: config_dict.ConfigDict, field: str):

@@ -77,6 +77,10 @@ def build(builder, source: str | os.PathLike | None = None) -> None:
     layout = getattr(builder, "SOURCE_LAYOUT", None)
     if builder.is_prepared():
         return
+    if source is not None and not layout:
+        raise DatasetError(
+            f"{_full_name(builder)} is rendered: --source={source} is for others."
+        )
     if layout and source is None:
         raise DatasetError(
             f"{_full_name(builder)} needs --source=DIR, the folder it is in.\n{layout}"

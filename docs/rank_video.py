@@ -7,27 +7,18 @@ Every track is embedded; each of a few is a query, its gallery the tracks that s
 frame with it, since nobody is in two places at once. Writes a picture and a table.
 """
 
-import io
 import pathlib
 import sys
-import tempfile
 
 import numpy as np
 from absl import flags
-from PIL import Image
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 
 from data import mot
-from reid_jax import (
-    checkpoints,
-    command_line,
-    frame_cache,
-    pictures,
-    run_embeddings,
-)
-from reid_jax.embedding import embed_tracklets
+from reid_jax import command_line, pictures
 from reid_jax.retrieval import distances
+from reid_jax.track_embeddings import embed_tracks
 
 _NUM_QUERIES = 8
 
@@ -36,22 +27,13 @@ def rank_video(
     workdir: str, video: str, tracks: str, out: pathlib.Path, min_frames: int
 ) -> None:
     """Embed the tracks of at least `min_frames` boxes; draw what is nearest to some."""
-    from reid_jax import input_pipeline
-
-    config = checkpoints.load_config(workdir)
     tracklets = mot.cut_tracks(video, mot.read_tracks(tracks), min_frames=min_frames)
     if len(tracklets) < 2:
         raise ValueError(
             f"{tracks} has {len(tracklets)} tracks of at least {min_frames} boxes; two "
             "are needed. A lower --min_frames may help."
         )
-    embed_clips = run_embeddings.trained_network(config, pathlib.Path(workdir))
-    with tempfile.TemporaryDirectory() as folder:
-        split = frame_cache.open_split(
-            pathlib.Path(folder), "video", lambda: map(_example, tracklets)
-        )
-        batches = input_pipeline.eval_batches(split, config)
-        embeddings = embed_tracklets(embed_clips, batches, len(split))
+    embeddings = embed_tracks(workdir, [tracklet.crops for tracklet in tracklets])
     matrix = np.asarray(distances.l2(embeddings, embeddings))
     rows = _ranked_rows(tracklets, matrix)
     out.mkdir(parents=True, exist_ok=True)
@@ -64,16 +46,6 @@ def rank_video(
         nearest = ", ".join(f"{r.caption} ({r.distance:.2f})" for r in row.results[:5])
         print(f"{row.query.caption}: {nearest}")
     print(f"{len(tracklets)} tracks; written to {out}")
-
-
-def _example(tracklet: mot.Tracklet) -> dict:
-    frames = []
-    for crop in tracklet.crops:
-        file = io.BytesIO()
-        Image.fromarray(crop).save(file, "PNG")
-        frames.append(file.getvalue())
-    name = f"track {tracklet.track_id}"
-    return {"frames": frames, "pid": tracklet.track_id, "camid": 0, "tracklet": name}
 
 
 def _ranked_rows(tracklets, matrix: np.ndarray) -> list[pictures.RankedRow]:

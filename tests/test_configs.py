@@ -45,6 +45,7 @@ def test_one_error_lists_every_bad_field():
             r"resize=\(128, 100\) must be .*frame_size=\(224, 112\)",
         ),
         ("resize", (1, 2, 3), "resize=.* must be .height, width."),
+        ("resize", (128, 0), "resize=.* must be .height, width."),
         ("normalization", "caffe", "normalization='caffe'; known: imagenet, kinetics"),
         ("normalization", "c3d_cube", "needs config.data.mean_cube"),
         ("normalization", "c3d_cube", r"data.resize=\(128, 171\), not \(224, 112\)"),

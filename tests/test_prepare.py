@@ -73,6 +73,14 @@ def test_errors_begin_with_one_clear_line(arguments, expected, tmp_path, capsys)
     assert not data_dir.exists()
 
 
+def test_what_is_rendered_takes_no_source(tmp_path, capsys):
+    arguments = ("walkers/tiny", f"--source={tmp_path}", f"--data_dir={tmp_path}")
+    status, _, error = _main(capsys, *arguments)
+    assert status == 1
+    assert "walkers/tiny is rendered: --source=" in error
+    assert not list(tmp_path.iterdir())
+
+
 def test_damaged_source_is_one_message(mars, tmp_path, capsys):
     (mars / "bbox_train" / "0001" / "0001C1T0001F001.jpg").unlink()
     arguments = (f"--source={mars}", f"--data_dir={tmp_path / 'datasets'}")

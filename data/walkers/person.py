@@ -68,6 +68,20 @@ class Person:
     gait: Gait
 
 
+def nth_person(key, number, day, *, twins: int, dark) -> Person:
+    """Person `number`, from 1 on, of all that a world's key makes: files and stream.
+
+    `twins` in a row share one look.
+    """
+    look_key, gait_key = (jax.random.fold_in(key, i) for i in range(2))
+    return sample_person(
+        jax.random.fold_in(look_key, (number - 1) // twins),
+        jax.random.fold_in(gait_key, number),
+        day,
+        dark,
+    )
+
+
 @functools.partial(jax.jit, inline=True)
 def sample_person(look_key, gait_key, day, dark) -> Person:
     """The person of two keys, as dressed on a day.

@@ -14,7 +14,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Int, UInt8
 
 from data.walkers import plan, render, sensor
-from data.walkers.person import sample_person
+from data.walkers.person import nth_person
 from data.walkers.sizes import Sizes
 from data.walkers.tracklet import sample_tracklet
 from data.walkers.world import World
@@ -115,12 +115,9 @@ def _render(
     walk_keys = jax.random.split(walk_key, B)
 
     def course(person, camid, walk_key):
-        group = (person - 1) // twins  # as in `world`
-        look = jax.random.fold_in(jax.random.fold_in(seed_key, 0), group)
-        gait = jax.random.fold_in(jax.random.fold_in(seed_key, 1), person)
         day_key, frame_key, walk_key = jax.random.split(walk_key, 3)
         day = jax.random.randint(day_key, (), 0, days)
-        someone = sample_person(look, gait, day, style.dark)
+        someone = nth_person(seed_key, person, day, twins=twins, dark=style.dark)
         camera = jax.tree.map(lambda a: a[camid], cameras)
         length = jnp.maximum(T, round(median))
         walk = sample_tracklet(walk_key, camera, length, style)

@@ -23,7 +23,7 @@ VERSION = "2.2.0"
 CHUNK = 32
 """Frames that one call renders; fixed, so that one program makes all bytes."""
 
-_sample_person = jax.jit(person.sample_person)
+_nth_person = jax.jit(person.nth_person, static_argnames="twins")
 _sample_camera = jax.jit(camera.sample_camera)
 _sample_tracklet = jax.jit(tracklet.sample_tracklet)
 
@@ -52,9 +52,10 @@ class World:
         return plan.key(self.sizes.seed, *path)
 
     def _person(self, number: int, day: int) -> person.Person:
-        look = (number - 1) // self.sizes.twins
-        keys = [self._key(plan.PERSON, i, n) for i, n in enumerate((look, number))]
-        return _numpy(_sample_person(*keys, day, self.sizes.style.dark))
+        key, sizes = self._key(plan.PERSON), self.sizes
+        return _numpy(
+            _nth_person(key, number, day, twins=sizes.twins, dark=sizes.style.dark)
+        )
 
     def tracklet(self, entry: Entry) -> tracklet.Tracklet:
         """The course of one tracklet."""
