@@ -51,9 +51,9 @@ def identity_batches(
     tracklets next to each other. The last group of P is filled with the first
     identities of the next epoch's permutation that are not in it yet. An identity
     with fewer than K tracklets repeats them, each as evenly as K allows.
-    With `weights`, those of the tracklets' identities, each batch draws P of all
-    identities without replacement, with probabilities in their proportion: an epoch is
-    then as many batches, and no longer every identity once.
+    With `weights`, those of the tracklets' identities, each batch draws P different
+    ones of all identities, each with a probability in proportion to its weight (but 1
+    at most): an epoch is then as many batches, and no longer every identity once.
     Raises ValueError when there are fewer than P identities.
     Source: Gao & Nevatia 2018, Sec. 3.2, after Hermans et al. 2017.
     Differs: the published sampler drops the last incomplete group.
@@ -97,12 +97,38 @@ def _every_identity(num: int, p: int, seed: int, epoch: int) -> Int[Indices, "_"
 def _weighted(
     weights: Float[Indices, "N"], p: int, seed: int, epoch: int
 ) -> Int[Indices, "_"]:
-    """Groups of P identities, each drawn without replacement."""
+    """Groups of P identities, each in a group as often as `_inclusion` says.
+
+    Systematic sampling: the identities in random order are intervals as long as their
+    probabilities, next to each other, and points at distance 1 choose among them.
+    """
     rng = np.random.default_rng([seed, epoch, _IDENTITIES])
-    num, share = len(weights), weights / weights.sum()
-    return np.concatenate(
-        [rng.choice(num, p, replace=False, p=share) for _ in range(-(-num // p))]
-    )
+    probability = _inclusion(weights, p)
+    always = np.flatnonzero(probability == 1)
+    others = np.flatnonzero(probability < 1)
+    groups = []
+    for _ in range(-(-len(weights) // p)):
+        order = rng.permutation(others)
+        ends = np.cumsum(probability[order])
+        points = rng.random() + np.arange(p - len(always))
+        chosen = np.searchsorted(ends[:-1], points, side="right")
+        groups.append(rng.permutation(np.concatenate([always, order[chosen]])))
+    return np.concatenate(groups)
+
+
+def _inclusion(weights: Float[Indices, "N"], p: int) -> Float[Indices, "N"]:
+    """Probability of each identity to be among P: in proportion to its weight, up to 1.
+
+    What is above 1 goes to the others, in proportion as well.
+    """
+    probability = np.zeros(len(weights))
+    while True:
+        rest = probability < 1
+        share = (p - np.sum(~rest)) / max(weights[rest].sum(), 1e-300)
+        probability[rest] = weights[rest] * share
+        if not np.any(probability > 1):
+            return probability
+        probability = np.where(probability >= 1, 1.0, probability)
 
 
 def _permutation(seed: int, epoch: int, num: int) -> np.ndarray:

@@ -3,6 +3,7 @@
 The dataset's own files hold whole tracklets; a clip needs four frames of hundreds.
 """
 
+import abc
 import dataclasses
 import functools
 import os
@@ -15,23 +16,33 @@ import numpy as np
 from reid_jax import disk
 
 
-@dataclasses.dataclass(frozen=True)
-class Split:
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Split(abc.ABC):
     """The tracklets of one split, without their frames.
 
-    `names`, `pids`, `camids`, `num_frames` have one entry a tracklet; `frame(i, t)` is
-    the encoded image (JPEG or PNG) of frame t of tracklet i.
+    `names`, `pids`, `camids`, `num_frames` have one entry a tracklet; `path` is where
+    the frames are.
     """
 
     names: np.ndarray
     pids: np.ndarray
     camids: np.ndarray
     num_frames: np.ndarray
-    offsets: np.ndarray  # of every frame's first byte, and the end
     path: pathlib.Path
 
     def __len__(self) -> int:
         return len(self.names)
+
+    @abc.abstractmethod
+    def frame(self, tracklet: int, index: int | np.integer) -> bytes:
+        """The encoded image (JPEG or PNG) of frame `index` of a tracklet."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class CachedSplit(Split):
+    """A split whose frames are one file, `path`."""
+
+    offsets: np.ndarray  # of every frame's first byte, and the end
 
     @functools.cached_property
     def first_frame(self) -> np.ndarray:
@@ -48,7 +59,7 @@ class Split:
         return self._bytes[start:end].tobytes()
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class JoinedSplit(Split):
     """Several splits one after the other; `parts` hold their frames."""
 
@@ -82,13 +93,12 @@ def join(splits: dict[str, Split]) -> JoinedSplit:
         pids=np.concatenate(pids),
         camids=np.concatenate(camids),
         num_frames=np.concatenate([split.num_frames for split in parts]),
-        offsets=np.concatenate([split.offsets for split in parts]),
         path=pathlib.Path(os.path.commonpath([split.path for split in parts])),
         parts=parts,
     )
 
 
-def open_split(folder: pathlib.Path, split: str, read_examples) -> Split:
+def open_split(folder: pathlib.Path, split: str, read_examples) -> CachedSplit:
     """The split cached in `folder`, written there first if it is not.
 
     `read_examples()` yields the dataset's examples (`data/tracklets.py`); it is called
@@ -99,7 +109,7 @@ def open_split(folder: pathlib.Path, split: str, read_examples) -> Split:
         folder.mkdir(parents=True, exist_ok=True)
         _write(index, frames, read_examples())
     with np.load(index) as arrays:
-        return Split(**arrays, path=frames)
+        return CachedSplit(**arrays, path=frames)
 
 
 def _write(index: pathlib.Path, frames: pathlib.Path, examples: Iterable[dict]) -> None:

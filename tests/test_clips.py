@@ -49,6 +49,30 @@ def test_weights_are_the_shares_of_identities_drawn():
     np.testing.assert_array_equal(again, drawn[7])
 
 
+def test_shares_are_exact_where_a_dataset_is_hardly_larger_than_a_batch():
+    # 12 and 4 identities at 5 : 1, six a batch: five of the first, one of the second.
+    labels = np.repeat(np.arange(16), 2)
+    weights = np.where(labels < 12, 5 / 12, 1 / 4)
+
+    def drawn(p, weights):
+        batches = [
+            clips.identity_batches(labels, p, 1, seed=1, epoch=epoch, weights=weights)
+            for epoch in range(300)
+        ]
+        identities = labels[np.concatenate(batches)]
+        assert all(len(set(batch)) == p for batch in identities.tolist())
+        return np.bincount(identities.ravel(), minlength=16) / len(identities)
+
+    often = drawn(6, weights)
+    np.testing.assert_allclose(often[:12], 5 / 12, atol=0.06)
+    np.testing.assert_allclose(often[12:], 1 / 4, atol=0.05)
+    # Four identities cannot be half of twelve: each batch has them all.
+    often = drawn(12, np.where(labels < 12, 1 / 12, 1 / 4))
+    np.testing.assert_array_equal(often[12:], 1)
+    np.testing.assert_allclose(often[:12], 8 / 12, atol=0.06)
+    np.testing.assert_array_equal(drawn(16, weights), 1)
+
+
 @hypothesis.given(n=st.integers(1, 400), T=st.integers(1, 20))
 def test_dense_clips_hold_every_frame_in_order(n, T):
     index = clips.dense_clips(n, T)
