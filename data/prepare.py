@@ -74,7 +74,7 @@ def build(builder, source: str | os.PathLike | None = None) -> None:
     import tensorflow_datasets as tfds
 
     _quieten()
-    layout = getattr(builder, "SOURCE_LAYOUT", None)
+    layout = builder.MANUAL_DOWNLOAD_INSTRUCTIONS
     if builder.is_prepared():
         return
     if source is not None and not layout:
@@ -112,7 +112,7 @@ def build(builder, source: str | os.PathLike | None = None) -> None:
 
 def not_prepared_message(name: str, data_dir: str | os.PathLike) -> str:
     """What to tell a user whose config names a dataset that has not been built."""
-    layout = getattr(_builder_class(name), "SOURCE_LAYOUT", None)
+    layout = _builder_class(name).MANUAL_DOWNLOAD_INSTRUCTIONS
     command = f"python -m data.prepare {name}"
     if layout:
         command += " --source=DIR"
@@ -236,7 +236,7 @@ def _builder_class(name: str):
 
 def _takes_any_config(builder_class) -> bool:
     """Whether a dataset's configs are names that the user gives to sources."""
-    return getattr(builder_class, "ANY_CONFIG", False)
+    return builder_class.ANY_CONFIG
 
 
 def _full_name(builder) -> str:

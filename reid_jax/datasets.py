@@ -48,12 +48,12 @@ def load_dataset(config) -> Dataset:
         )
         for split in ("train", "query", "gallery")
     }
-    return Dataset(**splits, protocols=getattr(builder, "PROTOCOLS", ("standard",)))
+    return Dataset(**splits, protocols=builder.PROTOCOLS)
 
 
 def _find_builder(name: str, data_dir: str):
     builder = prepare.find_builder(name, data_dir)
-    if not builder.is_prepared() and hasattr(builder, "SOURCE_LAYOUT"):
+    if not builder.is_prepared() and builder.MANUAL_DOWNLOAD_INSTRUCTIONS:
         raise prepare.DatasetError(prepare.not_prepared_message(name, data_dir))
     return builder
 

@@ -11,12 +11,6 @@ from data import tracklets
 from data.walkers import plan, world
 from data.walkers.sizes import SIZES, Sizes
 
-_DESCRIPTION = """\
-Rendered people walk past cameras: articulated bodies with their own clothes, build and
-gait; cameras with their own view, colours, blur, noise and backdrop; occluders.
-Nothing is downloaded. Same seed, same bytes on one platform.
-"""
-
 
 @dataclasses.dataclass(eq=False, kw_only=True)
 class WalkersConfig(tfds.core.BuilderConfig):
@@ -41,9 +35,15 @@ _DESCRIPTIONS = {
 }
 
 
-class Builder(tfds.core.GeneratorBasedBuilder):
+class Builder(tracklets.TrackletBuilder):
     """Splits `train`, `query` and `gallery`; pids count from 1, train before test."""
 
+    DESCRIPTION = (
+        "Rendered people walk past cameras: articulated bodies with their own clothes, "
+        "build and gait; cameras with their own view, colours, blur, noise and "
+        "backdrop; occluders. Nothing is downloaded. Same seed, same bytes on one "
+        "platform."
+    )
     VERSION = tfds.core.Version(world.VERSION)
     RELEASE_NOTES: ClassVar = {
         "2.2.0": "street_small: colours before an even ground. Coats cover legs.",
@@ -58,9 +58,6 @@ class Builder(tfds.core.GeneratorBasedBuilder):
 
     def __init__(self, *, file_format=tracklets.FILE_FORMAT, **kwargs):
         super().__init__(file_format=file_format, **kwargs)
-
-    def _info(self) -> tfds.core.DatasetInfo:
-        return tracklets.dataset_info(self, description=_DESCRIPTION)
 
     def _split_generators(self, dl_manager):
         del dl_manager  # nothing to download
