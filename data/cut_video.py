@@ -18,7 +18,7 @@ import shutil
 import sys
 import tempfile
 
-from data import checks, crop_files, mot, track_pids
+from data import checks, crop_files, image_files, mot, track_pids
 from data.tracklet_folder import manifest
 from reid_jax import command_line, disk
 
@@ -164,13 +164,16 @@ def main(arguments: list[str] | None = None) -> int:
         metavar="FILE",
         help="CSV track_id,pid: the others are left out",
     )
-    parser.add_argument("--name", help="folder of the video in OUT; default: its name")
+    parser.add_argument(
+        "--name",
+        help="folder of the video in OUT, of which there is one; default: its name",
+    )
     parser.add_argument(
         "--min_frames", type=int, default=1, help="leave out shorter tracks"
     )
     flags = parser.parse_args(arguments)
-    if flags.camid < 0:
-        parser.error("--camid counts from 0")
+    if not 0 <= flags.camid <= image_files.LARGEST:
+        parser.error(f"--camid={flags.camid} is not from 0 to {image_files.LARGEST}")
     try:
         done = cut_video(
             flags.video,

@@ -20,6 +20,9 @@ class FileTracklet:
     images: list[str]
 
 
+LARGEST = 2**31 - 1
+"""Of pids and camids: what a dataset's int32 can hold."""
+
 Splits = Mapping[str, list[FileTracklet]]
 
 

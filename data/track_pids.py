@@ -4,8 +4,7 @@ import csv
 import os
 from collections.abc import Collection
 
-from data import checks
-from data.tracklet_folder import manifest
+from data import checks, image_files
 
 
 def ids(tracks: Collection[int]) -> dict[int, int]:
@@ -63,7 +62,7 @@ def check(pids: dict[int, int], split: str) -> None:
     wrong = [
         f"track {track_id}: pid {pid}, not a whole number from {least}"
         for track_id, pid in pids.items()
-        if not least <= pid <= manifest.LARGEST
+        if not least <= pid <= image_files.LARGEST
     ]
     if wrong:
         raise ValueError(checks.listed(f"The split {split}", wrong))

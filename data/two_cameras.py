@@ -30,18 +30,21 @@ def person_folders(
     layout: Layout, folder: pathlib.Path, problems: list[str]
 ) -> list[str]:
     """Names of the folders that either camera has for a person, sorted."""
-    names = set()
+    names, first_with = set(), {}
     for camera in layout.cameras:
         if not (folder / camera).is_dir():
             problems.append(f"{camera}: missing folder")
             continue
-        for entry in os.scandir(folder / camera):
-            if not entry.is_dir():
+        for name in sorted(os.listdir(folder / camera)):
+            if not (folder / camera / name).is_dir():
                 continue
-            if _pid(entry.name):
-                names.add(entry.name)
+            pid = _pid(name)
+            if pid is None:
+                problems.append(f"{camera}/{name}: not a name like person001")
+            elif (first := first_with.setdefault(pid, name)) != name:
+                problems.append(f"{camera}/{name}: the person of {first} already")
             else:
-                problems.append(f"{camera}/{entry.name}: not a name like person001")
+                names.add(name)
     return sorted(names)
 
 
@@ -51,8 +54,9 @@ def read_splits(
     """The tracklets of `train`, `query` and `gallery`; pid is the folder's number.
 
     Every person of `halves` has to be under both cameras; `problems` are those found
-    before, by `person_folders` and in the split file. Files that are no PNGs and gaps
-    in the frames' numbers are warned about. Images are opened only after a problem.
+    before, by `person_folders` and in the split file. Files that are hidden or no
+    PNGs, and gaps in the frames' numbers are warned about. Images are opened only after
+    a problem.
 
     Raises:
         SourceError: lists everything that is wrong.
@@ -86,8 +90,8 @@ def read_splits(
 
 
 def _pid(name: str) -> int | None:
-    match = re.fullmatch(r"person_?([0-9]+)", name)
-    return int(match[1]) if match else None
+    match = re.fullmatch(r"person_?([0-9]{1,9})", name)
+    return int(match[1]) or None if match else None
 
 
 def _images(
@@ -99,10 +103,17 @@ def _images(
             problems.append(f"{person}: missing folder")
         return []
     names = sorted(os.listdir(path), key=image_files.natural_key)
-    images = [f"{person}/{name}" for name in names if name.lower().endswith(".png")]
+    # A name with a dot in front is hidden; macOS leaves `._0001.png` in archives.
+    images = [
+        f"{person}/{name}"
+        for name in names
+        if name.lower().endswith(".png") and not name.startswith(".")
+    ]
     if not images:
         problems.append(f"{person}: no PNG in it")
     if others := len(names) - len(images):
-        warnings.append(f"{person}: {others} files that are no PNGs are not used")
+        warnings.append(
+            f"{person}: {others} files that are hidden or no PNGs are not used"
+        )
     warnings += image_files.gaps(images)
     return images

@@ -45,7 +45,9 @@ def rank_video(
     for row in rows:
         nearest = ", ".join(f"{r.caption} ({r.distance:.2f})" for r in row.results[:5])
         print(f"{row.query.caption}: {nearest}")
-    print(f"{len(tracklets)} tracks; written to {out}")
+    num_outside = sum(tracklet.num_outside for tracklet in tracklets)
+    outside = f", {num_outside} boxes outside the picture left out" * (num_outside > 0)
+    print(f"{len(tracklets)} tracks{outside}; written to {out}")
 
 
 def _ranked_rows(tracklets, matrix: np.ndarray) -> list[pictures.RankedRow]:

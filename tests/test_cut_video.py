@@ -213,6 +213,13 @@ def test_what_is_there_already_is_not_touched(run, tmp_path):
     assert len(_files(out)) == 3
 
 
+@pytest.mark.parametrize("camid", ["-1", "2147483648"])
+def test_cameras_that_cannot_be(run, capsys, camid):
+    with pytest.raises(SystemExit):
+        run(f"--camid={camid}")
+    assert f"--camid={camid} is not from 0 to 2147483647" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("name", [".hidden", "a/b", "a;b"])
 def test_names_that_cannot_be(run, name):
     status, _, err = run(f"--name={name}")

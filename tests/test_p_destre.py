@@ -148,6 +148,10 @@ def test_everything_wrong_with_the_folder_at_once(source, tmp_path):
         f"annotation/{FIRST}.txt: there is no videos/{FIRST}.MP4",
         "annotation/13-11-2019-2-1.txt: no box in it",
     }
+    large = "1,2147483648,0,0,9,9,-1\n"
+    (source / "annotation" / "13-11-2019-2-1.txt").write_text(large)
+    problem = "annotation/13-11-2019-2-1.txt: id 2147483648 is above 2147483647"
+    assert problem in _problems(source, "seeded0", tmp_path)
     (source / "annotation").rename(source / "elsewhere")
     assert _problems(source, "seeded0", tmp_path) == {"annotation: missing folder"}
     (source / "annotation").mkdir()
@@ -165,6 +169,10 @@ def test_wrong_split_files(source, tmp_path):
         "Splits/Query_0.txt line 4: '08-11-2019-9-9' has no video",
         "Splits/Gallery_0.txt: no person in its videos",
     }
+    (splits / "Gallery_0.txt").write_bytes(b"\xff\xfe\n")  # not UTF-8
+    assert "Splits/Gallery_0.txt line 1: '\ufffd\ufffd' has no video" in _problems(
+        source, "split0", tmp_path
+    )
 
 
 def test_persons_on_both_sides_and_queries_without_a_match_are_counted(

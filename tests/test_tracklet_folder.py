@@ -241,6 +241,7 @@ def test_no_manifest_two_manifests_and_empty_ones(folder):
     ("line", "expected"),
     [
         ("{", "line 10: not JSON ("),
+        ('{"frames": "\\ud800"}', "line 10: half of a character, "),
         ("[1, 2]", "line 10: not an object like {'frames': …, 'pid': …}"),
         ('{"frames": "a"}', "line 10: no column 'pid', 'camid', 'split'"),
         (

@@ -140,16 +140,32 @@ def test_missing_camera_is_one_problem(ilids, prid):
     )
 
 
+def test_folders_that_are_no_person_or_one_twice(ilids):
+    camera = ilids / SEQUENCES / "cam1"
+    for name in ("person0", "person99999999999", "person_1", "stranger"):
+        (camera / name).mkdir()
+    problems = _problems(ilids_vid.read_splits, ilids, 0)
+    assert problems[:4] == (
+        f"{SEQUENCES}/cam1/person0: not a name like person001",
+        f"{SEQUENCES}/cam1/person99999999999: not a name like person001",
+        f"{SEQUENCES}/cam1/person_1: the person of person001 already",
+        f"{SEQUENCES}/cam1/stranger: not a name like person001",
+    )
+
+
 def test_gaps_and_other_files_are_warned_about(ilids, capsys):
     person = ilids / SEQUENCES / "cam1" / "person001"
     for number in (101, 105, 106):
         image = person / f"cam1_person001_00{number}.png"
         image.write_bytes(source_layouts.tiny_png(number))
     (person / "Thumbs.db").touch()
+    (person / "._cam1_person001_00101.png").touch()  # macOS
     ilids_vid.read_splits(ilids, 0)
     lines = capsys.readouterr().err.splitlines()
     assert lines[0] == f"i-LIDS-VID in {ilids} has 2 warnings:"
-    assert lines[1].endswith("cam1/person001: 1 files that are no PNGs are not used")
+    assert lines[1].endswith(
+        "cam1/person001: 2 files that are hidden or no PNGs are not used"
+    )
     assert "frame 101 is followed by 105 (" in lines[2]
 
 

@@ -16,7 +16,7 @@ import pathlib
 
 import numpy as np
 
-from data import checks, mot
+from data import checks, image_files, mot
 
 VIDEOS, ANNOTATIONS = "videos", "annotation"
 NOBODY = (-1, 0)
@@ -39,8 +39,8 @@ def read_videos(folder: pathlib.Path) -> tuple[dict[str, Video], list[str]]:
     left out; so are persons without identity, which are only counted.
 
     Raises:
-        SourceError: lists folders that are missing, annotations without a video, and
-            files that hold no box.
+        SourceError: lists folders that are missing, annotations without a video, files
+            that hold no box, and ids that are too large.
     """
     problems = [
         f"{name}: missing folder"
@@ -54,6 +54,11 @@ def read_videos(folder: pathlib.Path) -> tuple[dict[str, Video], list[str]]:
         if path.stem not in files:
             problems.append(f"{place}: there is no {VIDEOS}/{path.stem}.MP4")
         tracks, wrong, nobody = mot.parse_tracks(path, nobody=NOBODY)
+        problems += [
+            f"{place}: id {track_id} is above {image_files.LARGEST}"
+            for track_id in tracks
+            if track_id > image_files.LARGEST
+        ]
         if not tracks and not nobody:
             problems.append(f"{place}: no box in it")
         warnings += [f"{place} {each}, left out" for each in wrong]

@@ -178,7 +178,8 @@ def _read_names(
         problems.append(f"{place}: missing (seeded0 to seeded9 do without)")
         return []
     names = set()
-    for line, text in enumerate(path.read_text("utf-8-sig").splitlines(), start=1):
+    content = path.read_text("utf-8-sig", errors="replace")
+    for line, text in enumerate(content.splitlines(), start=1):
         name = text.strip().removesuffix(".txt")
         if name in videos and name not in names:
             names.add(name)

@@ -22,9 +22,6 @@ NEEDED = ("frames", "pid", "camid", "split")
 COLUMNS = (*NEEDED, "tracklet")
 NAMES = ("tracklets.csv", "tracklets.jsonl")
 
-LARGEST = 2**31 - 1
-"""What the dataset's int32 can hold."""
-
 
 @dataclasses.dataclass(frozen=True)
 class Row:
@@ -117,6 +114,9 @@ def _json_lines(
         except (ValueError, RecursionError) as error:
             problems.append(f"{place}: not JSON ({error})")
             continue
+        if re.search("[\ud800-\udfff]", json.dumps(row, ensure_ascii=False)):
+            problems.append(f"{place}: half of a character, \\ud800 to \\udfff")
+            continue
         if not isinstance(row, dict):
             problems.append(f"{place}: not an object like {{'frames': …, 'pid': …}}")
             continue
@@ -165,9 +165,11 @@ def _number(value: object, column: str, least: int, wrong: list[str]) -> int | N
     # JSON has numbers, CSV has text.
     if isinstance(value, str) and re.fullmatch(r"[+-]?[0-9]{1,20}", value):
         value = int(value)
-    if type(value) is int and least <= value <= LARGEST:
+    if type(value) is int and least <= value <= image_files.LARGEST:
         return value
-    wrong.append(f"{column} {value!r}: not a whole number from {least} to {LARGEST}")
+    wrong.append(
+        f"{column} {value!r}: not a whole number from {least} to {image_files.LARGEST}"
+    )
     return None
 
 
