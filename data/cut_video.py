@@ -9,7 +9,6 @@ and cutting a video again replaces its own. Without --pids a track's id is its p
 tracks of two videos with the same id count as one person.
 """
 
-import argparse
 import contextlib
 import csv
 import glob
@@ -146,13 +145,7 @@ def _put_in_place(unfinished: pathlib.Path, out: pathlib.Path, name: str) -> Non
 
 
 def main(arguments: list[str] | None = None) -> int:
-    usage, _, rest = __doc__.partition("\n\n")
-    parser = argparse.ArgumentParser(
-        "python -m data.cut_video",
-        description=usage.partition(":")[0] + ".",
-        epilog=rest,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = command_line.parser("data.cut_video", __doc__)
     parser.add_argument("video", type=pathlib.Path)
     parser.add_argument("tracks", type=pathlib.Path)
     parser.add_argument("out", type=pathlib.Path)

@@ -8,7 +8,6 @@ A name is what the configs call it, `<folder in data/>[/<config>]`. Nothing is e
 downloaded: rendered datasets need no source, the others say what DIR must hold.
 """
 
-import argparse
 import contextlib
 import importlib
 import io
@@ -96,7 +95,7 @@ def build(builder, source: str | os.PathLike | None = None) -> None:
     is_new = [path for path in (folder, *folder.parents) if not path.exists()]
     try:
         with (
-            tempfile.TemporaryDirectory() as downloads,  # TFDS wants one; stays empty
+            tempfile.TemporaryDirectory() as downloads,  # TFDS wants one; scratch
             contextlib.redirect_stdout(io.StringIO()),  # TFDS prints about downloads
         ):
             builder.download_and_prepare(download_config=config, download_dir=downloads)
@@ -152,13 +151,7 @@ def summary(builder) -> str:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    usage, _, rest = __doc__.partition("\n\n")
-    parser = argparse.ArgumentParser(
-        "python -m data.prepare",
-        description=usage.partition(":")[0] + ".",
-        epilog=rest,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = command_line.parser("data.prepare", __doc__)
     parser.add_argument("name", help=f"one of: {', '.join(known_datasets())}")
     parser.add_argument("--source", metavar="DIR", help="the published dataset")
     parser.add_argument(

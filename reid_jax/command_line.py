@@ -1,5 +1,6 @@
 """How the programs start and end: flags in, one line out when something is wrong."""
 
+import argparse
 import os
 import pathlib
 import signal
@@ -34,6 +35,17 @@ def guard(function: Callable[[], None]) -> None:
         fail("terminated.", status=143)
     except KeyboardInterrupt:
         fail("interrupted.", status=130)
+
+
+def parser(module: str, doc: str) -> argparse.ArgumentParser:
+    """Of `python -m module`, with the module's docstring `doc` as its help."""
+    usage, _, rest = doc.partition("\n\n")
+    return argparse.ArgumentParser(
+        f"python -m {module}",
+        description=usage.partition(":")[0] + ".",
+        epilog=rest,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
 
 
 def quieten() -> None:
