@@ -56,7 +56,10 @@ def _print_table(video: str, tracks_path: str, runs: list[str], min_frames: int)
     both = first + last
     print(f"| colour histogram | {_score(np.stack(list(map(_histogram, both))))} |")
     for run in filter(None, runs):
-        print(f"| `{run}` | {_score(embed_tracks(run, both))} |", flush=True)
+        for trained in (False, True):
+            score = _score(embed_tracks(run, both, trained=trained))
+            name = f"`{run}`" if trained else f"the network of `{run}`, untrained"
+            print(f"| {name} | {score} |", flush=True)
 
 
 def _histogram(pictures) -> np.ndarray:

@@ -1,6 +1,6 @@
 """How hard each world of walkers is: for colours, small networks, backdrops.
 
-python benchmarks/walkers.py [--configs=street_small,twins] [--steps=400]
+python benchmarks/walkers.py [--configs=street_small,twins] [--columns=mean,blank]
 
 mAP / CMC-1 in percent, frames of 64x32, tracklets of at most 16 frames (twins: 32), 240
 persons to train on and 60 others to find. `raw pixels` (32x16) and `colour histogram`
@@ -9,14 +9,16 @@ differences of frames 1 to 8 (twins: 16) apart, each tracklet's without their qu
 trend and scale. `untrained` is the network of `mean` before training. The others are
 trained, a few minutes for each world: `one frame` and `image` are one network, which
 sees a tracklet's middle frame or all of them. `blank` is the network of `mean` trained
-and tested on the same world without its persons, which should do no better than
-`chance`, the mean of random orders. `in group`: the gallery holds nobody but the
-query's twins in other cameras. Frames are rendered, not read from files: no JPEG.
+and tested on the same world without its persons, as JPEG files of the cameras'
+qualities: neither backdrops nor files should do better than `chance`, the mean of
+random orders. `in group`: the gallery holds nobody but the query's twins in other
+cameras. But for `blank`, frames are rendered, not read from files: no JPEG.
 """
 
 import argparse
 import dataclasses
 import functools
+import io
 import pathlib
 import sys
 
@@ -57,15 +59,21 @@ def main() -> None:
     every = ",".join(name for name in SIZES if name != "tiny")
     parser.add_argument("--configs", type=names, default=every)
     parser.add_argument("--steps", type=int, default=400)
+    parser.add_argument("--columns", default=",".join(_COLUMNS))
     args = parser.parse_args()
-    print("| world | " + " | ".join(_COLUMNS) + " |")
-    print("|---" * (len(_COLUMNS) + 1) + "|")
+    columns = args.columns.split(",")
+    if unknown := set(columns) - set(_COLUMNS):
+        known = ", ".join(_COLUMNS)
+        parser.error(f"--columns: {', '.join(unknown)} unknown; known: {known}")
+    print("| world | " + " | ".join(columns) + " |")
+    print("|---" * (len(columns) + 1) + "|")
     for name in args.configs:
         sizes = _smaller(SIZES[name])
-        described = _describe(Pool(sizes), args.steps)
+        describe = Descriptions(sizes, args.steps)
+        described = {column: describe(column) for column in columns}
         for title, twins in ((name, 1), (f"{name}, in group", sizes.twins)):
             if title == name or twins > 1:
-                cells = [_score(*described[column], twins) for column in _COLUMNS]
+                cells = [_score(*described[column], twins) for column in columns]
                 print(f"| {title} | " + " | ".join(cells) + " |", flush=True)
 
 
@@ -86,11 +94,14 @@ def _smaller(sizes: Sizes) -> Sizes:
 
 
 class Pool:
-    """All tracklets of a world, rendered."""
+    """All tracklets of a world, rendered, or as decoded from its JPEG files."""
 
-    def __init__(self, sizes: Sizes):
+    def __init__(self, sizes: Sizes, *, from_files: bool = False):
         self.sizes = sizes
-        both = list(World(sizes).render(plan.plan(sizes)))
+        world = World(sizes)
+        both = list(world.render(plan.plan(sizes)))
+        if from_files:
+            both = [(e, _decoded(world, e.camid, frames)) for e, frames in both]
         self.test = [(e, frames) for e, frames in both if e.split != "train"]
         self.entries = [entry for entry, _ in self.test]
         self._train = {}
@@ -114,33 +125,61 @@ class Pool:
         return {"clips": np.stack(chosen), "labels": labels}
 
 
-def _describe(pool: Pool, num_steps: int) -> dict:
-    """(descriptions [N,D], entries) of the test tracklets, by method."""
-    # A stride is 8 to 16 frames long.
-    T = 8 if pool.sizes.twins > 1 else 4
-    rows = {
-        "raw pixels": [_thumbnails(frames).mean(0) for _, frames in pool.test],
-        "colour histogram": [
-            color_histogram.stripe_histogram(frames).mean(0) for _, frames in pool.test
-        ],
-        "lags": [_lags(frames, 2 * T) for _, frames in pool.test],
-        "untrained": Network("mean", T, num_steps).embed(pool.test),
-        "chance": None,
-    }
-    for kind in _MODELS:
-        network = Network(kind, T, num_steps)
-        network.train(pool)
-        rows[kind] = network.embed(pool.test)
-        if kind == "image":
-            middle = [(e, f[len(f) // 2][None]) for e, f in pool.test]
-            rows["one frame"] = network.embed(middle)
-    described = {method: (row, pool.entries) for method, row in rows.items()}
-    style = dataclasses.replace(pool.sizes.style, blank=1.0)
-    blank = Pool(dataclasses.replace(pool.sizes, style=style))
-    network = Network("mean", T, num_steps)
-    network.train(blank)
-    described["blank"] = network.embed(blank.test), blank.entries
-    return described
+def _decoded(world: World, camid: int, frames: np.ndarray) -> np.ndarray:
+    files = (io.BytesIO(world.jpeg(camid, frame)) for frame in frames)
+    return np.stack([np.asarray(Image.open(file)) for file in files])
+
+
+class Descriptions:
+    """(descriptions [N,D], entries) of a world's test tracklets, by column."""
+
+    def __init__(self, sizes: Sizes, num_steps: int):
+        self._sizes, self._num_steps = sizes, num_steps
+        # A stride is 8 to 16 frames long.
+        self._T = 8 if sizes.twins > 1 else 4
+
+    @functools.cached_property
+    def _pool(self) -> Pool:
+        return Pool(self._sizes)
+
+    def _trained(self, kind: str) -> "Network":
+        network = Network(kind, self._T, self._num_steps)
+        network.train(self._pool)
+        return network
+
+    @functools.cached_property
+    def _image(self) -> "Network":
+        return self._trained("image")
+
+    def __call__(self, column: str):
+        if column == "blank":
+            style = dataclasses.replace(self._sizes.style, blank=1.0)
+            blank = dataclasses.replace(self._sizes, style=style)
+            pool = Pool(blank, from_files=True)
+            network = Network("mean", self._T, self._num_steps)
+            network.train(pool)
+            return network.embed(pool.test), pool.entries
+        if column == "chance":
+            return None, [e for e in plan.plan(self._sizes) if e.split != "train"]
+        test = self._pool.test
+        match column:
+            case "raw pixels":
+                rows = [_thumbnails(frames).mean(0) for _, frames in test]
+            case "colour histogram":
+                histogram = color_histogram.stripe_histogram
+                rows = [histogram(frames).mean(0) for _, frames in test]
+            case "lags":
+                rows = [_lags(frames, 2 * self._T) for _, frames in test]
+            case "untrained":
+                rows = Network("mean", self._T, self._num_steps).embed(test)
+            case "one frame":
+                middle = [(e, f[len(f) // 2][None]) for e, f in test]
+                rows = self._image.embed(middle)
+            case "image":
+                rows = self._image.embed(test)
+            case _:
+                rows = self._trained(column).embed(test)
+        return rows, self._pool.entries
 
 
 class Network:

@@ -185,13 +185,15 @@ def check_config(config: config_dict.ConfigDict) -> None:
     if not config.loss.triplet_weight + config.loss.cross_entropy_weight > 0:
         problems.append("config.loss: one of the two weights must be above 0")
     resize, frame_size = config.data.resize, config.model.frame_size
-    sizes = {"model.frame_size": frame_size, "data.resize": resize or frame_size}
+    sizes = {"model.frame_size": frame_size}
+    if resize is not None:
+        sizes["data.resize"] = resize
     wrong = [field for field, size in sizes.items() if not _is_size(size)]
     problems += [
         f"config.{field}={tuple(sizes[field])} must be (height, width) in pixels"
         for field in wrong
     ]
-    if not wrong and any(map(operator.lt, sizes["data.resize"], frame_size)):
+    if resize and not wrong and any(map(operator.lt, resize, frame_size)):
         problems.append(
             f"config.data.resize={tuple(resize)} must be at least "
             f"config.model.frame_size={tuple(frame_size)}"

@@ -76,10 +76,6 @@ def build(builder, source: str | os.PathLike | None = None) -> None:
     layout = builder.MANUAL_DOWNLOAD_INSTRUCTIONS
     if builder.is_prepared():
         return
-    if source is not None and not layout:
-        raise DatasetError(
-            f"{_full_name(builder)} is rendered: --source={source} is for others."
-        )
     if layout and source is None:
         raise DatasetError(
             f"{_full_name(builder)} needs --source=DIR, the folder it is in.\n{layout}"
@@ -167,6 +163,10 @@ def main(arguments: list[str] | None = None) -> int:
     _quieten()
     try:
         builder = find_builder(flags.name, flags.data_dir)
+        if flags.source and not builder.MANUAL_DOWNLOAD_INSTRUCTIONS:
+            raise DatasetError(
+                f"{flags.name} is rendered: --source={flags.source} is for others."
+            )
         if builder.is_prepared() and flags.rebuild:
             print(f"Building {flags.name} again in {builder.data_dir} ...", flush=True)
             builder = _rebuild(builder, flags)

@@ -80,9 +80,11 @@ def save(embedded: EmbeddedDataset, config, workdir: pathlib.Path) -> None:
     embedded.save(eval_folder(config, workdir) / "embeddings.npz")
 
 
-def trained_network(config, workdir: pathlib.Path):
+def network(config, workdir: pathlib.Path, *, trained: bool = True):
     """The run's network: clips uint8 [B, T, H, W, 3] → embeddings [B, D]."""
     embed_step, state = restore(config, workdir, wanted_step(config, workdir))
+    if not trained:
+        state = _untrained(config, workdir)
     return lambda clips: embed_step(state.params, state.batch_stats, clips).embedding
 
 

@@ -15,11 +15,15 @@ from reid_jax.embedding import embed_tracklets
 
 
 def embed_tracks(
-    workdir: str | os.PathLike, tracks: Sequence[Sequence[UInt8[np.ndarray, "h w 3"]]]
+    workdir: str | os.PathLike,
+    tracks: Sequence[Sequence[UInt8[np.ndarray, "h w 3"]]],
+    *,
+    trained: bool = True,
 ) -> Float[np.ndarray, "N D"]:
     """Embed N tracks, each the pictures of one person, of any sizes, in order.
 
-    They are resized and put together as the run's own evaluation does it.
+    They are resized and put together as the run's own evaluation does it; with
+    `trained` False by the run's network before its first step.
 
     Raises:
         ValueError: `workdir` has no run with a checkpoint.
@@ -27,7 +31,7 @@ def embed_tracks(
     from reid_jax import input_pipeline
 
     config = checkpoints.load_config(workdir)
-    embed_clips = run_embeddings.trained_network(config, pathlib.Path(workdir))
+    embed_clips = run_embeddings.network(config, pathlib.Path(workdir), trained=trained)
     with tempfile.TemporaryDirectory() as folder:
         split = frame_cache.open_split(
             pathlib.Path(folder),

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from configs import base
-from data.walkers import plan
+from data.walkers import plan, stream
 from data.walkers.sizes import SIZES
 from reid_jax import clips, render_pipeline, sources
 
@@ -51,6 +51,22 @@ def test_a_batch_is_a_function_of_seed_and_step(config, dataset):
     assert sorted(set(epoch.tolist())) == list(range(8))
     # The same person in another step is seen elsewhere.
     assert len({batch["clips"].tobytes() for batch in straight}) == 5
+
+
+def test_labels_are_those_of_the_rendered_persons(config, dataset, monkeypatch):
+    rendered = []
+
+    def noted(where, walk, persons, *args, **kwargs):
+        rendered.append(np.asarray(persons))
+        return np.zeros(len(persons))
+
+    monkeypatch.setattr(stream, "_render", noted)
+    config.data.p, config.data.k = 3, 2
+    pids = render_pipeline.training_pids(dataset.train)
+    batches = render_pipeline.train_batches(dataset.train, config)
+    for batch, persons in zip(itertools.islice(batches, 4), rendered, strict=False):
+        np.testing.assert_array_equal(pids[batch["labels"]], persons)
+    assert len(rendered) >= 4
 
 
 def test_evaluation_is_on_the_test_persons_of_the_files(config, dataset):

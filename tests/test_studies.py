@@ -81,7 +81,7 @@ def test_the_two_sides_are_disturbed_independently(config):
 
 def test_an_attack_uses_the_run_s_own_network(config, trained):
     clips = np.random.default_rng(0).integers(0, 256, (4, 3, 32, 16, 3), np.uint8)
-    embed = run_embeddings.trained_network(config, trained[1])
+    embed = run_embeddings.network(config, trained[1])
 
     def moved(name, level):
         change = studies._change(config, name, level, "query")

@@ -1,13 +1,17 @@
 import collections
 import dataclasses
 import io
+import math
+import re
 
+import jax
 import numpy as np
 import pytest
 from PIL import Image
 
 from data.walkers import contact_sheet, plan, render, world
 from data.walkers.sizes import SIZES, Sizes
+from data.walkers.style import Style
 from data.walkers.world import World
 from reid_jax import color_histogram
 
@@ -212,6 +216,56 @@ def test_the_backdrop_goes_by_as_the_person_walks():
     assert (np.linalg.norm(np.diff(way, axis=0), axis=1) < 1.4).all()
 
 
+def test_every_frame_of_a_long_tracklet_is_its_own():
+    """Across the chunks that are rendered at once."""
+    long = dataclasses.replace(TINY, num_frames=(70, 70), median_frames=70)
+    rendered = World(long)
+    entry = _chosen(long, {9})[0]
+    ((_, frames),) = rendered.render([entry])
+    assert len(frames) == 70 > 2 * world.CHUNK
+    for t in (31, 32, 39, 69):
+        np.testing.assert_array_equal(frames[t], rendered.frame(entry, t))
+    assert len({frame.tobytes() for frame in frames}) == 70
+    ((_, first),) = rendered.render([entry], max_frames=33)
+    np.testing.assert_array_equal(first, frames[:33])
+    with pytest.raises(IndexError, match="has no frame 70"):
+        rendered.frame(entry, 70)
+
+
+@pytest.mark.parametrize("nuisance", ["occlusion", "passing", "noise", "interlace"])
+def test_what_disturbs_is_seen(nuisance):
+    """In every tracklet where it is on for certain, in none where it is off."""
+    calm = dataclasses.replace(TINY.style, occlusion=0.0, passing=0.0)
+    on = off = dataclasses.replace(TINY, style=calm)
+    if nuisance in ("occlusion", "passing"):
+        on = dataclasses.replace(TINY, style=dataclasses.replace(calm, **{nuisance: 1}))
+    entries = _chosen(TINY, {9, 10})
+    first, second = World(on), World(off)
+    if nuisance in ("noise", "interlace"):
+        for rendered, value in ((first, 0.3), (second, 0.0)):
+            each = np.full(TINY.num_cameras, value, np.float32)
+            rendered.cameras = dataclasses.replace(rendered.cameras, **{nuisance: each})
+    disturbed = 0
+    for (entry, one), (_, other) in zip(
+        first.render(entries), second.render(entries), strict=True
+    ):
+        change = np.abs(one.astype(float) - other).mean((1, 2, 3))
+        walks = float(first.tracklet(entry).speed) > 0
+        disturbed += change.max() > 1
+        # Who stands has no motion that could be torn.
+        assert walks or nuisance != "interlace" or change.max() == 0
+    assert disturbed > 0.6 * len(entries)
+
+
+def test_two_of_a_hundred_trackers_of_street_switch():
+    sizes = SIZES["street"]
+    assert sizes.style.switch == 0.02
+    rendered = World(sizes)
+    entries = plan.plan(sizes)[:600]
+    switched = [float(rendered.tracklet(entry).switch) < 1e8 for entry in entries]
+    assert 4 <= sum(switched) <= 24
+
+
 def test_tracker_switches_to_another_person():
     sizes = dataclasses.replace(TINY, style=dataclasses.replace(TINY.style, switch=1.0))
     entry = max(_chosen(TINY, {9}), key=lambda e: e.num_frames)
@@ -228,6 +282,12 @@ def test_tracker_switches_to_another_person():
     change = np.abs(same - switched).mean((1, 2, 3))
     before = np.arange(entry.num_frames) < switch
     assert change[~before].min() > 2 > 0 == change[before].max()
+    # From then on it is the passer who is seen, in the first one's place.
+    someone = jax.tree.map(np.asarray, walk.passer)
+    rendered.person = lambda number, day: someone
+    alone = dataclasses.replace(kept, passing=np.zeros(4, np.float32))
+    passer = np.asarray(rendered._chunk(entry, alone, 0))[: entry.num_frames]
+    np.testing.assert_array_equal(passer[~before], switched[~before])
 
 
 @pytest.mark.parametrize(
@@ -241,15 +301,43 @@ def test_tracker_switches_to_another_person():
         ("unseen", 1.5),
         ("seed", -1),
         ("frame_width", 0),
+        ("frame_height", 64.0),
+        ("num_frames", (2,)),
+        ("test_tracklets", (1, 2)),
+        ("spread", math.nan),
+        ("style", None),
     ],
 )
 def test_sizes_that_cannot_be_are_refused(field, value):
-    with pytest.raises(ValueError, match=f"{field}={value}"):
+    with pytest.raises(ValueError, match=re.escape(f"{field}={value}")):
         Sizes(**{"twins": 4, field: value})
 
 
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("dark", 2.0),
+        ("switch", -1.0),
+        ("occlusion", "x"),
+        ("color", math.nan),
+        ("elevation", 0.3),
+        ("elevation", (1.4, 1.2)),
+        ("figure_px", (0.0, 0.0)),
+    ],
+)
+def test_styles_that_cannot_be_are_refused(field, value):
+    style = Style(**{field: value})
+    with pytest.raises(ValueError, match=re.escape(f"style.{field}={value} must be")):
+        Sizes(style=style)
+
+
+def test_a_person_without_company_has_no_edge_cases():
+    with pytest.raises(ValueError, match="edge_cases=True needs persons"):
+        Sizes(num_test=0, edge_cases=True)
+
+
 def test_contact_sheet_is_a_grid():
-    small = dataclasses.replace(TINY, num_train=0, num_test=2)
+    small = dataclasses.replace(TINY, num_train=0, num_test=2, edge_cases=False)
     sheet = contact_sheet.contact_sheet(small, 2, 2)
     assert sheet.shape == (2 * 64, 3 * 2 * 32, 3)
 
@@ -267,11 +355,11 @@ def test_builder_writes_what_the_world_renders(tmp_path, tiny):
         for example in builder.as_data_source(split=split):
             pid, camid, frames = tiny[split, example["tracklet"].decode()]
             assert (example["pid"], example["camid"]) == (pid, camid)
-            quality = rendered.quality(camid)
             for encoded, frame in zip(example["frames"], frames, strict=True):
-                out = io.BytesIO()
-                Image.fromarray(frame).save(out, "JPEG", quality=quality)
-                assert encoded == out.getvalue()
+                assert encoded == rendered.jpeg(camid, frame)
+                with Image.open(io.BytesIO(encoded)) as decoded:
+                    error = np.abs(np.asarray(decoded, float) - frame)
+                assert 0 < error.mean() < 12
             count += 1
     assert count == len(tiny)
 

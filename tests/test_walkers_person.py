@@ -52,6 +52,15 @@ def test_twins_differ_by_their_gait_only():
         assert getattr(first.gait, posture) == getattr(second.gait, posture)
 
 
+def test_a_group_of_twins_ends_where_the_next_begins():
+    key = plan.key(0, plan.PERSON)
+    persons = [
+        person.nth_person(key, number, 0, twins=3, dark=0.4) for number in range(1, 8)
+    ]
+    looks = [np.asarray(someone.outfit.upper).tobytes() for someone in persons]
+    assert [looks.index(look) for look in looks] == [0, 0, 0, 3, 3, 3, 6]
+
+
 def test_another_day_changes_the_clothes_only():
     assert _differing(_person(3), _person(3, day=1)) == {"outfit"}
 

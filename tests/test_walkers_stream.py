@@ -3,10 +3,11 @@
 import dataclasses
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from data.walkers import plan, stream
+from data.walkers import person, plan, stream
 from data.walkers.sizes import SIZES
 
 SMALL = dataclasses.replace(SIZES["tiny"], frame_height=32, frame_width=16)
@@ -61,6 +62,48 @@ def test_labels_of_a_closed_set_are_its_persons(street, monkeypatch):
     _, labels = closed.batch(jax.random.key(0), p=3, k=2, clip_length=3, held_out=True)
     assert labels.tolist() == [0, 0, 1, 1, 2, 2]
     assert (shown[-1] >= stream.HELD_OUT).all()
+
+
+def _mark(someone):
+    """A byte that tells persons and days apart."""
+    return (jnp.sum(someone.outfit.upper) * 1e4).astype(int) % 251
+
+
+def test_a_clip_goes_on_from_somewhere_in_the_next_camera(monkeypatch):
+    def told(someone, camera, walk, frame, backdrops, camid, optics, frame_size):
+        facts = jnp.stack([camid, frame.astype(int), _mark(someone)])
+        return jnp.broadcast_to(facts.astype(jnp.uint8), (*frame_size, 3))
+
+    monkeypatch.setattr(stream.render, "render_frame", told)
+    sizes = dataclasses.replace(
+        SMALL, days=2, num_frames=(9, 40), median_frames=20, frame_width=7
+    )  # a shape of its own: compiled now
+    street = stream.Street(sizes, num_persons=12)
+    clips, labels = street.batch(jax.random.key(0), p=12, k=4, clip_length=3)
+    camid, frame, mark = np.moveaxis(np.asarray(clips)[:, :, 0, 0], -1, 0)
+    assert (camid == camid[:, :1]).all() and (mark == mark[:, :1]).all()
+    starts = camid[::4, 0]
+    expected = (starts[:, None] + np.arange(4)) % sizes.num_cameras
+    np.testing.assert_array_equal(camid[:, 0].reshape(12, 4), expected)
+    assert set(starts.tolist()) == {0, 1, 2}
+    assert (np.diff(frame.astype(int), axis=1) == 1).all()
+    assert frame[:, 0].min() < 3 and 14 < frame[:, 0].max() <= 20 - 3
+    key = plan.key(sizes.seed, plan.PERSON)
+    days = []
+    for label, shown in zip(np.asarray(labels).tolist(), mark[:, 0], strict=True):
+        number = stream.FIRST_PERSON + label
+        marks = [
+            int(_mark(person.nth_person(key, number, day, twins=1, dark=0.4)))
+            for day in (0, 1)
+        ]
+        assert marks[0] != marks[1]
+        days.append(marks.index(shown))
+    assert 12 < sum(days) < 36
+
+
+def test_batches_of_nothing():
+    with pytest.raises(ValueError, match="k=0, clip_length=3: all must be at least 1"):
+        stream.Street(SMALL).batch(jax.random.key(0), p=2, k=0, clip_length=3)
 
 
 @pytest.mark.parametrize("twins", [2, 3, 4, 5, 6])

@@ -47,8 +47,9 @@ def main():
     parser.add_argument("--frames", type=int, default=12, help="per person")
     args = parser.parse_args()
     least = max(SIZES[n].num_cameras * SIZES[n].days for n in args.configs)
-    if args.persons < 1 or args.frames < least:
-        parser.error(f"--persons must be at least 1, --frames at least {least}")
+    most = least * _NUM_FRAMES
+    if args.persons < 1 or not least <= args.frames <= most:
+        parser.error(f"--persons must be at least 1, --frames {least} to {most}")
     args.folder.mkdir(parents=True, exist_ok=True)
     for name in args.configs:
         sizes = dataclasses.replace(

@@ -34,7 +34,7 @@ class Gait:
     bob: Array
     """Nodding of the trunk, twice a stride, 0 to 0.05 rad."""
     asymmetry: Array
-    """Right stride over left, minus one: -0.22 to 0.22."""
+    """What the right stride is longer and the left one shorter: share -0.22 to 0.22."""
     elbow: Array
     """Mean flexion of the elbow, 0.05 to 0.8 rad."""
     lean: Array

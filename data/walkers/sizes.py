@@ -3,6 +3,7 @@
 import argparse
 import dataclasses
 import math
+from numbers import Integral, Real
 
 from data.walkers.style import Style
 
@@ -44,15 +45,23 @@ class Sizes:
 
     def __post_init__(self):
         """Raises ValueError with everything that makes no world."""
+        if wrong := [
+            f"{field.name}={getattr(self, field.name)!r} must be {what}."
+            for field in dataclasses.fields(self)
+            if (what := _WRONG[field.type](getattr(self, field.name)))
+        ]:
+            raise ValueError(" ".join(wrong))
         problems = [
             f"{name}={value} must be at least {least}."
             for name, least in _LEAST.items()
-            if (value := getattr(self, name)) < least
+            if not (value := getattr(self, name)) >= least
         ]
-        for name in ("train_tracklets", "test_tracklets", "num_frames"):
+        for name, least in _FEWEST.items():
             fewest, most = getattr(self, name)
-            if not 1 <= fewest <= most:
-                problems.append(f"{name}=({fewest}, {most}) must be (fewest, most).")
+            if not least <= fewest <= most:
+                problems.append(
+                    f"{name}=({fewest}, {most}) must be (fewest, most) from {least} on."
+                )
         shortest, longest = self.num_frames
         if not shortest <= self.median_frames <= longest:
             problems.append(
@@ -69,6 +78,9 @@ class Sizes:
                 f"num_train={self.num_train} and num_test={self.num_test} must be "
                 f"multiples of twins={self.twins}: no group may be in two splits."
             )
+        if self.edge_cases and not (self.num_train and self.num_test):
+            problems.append("edge_cases=True needs persons in num_train and num_test.")
+        problems += self.style.problems()
         if problems:
             raise ValueError(" ".join(problems))
 
@@ -95,6 +107,29 @@ _LEAST = {
     "twins": 1,
     "seed": 0,
 }
+
+_FEWEST = {"train_tracklets": 1, "test_tracklets": 2, "num_frames": 1}
+"""A test person's first tracklet under a camera is a query, the others gallery."""
+
+
+def _is_whole(value) -> bool:
+    return isinstance(value, Integral) and not isinstance(value, bool)
+
+
+def _is_pair(value) -> bool:
+    return isinstance(value, tuple) and len(value) == 2 and all(map(_is_whole, value))
+
+
+_WRONG = {
+    int: lambda value: "" if _is_whole(value) else "a whole number",
+    float: lambda value: (
+        "" if isinstance(value, Real) and math.isfinite(value) else "a finite number"
+    ),
+    tuple[int, int]: lambda value: "" if _is_pair(value) else "two whole numbers",
+    bool: lambda value: "" if isinstance(value, bool) else "True or False",
+    Style: lambda value: "" if isinstance(value, Style) else "a Style",
+}
+"""What a value of a field's type has to be, where it is not."""
 
 _SMALL = Sizes(
     num_train=100,

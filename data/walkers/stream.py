@@ -3,8 +3,9 @@
     street = stream.Street(SIZES["street_small"])
     clips, labels = street.batch(key, p=8, k=4, clip_length=4)
 
-The same cameras and nuisances as in the files, but for JPEG's artefacts, and persons
-of the same kind with other numbers: no one of the files is ever among them.
+The same cameras and nuisances as in the files, but for JPEG's artefacts and with every
+tracklet as long as the files' median (or a clip), over which passers and obstacles come
+by. Persons are of the same kind with other numbers: no one of the files is among them.
 """
 
 import functools
@@ -65,6 +66,11 @@ class Street:
         self, key, persons: Int[Array, "N"], *, k: int, clip_length: int
     ) -> UInt8[Array, "B T H W 3"]:
         """K clips of each of the persons, next to each other."""
+        if min(len(persons), k, clip_length) < 1:
+            raise ValueError(
+                f"{len(persons)} persons, k={k}, clip_length={clip_length}: all must "
+                "be at least 1."
+            )
         where_key, walk_key = jax.random.split(key)
         return _render(
             where_key, walk_key, jnp.repeat(persons, k), self._seed_key,

@@ -4,6 +4,9 @@ A style is an argument of the samplers, not a constant: one compiled program ser
 """
 
 import dataclasses
+import math
+from collections.abc import Iterator
+from numbers import Real
 
 import jax
 
@@ -42,3 +45,30 @@ class Style:
     """Probability that the tracker goes on with another person, who crosses."""
     blank: float = 0.0
     """1: the person is not drawn, only what surrounds them (to test for leaks)."""
+
+    def problems(self) -> Iterator[str]:
+        """What cannot be, one line for each field."""
+        for field in dataclasses.fields(self):
+            name, value = field.name, getattr(self, field.name)
+            if name in _RANGES:
+                low, high = _RANGES[name]
+                good = isinstance(value, tuple) and len(value) == 2
+                good = good and all(_is_within(each, low, high) for each in value)
+                if not good or value[0] > value[1]:
+                    wanted = f"(lowest, highest) within {low:g} to {high:g}"
+                    yield f"style.{name}={value} must be {wanted}."
+            else:
+                high = _LARGEST.get(name, 1.0)
+                if not _is_within(value, 0.0, high):
+                    yield f"style.{name}={value} must be from 0 to {high:g}."
+
+
+_RANGES = {"elevation": (0.0, 1.5), "figure_px": (8.0, 1e4)}
+"""Of those that are lowest and highest values."""
+
+_LARGEST = {"box": 4.0, "light_drift": 1.0, "scale_change": 0.9, "pace": 0.9}
+"""Of those that may be above 1, or must stay below it."""
+
+
+def _is_within(value, low: float, high: float) -> bool:
+    return isinstance(value, Real) and math.isfinite(value) and low <= value <= high

@@ -1,11 +1,9 @@
 """*walkers*: tracklets of rendered people, the embedded default dataset (TFDS)."""
 
 import dataclasses
-import io
 from typing import ClassVar
 
 import tensorflow_datasets as tfds
-from PIL import Image
 
 from data import tracklets
 from data.walkers import plan, world
@@ -71,12 +69,5 @@ class Builder(tracklets.TrackletBuilder):
         rendered = world.World(sizes)
         entries = [e for e in plan.plan(sizes) if e.split == split]
         for entry, frames in rendered.render(entries):
-            quality = rendered.quality(entry.camid)
-            encoded = [_encode(frame, quality) for frame in frames]
+            encoded = [rendered.jpeg(entry.camid, frame) for frame in frames]
             yield tracklets.example(entry.name, encoded, entry.pid, entry.camid)
-
-
-def _encode(frame, quality: int) -> bytes:
-    out = io.BytesIO()
-    Image.fromarray(frame).save(out, "JPEG", quality=quality)
-    return out.getvalue()

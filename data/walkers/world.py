@@ -3,6 +3,7 @@
 import collections
 import dataclasses
 import functools
+import io
 import itertools
 import os
 from collections.abc import Iterator
@@ -10,6 +11,7 @@ from concurrent import futures
 
 import jax
 import numpy as np
+from PIL import Image
 
 from data.walkers import backdrop, camera, person, plan, render, tracklet
 from data.walkers.plan import Entry
@@ -68,9 +70,12 @@ class World:
             walk = dataclasses.replace(walk, offset=np.float32(walk.offset + side))
         return walk
 
-    def quality(self, camid: int) -> int:
-        """JPEG quality of a camera's frames."""
-        return int(self.cameras.quality[camid])
+    def jpeg(self, camid: int, frame: np.ndarray) -> bytes:
+        """The file of a frame, in the quality of its camera."""
+        out = io.BytesIO()
+        quality = int(self.cameras.quality[camid])
+        Image.fromarray(frame).save(out, "JPEG", quality=quality)
+        return out.getvalue()
 
     def render(
         self, entries: list[Entry], max_frames: int | None = None
@@ -78,7 +83,7 @@ class World:
         """(entry, frames uint8 [T,H,W,3]) in order, by as many threads as CPUs.
 
         A tracklet's bytes depend on nothing but the world and the entry; of those
-        longer than `max_frames` only the first frames are rendered.
+        longer than `max_frames`, from 1 on, only the first frames are rendered.
         """
         render = functools.partial(self._frames, max_frames=max_frames)
         num_threads = len(os.sched_getaffinity(0))
@@ -95,12 +100,15 @@ class World:
 
     def _frames(self, entry: Entry, max_frames: int | None) -> np.ndarray:
         walk = self.tracklet(entry)
-        num = min(entry.num_frames, max_frames or entry.num_frames)
+        num = entry.num_frames if max_frames is None else max_frames
+        num = min(entry.num_frames, num)
         chunks = [self._chunk(entry, walk, first) for first in range(0, num, CHUNK)]
         return np.concatenate(chunks)[:num]
 
     def frame(self, entry: Entry, index: int) -> np.ndarray:
-        """One frame of a tracklet, uint8 [H,W,3]."""
+        """One frame of a tracklet, uint8 [H,W,3]; IndexError past its end."""
+        if not 0 <= index < entry.num_frames:
+            raise IndexError(f"{entry.name} has no frame {index}.")
         return np.asarray(self._chunk(entry, self.tracklet(entry), index)[0])
 
     def _chunk(self, entry: Entry, walk, first: int):
