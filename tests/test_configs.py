@@ -2,7 +2,7 @@
 
 import pytest
 
-from configs import base, c3d, c3d_joint, c3d_mars, resnet3d50
+from configs import base, c3d, c3d_joint, c3d_mars, patterns, resnet3d50
 
 
 def test_a_mixture_that_cannot_be():
@@ -99,6 +99,18 @@ def test_a_mixture_has_no_person_twice(mixture):
     config.data.mixture = mixture
     with pytest.raises(ValueError, match="names one data set twice"):
         base.check_config(config)
+
+
+def test_patterns_are_looked_for_by_networks_of_one_size():
+    sizes = {}
+    for name in patterns.MODELS:
+        config = patterns.get_config(name)
+        base.check_config(config)
+        sizes[name] = (config.model.backbone.rpartition("net")[2], config.data.name)
+    assert set(sizes) == {"avg", "lstm", "3d"}
+    assert {depth.removeprefix("3d") for depth, _ in sizes.values()} == {"14_w8"}
+    with pytest.raises(ValueError, match=r"patterns.py:gru is unknown; known: avg, l"):
+        patterns.get_config("gru")
 
 
 def test_worlds_of_walkers_can_be_mixed():

@@ -1,0 +1,36 @@
+"""Do networks learn how people walk? Twins in the same clothes, days in other ones.
+
+python train.py --config=configs/patterns.py:lstm --workdir=runs/twins_lstm
+python train.py --config=configs/patterns.py:3d --config.data.name=walkers/days
+
+Paper 2's "similar clothes" and "different days" (Sec. IV-B) as rendered worlds, by the
+2-D network with mean pooling, an LSTM over its frames, and a 3-D network of as many
+layers and channels; a minute or some for two CPU cores. docs/paper2.md has the results.
+"""
+
+from configs import base
+
+MODELS = {
+    "avg": ("resnet14_w8", "avg"),
+    "lstm": ("resnet14_w8", "lstm"),
+    "3d": ("resnet3d14_w8", "none"),
+}
+
+
+def get_config(model: str = "avg"):
+    if model not in MODELS:
+        raise ValueError(f"patterns.py:{model} is unknown; known: {', '.join(MODELS)}.")
+    config = base.get_config()
+    config.model.backbone, config.model.temporal = MODELS[model]
+    config.model.rnn_dim = 64
+    config.model.clip_length = 16  # a step takes 8 to 16 frames
+    config.model.frame_size = (64, 32)
+
+    config.data.name = "walkers/twins"
+
+    config.train.learning_rate = 2e-3
+    config.train.warmup_epochs = 1.0
+    config.train.epochs = 60
+    config.train.decay_every_epochs = 24
+    config.train.eval_every_epochs = 60
+    return config
