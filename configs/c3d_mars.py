@@ -17,4 +17,5 @@ def get_config(data: str = "paper"):
     config.data.name = DATA[data]  # Sec. IV-A
     if data == "walkers":
         c3d_joint.make_small(config)
+        config.train.max_steps = 300
     return config

@@ -5,7 +5,7 @@ python train.py --config=configs/patterns.py:3d --config.data.name=walkers/days
 
 Paper 2's "similar clothes" and "different days" (Sec. IV-B) as rendered worlds, by the
 2-D network with mean pooling, an LSTM over its frames, and a 3-D network of as many
-layers and channels; a minute or some for two CPU cores. docs/paper2.md has the results.
+layers and channels; some minutes for two CPU cores. docs/paper2.md has the results.
 """
 
 from configs import base
@@ -30,7 +30,7 @@ def get_config(model: str = "avg"):
 
     config.train.learning_rate = 2e-3
     config.train.warmup_epochs = 1.0
-    config.train.epochs = 60
-    config.train.decay_every_epochs = 24
-    config.train.eval_every_epochs = 60
+    config.train.epochs = 30
+    config.train.decay_every_epochs = 20
+    config.train.eval_every_epochs = 30
     return config
