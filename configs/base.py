@@ -4,7 +4,6 @@
 line as ('a','b'); a field that may be empty is a placeholder.
 """
 
-import math
 import operator
 
 from ml_collections import config_dict
@@ -176,11 +175,11 @@ def check_config(config: config_dict.ConfigDict) -> None:
         )
     if weights and (
         len(weights) != len(mixture)
-        or not all(type(w) in (int, float) and 0 < w < math.inf for w in weights)
+        or not all(type(w) in (int, float) and 1e-6 <= w <= 1e6 for w in weights)
     ):
         problems.append(
-            f"config.data.mixture_weights={tuple(weights)} must be a number above "
-            f"0 for each of config.data.mixture={tuple(mixture)}"
+            f"config.data.mixture_weights={tuple(weights)} must be a number "
+            f"from 1e-6 to 1e6 for each of config.data.mixture={tuple(mixture)}"
         )
     if not config.loss.triplet_weight + config.loss.cross_entropy_weight > 0:
         problems.append("config.loss: one of the two weights must be above 0")

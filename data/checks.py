@@ -1,5 +1,7 @@
 """What can be wrong with a dataset's source, one line for each problem."""
 
+import contextlib
+import contextvars
 import os
 import pathlib
 import sys
@@ -7,6 +9,9 @@ import zlib
 from collections.abc import Iterable, Iterator, Sequence
 
 NUM_SHOWN = 10
+"""Lines that a list of problems or warnings shows, unless all are asked for."""
+
+_shows_all = contextvars.ContextVar("shows_all", default=False)
 
 _PNG = b"\x89PNG\r\n\x1a\n"
 
@@ -15,7 +20,7 @@ class SourceError(ValueError):
     """Everything wrong with a dataset's source in one message.
 
     `problems` holds all of it, one line each; the message counts them and shows the
-    first ten.
+    first ten, or all of them (`showing`).
     """
 
     def __init__(self, dataset: str, source: os.PathLike, problems: Iterable[str]):
@@ -26,9 +31,29 @@ class SourceError(ValueError):
 def listed(subject: str, problems: Sequence[str], noun: str = "problem") -> str:
     """`<subject> has 12 problems; the first 10:` and a line for each of these."""
     count = f"1 {noun}" if len(problems) == 1 else f"{len(problems)} {noun}s"
-    first = f"; the first {NUM_SHOWN}" if len(problems) > NUM_SHOWN else ""
-    lines = "".join(f"\n  {problem}" for problem in problems[:NUM_SHOWN])
+    shown = problems if _shows_all.get() else problems[:NUM_SHOWN]
+    first = f"; the first {NUM_SHOWN}" if len(shown) < len(problems) else ""
+    lines = "".join(f"\n  {problem}" for problem in shown)
     return f"{subject} has {count}{first}:{lines}"
+
+
+@contextlib.contextmanager
+def showing(everything: bool):
+    """Whether lists leave nothing out while the block runs."""
+    token = _shows_all.set(everything)
+    try:
+        yield
+    finally:
+        _shows_all.reset(token)
+
+
+def some(persons: Sequence) -> str:
+    """`1, 2, 3`; of more than ten the first, and how many others there are."""
+    shown = persons if _shows_all.get() else persons[:NUM_SHOWN]
+    text = ", ".join(map(str, shown))
+    if others := len(persons) - len(shown):
+        text += f" and {others} others"
+    return text
 
 
 def warn(subject: str, warnings: Sequence[str]) -> None:

@@ -43,7 +43,12 @@ def cut_video(
             nothing is left of them.
     """
     name = name or video.stem
-    if ";" in name or "/" in name or name.startswith("."):
+    if (
+        name != name.strip()
+        or any(letter in name for letter in ";/\0")
+        or name.startswith(".")
+        or name in manifest.NAMES
+    ):
         raise ValueError(
             f"{name!r} cannot be a folder in {out}: choose another --name."
         )
@@ -54,7 +59,8 @@ def cut_video(
     with _unfinished(out) as unfinished:
         named = {track_id: tracks[track_id] for track_id in sorted(pids)}
         new = unfinished / "new"
-        files = crop_files.write_crops(video, named, new)
+        crops = crop_files.write_crops(video, named, new)
+        files = crops.files
         kept = [t for t in named if len(files[t]) >= max(min_frames, 1)]
         if not kept:
             raise ValueError(
@@ -71,7 +77,7 @@ def cut_video(
         _put_in_place(unfinished, out, name)
     checks.warn(
         f"{tracks_path} of {video}",
-        list(crop_files.warnings(tracks_path.name, named, files)),
+        list(crop_files.warnings(tracks_path.name, named, crops)),
     )
     num_frames = sum(len(files[track_id]) for track_id in kept)
     text = f"{name}: {len(kept)} tracks, {num_frames:,} frames in {out}"
@@ -164,9 +170,17 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument(
         "--min_frames", type=int, default=1, help="leave out shorter tracks"
     )
+    parser.add_argument(
+        "--all_problems", action="store_true", help="list all problems and warnings"
+    )
     flags = parser.parse_args(arguments)
     if not 0 <= flags.camid <= image_files.LARGEST:
         parser.error(f"--camid={flags.camid} is not from 0 to {image_files.LARGEST}")
+    with checks.showing(flags.all_problems):
+        return _run(flags)
+
+
+def _run(flags) -> int:
     try:
         done = cut_video(
             flags.video,

@@ -180,6 +180,10 @@ def cut_boxes(
         )
 
 
+_LARGEST = 2**53
+"""Beyond it a float no longer tells whole numbers apart."""
+
+
 def _parse_line(
     line: str, nobody: Collection[int]
 ) -> tuple[int, int, float, float, float, float]:
@@ -193,9 +197,11 @@ def _parse_line(
     if not all(map(math.isfinite, values)):
         raise ValueError("not a finite number")
     frame, track_id, left, top, width, height = values
-    if frame < 1 or not frame.is_integer():
+    if not 1 <= frame <= _LARGEST or not frame.is_integer():
         raise ValueError("frames are 1, 2, …")
-    if track_id not in nobody and (track_id < 0 or not track_id.is_integer()):
+    if track_id not in nobody and not (
+        0 <= track_id <= _LARGEST and track_id.is_integer()
+    ):
         raise ValueError("ids are 0, 1, …")
     if width <= 0 or height <= 0:
         raise ValueError("empty box")

@@ -157,10 +157,15 @@ def main(arguments: list[str] | None = None) -> int:
         "--rebuild", action="store_true", help="build again what is there already"
     )
     parser.add_argument(
-        "--all_problems", action="store_true", help="list them all, not the first ten"
+        "--all_problems", action="store_true", help="list all problems and warnings"
     )
     flags = parser.parse_args(arguments)
     _quieten()
+    with checks.showing(flags.all_problems):
+        return _run(flags)
+
+
+def _run(flags) -> int:
     try:
         builder = find_builder(flags.name, flags.data_dir)
         if flags.source and not builder.MANUAL_DOWNLOAD_INSTRUCTIONS:
@@ -178,9 +183,6 @@ def main(arguments: list[str] | None = None) -> int:
         print(summary(builder))
     except (ValueError, OSError) as error:
         print(f"python -m data.prepare: {error}", file=sys.stderr)
-        if flags.all_problems and isinstance(error, checks.SourceError):
-            for problem in error.problems[checks.NUM_SHOWN :]:
-                print(f"  {problem}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("python -m data.prepare: stopped, nothing was kept.", file=sys.stderr)

@@ -60,7 +60,8 @@ def check(pids: dict[int, int], split: str) -> None:
     """Raises a ValueError that lists the pids that a split cannot have."""
     least = -1 if split == "gallery" else 1
     wrong = [
-        f"track {track_id}: pid {pid}, not a whole number from {least}"
+        f"track {track_id}: pid {pid}, not a whole number from {least} to "
+        f"{image_files.LARGEST}"
         for track_id, pid in pids.items()
         if not least <= pid <= image_files.LARGEST
     ]

@@ -36,7 +36,7 @@ def person_folders(
             problems.append(f"{camera}: missing folder")
             continue
         for name in sorted(os.listdir(folder / camera)):
-            if not (folder / camera / name).is_dir():
+            if name.startswith(".") or not (folder / camera / name).is_dir():
                 continue
             pid = _pid(name)
             if pid is None:
@@ -107,7 +107,9 @@ def _images(
     images = [
         f"{person}/{name}"
         for name in names
-        if name.lower().endswith(".png") and not name.startswith(".")
+        if name.lower().endswith(".png")
+        and not name.startswith(".")
+        and (path / name).is_file()
     ]
     if not images:
         problems.append(f"{person}: no PNG in it")

@@ -124,8 +124,8 @@ def _inclusion(weights: Float[Indices, "N"], p: int) -> Float[Indices, "N"]:
     probability = np.zeros(len(weights))
     while True:
         rest = probability < 1
-        share = (p - np.sum(~rest)) / max(weights[rest].sum(), 1e-300)
-        probability[rest] = weights[rest] * share
+        parts = weights[rest] / weights[rest].max(initial=0, where=weights[rest] > 0)
+        probability[rest] = (p - np.sum(~rest)) * parts / parts.sum()
         if not np.any(probability > 1):
             return probability
         probability = np.where(probability >= 1, 1.0, probability)

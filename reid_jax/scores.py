@@ -174,6 +174,8 @@ def format_means(tables: Sequence[Sequence[dict]]) -> str:
         means, stds = 100 * values.mean(axis=0), 100 * values.std(axis=0, ddof=1)
         kind = [str(rows[0][key]) for key in keys]
         kind[2] = "yes" if rows[0]["rerank"] else "no"
+        if levels and rows[0]["level"] is None:
+            kind[5] = "as it is"
         both = zip(means, stds, strict=True)
         lines.append([*kind, *(f"{mean:.1f} ± {std:.1f}" for mean, std in both)])
     return _aligned(lines, num_left=len(titles))

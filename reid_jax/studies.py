@@ -135,9 +135,15 @@ def _limited(config, level: Level):
 
 
 def _say_what_is_filled(config, splits, levels: Sequence[Level]) -> None:
-    """Which tracklets are shorter than the network's clip: their frames repeat."""
+    """Which tracklets are shorter than a level, or than a clip: their frames repeat."""
     T = config.model.clip_length
     num_frames = np.concatenate([split.num_frames for split in splits])
+    for level in levels:
+        if fewer := int(np.sum(num_frames < level)):
+            print(
+                f"{fewer} of {len(num_frames)} tracklets have fewer than {level} "
+                "frames and are taken whole"
+            )
     for limit in (config.eval.max_frames or np.inf, *levels):
         short = np.sum(np.minimum(num_frames, limit) < T)
         if short:

@@ -73,6 +73,28 @@ def test_shares_are_exact_where_a_dataset_is_hardly_larger_than_a_batch():
     np.testing.assert_array_equal(drawn(16, weights), 1)
 
 
+@hypothesis.given(
+    st.lists(st.floats(1e-6, 1e6), min_size=3, max_size=20), st.integers(1, 3)
+)
+def test_any_weights_draw_different_identities(weights, p):
+    labels = np.arange(len(weights))
+    batches = clips.identity_batches(
+        labels, p, 1, seed=0, epoch=0, weights=np.asarray(weights)
+    )
+    assert all(len(set(batch)) == p for batch in batches.tolist())
+
+
+def test_identities_meet_in_all_combinations():
+    batches = [
+        clips.identity_batches(
+            np.arange(5), 2, 1, seed=0, epoch=epoch, weights=np.ones(5)
+        )
+        for epoch in range(60)
+    ]
+    pairs = {tuple(pair) for pair in np.concatenate(batches).tolist()}
+    assert len(pairs) == 20  # in either order
+
+
 @hypothesis.given(n=st.integers(1, 400), T=st.integers(1, 20))
 def test_dense_clips_hold_every_frame_in_order(n, T):
     index = clips.dense_clips(n, T)

@@ -9,7 +9,7 @@ def test_a_mixture_that_cannot_be():
     config = base.get_config()
     config.data.mixture = ("mars", "mars")
     config.data.mixture_weights = (1.0, 0.0)
-    both = r"names one data set twice.*a number above 0 for each"
+    both = r"names one data set twice.*a number from 1e-6 to 1e6 for each"
     with pytest.raises(ValueError, match=both):
         base.check_config(config)
     config.data.mixture = ("mars", "prid2011/all0")

@@ -127,12 +127,15 @@ def test_short_tracks_boxes_outside_and_gaps_are_counted(run, tracks):
     assert status == 0
     assert out.endswith("; 1 with fewer than 3 frames left out\n")
     lines = err.splitlines()
-    assert lines[0].endswith("street.mkv has 4 warnings:")
+    assert lines[0].endswith("street.mkv has 5 warnings:")
     assert lines[1:] == [
-        "  tracks.txt line 17: the box of track 2 in frame 7 is outside the video",
+        "  tracks.txt line 17: the box of track 2 in frame 7 is outside "
+        "the picture, left out",
         "  tracks.txt line 17: track 2 goes on with frame 7 after 5",
         "  tracks.txt line 19: track 5 goes on with frame 11 after 7",
-        "  tracks.txt line 18: the box of track 6 in frame 4 is outside the video",
+        "  tracks.txt line 18: the box of track 6 in frame 4 is outside "
+        "the picture, left out",
+        "  tracks.txt: nothing is left of track 6",
     ]
 
 
@@ -220,7 +223,7 @@ def test_cameras_that_cannot_be(run, capsys, camid):
     assert f"--camid={camid} is not from 0 to 2147483647" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("name", [".hidden", "a/b", "a;b"])
+@pytest.mark.parametrize("name", [".hidden", "a/b", "a;b", " a", "tracklets.csv"])
 def test_names_that_cannot_be(run, name):
     status, _, err = run(f"--name={name}")
     assert status == 1

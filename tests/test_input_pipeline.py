@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from reid_jax import frame_cache, input_pipeline
+from configs import base
+from reid_jax import datasets, frame_cache, input_pipeline
 
 
 def _encode(shade: int, kind: str = "PNG", size=(20, 40)) -> bytes:
@@ -39,6 +40,20 @@ def split(tmp_path):
             for i, (pid, n) in enumerate(zip(pids, lengths, strict=True))
         ],
     )
+
+
+def test_a_dataset_of_a_mixture_has_its_share_however_many_tracklets_it_has(tmp_path):
+    frames = [_encode(0)]
+    parts = {
+        name: _split(tmp_path / name, [(pid, 0, frames) for pid in pids])
+        for name, pids in (("a", (1, 1, 1, 2)), ("b", (1, 2, 3, 4, -1)))
+    }
+    split = frame_cache.join(parts)
+    config = base.get_config()
+    assert datasets.identity_weights(split, config) is None
+    config.data.mixture_weights = (3.0, 1.0)
+    weights = datasets.identity_weights(split, config)
+    np.testing.assert_allclose(weights, [1.5] * 4 + [0.25] * 5)
 
 
 def test_frames_come_back_and_the_cache_is_written_once(tmp_path, split):

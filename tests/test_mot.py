@@ -52,6 +52,8 @@ def test_reads_tracks_in_order_of_ids_and_frames(tmp_path):
         ("0,2,3,4,5,6", "frames are 1, 2, …"),
         ("1.5,2,3,4,5,6", "frames are 1, 2, …"),
         ("1,-1,3,4,5,6", "ids are 0, 1, …"),
+        ("1,1e300,3,4,5,6", "ids are 0, 1, …"),
+        ("1e300,1,3,4,5,6", "frames are 1, 2, …"),
         ("1,2,3,4,0,6", "empty box"),
         ("4,1,3,4,5,6", "id 1 is in frame 4 already"),
     ],

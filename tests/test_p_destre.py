@@ -134,11 +134,14 @@ def test_lines_that_are_left_out_are_listed(source, tmp_path, capsys):
         start=1,
     ):
         assert f"{place} {lines + number}: {expected}" in warnings
-    for number, frame in ((4, 5), (5, 9)):
-        assert (
-            f"{place} {lines + number}: the box of track 3 in frame {frame} is "
-            "outside the video"
-        ) in warnings
+    assert (
+        f"{place} {lines + 4}: the box of track 3 in frame 5 is outside the picture, "
+        "left out"
+    ) in warnings
+    assert any(
+        f"{FIRST}.txt: 1 boxes of 1 tracks are left out: the video ends before" in line
+        for line in warnings
+    )
 
 
 def test_everything_wrong_with_the_folder_at_once(source, tmp_path):
@@ -148,6 +151,11 @@ def test_everything_wrong_with_the_folder_at_once(source, tmp_path):
         f"annotation/{FIRST}.txt: there is no videos/{FIRST}.MP4",
         "annotation/13-11-2019-2-1.txt: no box in it",
     }
+    twice = source / "annotation" / f"{FIRST}.TXT"
+    twice.touch()
+    problem = f"annotation/{FIRST}.txt: {FIRST}.TXT has that name already"
+    assert problem in _problems(source, "seeded0", tmp_path)
+    twice.unlink()
     large = "1,2147483648,0,0,9,9,-1\n"
     (source / "annotation" / "13-11-2019-2-1.txt").write_text(large)
     problem = "annotation/13-11-2019-2-1.txt: id 2147483648 is above 2147483647"
@@ -182,8 +190,9 @@ def test_persons_on_both_sides_and_queries_without_a_match_are_counted(
     (source / "Splits" / "Query_0.txt").write_text(f"{FIRST}\n13-11-2019-2-1\n")
     index.cut_splits(source, "split0", tmp_path / "crops")
     warnings = capsys.readouterr().err.splitlines()
-    assert "  4 persons are in training and in testing" in warnings
-    assert "  2 queries have no match under another camera" in warnings
+    assert "  4 persons are in training and in testing: 1, 2, 3, 4" in warnings
+    single = "  2 queries have no match under another camera: persons 5, 6"
+    assert single in warnings
 
 
 def test_unreadable_videos_are_all_listed(source, tmp_path, capsys):

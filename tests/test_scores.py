@@ -24,10 +24,11 @@ def test_means_of_runs_have_the_deviation_of_a_sample():
 
 
 def test_means_of_studies_name_the_level():
-    tables = [[_row(x, level="0.001")] for x in (0.2, 0.4)]
+    tables = [[_row(x, level=0.001), _row(x, level=None)] for x in (0.2, 0.4)]
     lines = scores.format_means(tables).splitlines()
     assert "level" in lines[0]
     assert lines[2].split()[5:9] == ["0.001", "30.0", "±", "14.1"]
+    assert "as it is" in lines[3]
 
 
 def test_runs_of_different_rows_have_no_mean():

@@ -1,6 +1,7 @@
 """Tracklets of one's own: manifests, sound and with everything that can be wrong."""
 
 import json
+import os
 import pathlib
 
 import pytest
@@ -164,6 +165,31 @@ def test_every_problem_has_its_line(folder, old, new, expected):
         assert expected in problem or follows
 
 
+@pytest.mark.parametrize("pattern", ["./cam0/anna/*.png", "cam0//anna/1.png", "link"])
+def test_frames_of_two_tracklets_by_another_spelling(folder, pattern):
+    if pattern == "link":
+        (folder / "again").symlink_to(folder / "cam0" / "anna")
+        pattern = "again/*.png"
+    _append(folder, f"{pattern},3,0,gallery,leak")
+    (problem,) = _problems(folder)
+    assert "of its frames are in line 2 already, the first is " in problem
+
+
+def test_what_is_no_file_is_named(folder):
+    (folder / "cam0" / "anna" / "99.png").symlink_to(folder / "nowhere")
+    os.mkfifo(folder / "cam0" / "anna" / "98.png")
+    row = "tracklets.csv line 2: frames 'cam0/anna/*.png'"
+    assert sorted(_problems(folder)) == [
+        f"{row}: 'cam0/anna/{n}.png' is no file" for n in (98, 99)
+    ]
+
+
+def test_an_open_quote_names_its_lines(folder):
+    _edit(folder, "cam0/anna/*.png", '"cam0/anna/*.png')
+    problems = _problems(folder)
+    assert problems[0].startswith("tracklets.csv lines 2 to ")
+
+
 def test_everything_at_once(folder, capsys):
     _append(
         folder,
@@ -289,7 +315,6 @@ def test_persons_learnt_from_one_camera_are_counted(folder, capsys):
     (folder / "only/1.png").write_bytes(tiny_png(200))
     _append(folder, "only/*.png,77,0,train,")
     index.read_splits(folder)
-    assert (
-        "1 of 2 persons of train are under one camera only, the first of them 77"
-        in (capsys.readouterr().err)
+    assert "1 of 2 persons of train are under one camera only: 77" in (
+        capsys.readouterr().err
     )

@@ -242,6 +242,10 @@ def test_prid_seeded_needs_no_split_file(prid, tmp_path):
             lambda splits: splits[1]["train"].append(splits[1]["test"][0]),
             "split 1 names a person twice",
         ),
+        (
+            lambda splits: splits[2]["train"].pop(),
+            "split 2 has 88 and 89 persons, not 89 and 89",
+        ),
     ],
 )
 def test_prid_split_file_that_cannot_be_used(prid, edit, expected):

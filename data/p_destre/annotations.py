@@ -12,6 +12,7 @@ height: `width_first` decides from the boxes themselves.
 """
 
 import dataclasses
+import itertools
 import pathlib
 
 import numpy as np
@@ -47,9 +48,17 @@ def read_videos(folder: pathlib.Path) -> tuple[dict[str, Video], list[str]]:
         for name in (VIDEOS, ANNOTATIONS)
         if not (folder / name).is_dir()
     ]
-    files = {path.stem: path for path in _visible(folder / VIDEOS, ".mp4")}
+    videos = _visible(folder / VIDEOS, ".mp4")
+    annotations = _visible(folder / ANNOTATIONS, ".txt")
+    for paths in (videos, annotations):
+        problems += [
+            f"{path.parent.name}/{path.name}: {first.name} has that name already"
+            for first, path in itertools.pairwise(sorted(paths, key=lambda p: p.stem))
+            if first.stem == path.stem
+        ]
+    files = {path.stem: path for path in videos}
     parsed, warnings, num_nobody = {}, [], 0
-    for path in _visible(folder / ANNOTATIONS, ".txt"):
+    for path in annotations:
         place = f"{ANNOTATIONS}/{path.name}"
         if path.stem not in files:
             problems.append(f"{place}: there is no {VIDEOS}/{path.stem}.MP4")
@@ -110,5 +119,7 @@ def _visible(folder: pathlib.Path, suffix: str) -> list[pathlib.Path]:
     return sorted(
         path
         for path in folder.iterdir()
-        if path.suffix.lower() == suffix and not path.name.startswith(".")
+        if path.suffix.lower() == suffix
+        and not path.name.startswith(".")
+        and path.is_file()
     )

@@ -57,18 +57,19 @@ def cut_splits(
     for appearances in plan.values():
         for appearance in appearances:
             wanted[appearance.video].add(appearance.track_id)
-    files, problems = {}, []
+    files, problems = {}, []  # of each video and track
     for name, track_ids in sorted(wanted.items()):
         video = videos[name]
         tracks = {track_id: video.tracks[track_id] for track_id in sorted(track_ids)}
         try:
-            files[name] = crop_files.write_crops(
+            written = crop_files.write_crops(
                 video.path, tracks, crops / name, may_end=True
             )
         except ValueError as error:
             problems.append(str(error))
         else:
-            warnings += crop_files.warnings(video.annotation, tracks, files[name])
+            files[name] = written.files
+            warnings += crop_files.warnings(video.annotation, tracks, written)
     checks.warn(f"P-DESTRE in {folder}", warnings)
     if problems:
         raise checks.SourceError("P-DESTRE", folder, problems)
@@ -156,13 +157,16 @@ def published_plan(
     )
     both = {pid for pid, _ in train} & {pid for pid, _ in query | gallery}
     if both:
-        warnings.insert(0, f"{len(both)} persons are in training and in testing")
-    single = sum(
-        not any(pid == other and camid != where for other, where in gallery)
+        what = "persons are in training and in testing"
+        warnings.insert(0, f"{len(both)} {what}: {checks.some(sorted(both))}")
+    single = sorted(
+        pid
         for pid, camid in query
+        if not any(pid == other and camid != where for other, where in gallery)
     )
     if single:
-        warnings.insert(0, f"{single} queries have no match under another camera")
+        what = "queries have no match under another camera: persons"
+        warnings.insert(0, f"{len(single)} {what} {checks.some(single)}")
     return plan
 
 

@@ -75,7 +75,7 @@ def _read_halves(
         return everyone
     try:
         content = json.loads((folder / _SPLITS).read_text(encoding="utf-8-sig"))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         problems.append(f"{_SPLITS}: not JSON ({error})")
         return everyone
     if not isinstance(content, list) or len(content) != NUM_SPLITS:
@@ -105,4 +105,7 @@ def _wrong_in(split) -> list[str]:
     ]
     if len(set(map(str, names))) < len(names):
         wrong.append("names a person twice")
+    sizes = [len(split[half]) for half in ("train", "test")]
+    if not wrong and sizes != [len(LONG_ENOUGH) // 2] * 2:
+        wrong.append("has {} and {} persons, not 89 and 89".format(*sizes))
     return wrong

@@ -27,7 +27,7 @@ def read_splits(folder: pathlib.Path) -> image_files.Splits:
     path = manifest.find(folder, problems)
     rows = manifest.read_rows(path, problems) if path else []
     if path:
-        problems += manifest_checks.problems_between(path.name, rows)
+        problems += manifest_checks.problems_between(path, rows)
         warnings = list(manifest_checks.warnings_between(path.name, rows))
         checks.warn(f"tracklet_folder in {folder}", warnings)
     splits = {

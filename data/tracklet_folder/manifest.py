@@ -75,6 +75,7 @@ def csv_lines(
     """Line number and fields of each row, `frames` as a list."""
     with open(path, encoding="utf-8-sig", errors="replace", newline="") as file:
         reader = csv.reader(file)
+        before = 1
         try:
             header = [name.strip() for name in next(reader, [])]
             wrong = list(_wrong_names(header))
@@ -89,10 +90,14 @@ def csv_lines(
                     frames = map(str.strip, row["frames"].split(";"))
                     yield reader.line_num, {**row, "frames": list(filter(None, frames))}
                 elif any(fields):
+                    lines = f"line {reader.line_num}"
+                    if reader.line_num > before + 1:
+                        lines = f"lines {before + 1} to {reader.line_num}"
                     problems.append(
-                        f"{path.name} line {reader.line_num}: {len(fields)} fields, "
+                        f"{path.name} {lines}: {len(fields)} fields, "
                         f"but the header has {len(header)} (quote those with commas)"
                     )
+                before = reader.line_num
         except csv.Error as error:
             problems.append(f"{path.name} line {reader.line_num}: {error}")
 
@@ -178,16 +183,21 @@ def _expand(folder: pathlib.Path, patterns: list[str], wrong: list[str]) -> list
     images: list[str] = []
     for pattern in patterns:
         parts = pathlib.PurePath(pattern)
+        pattern = parts.as_posix()  # ./a//b is a/b
         if parts.is_absolute() or ".." in parts.parts:
             wrong.append(f"frames {pattern!r}: not a path inside the folder")
         elif (folder / pattern).is_dir():
             wrong.append(f"frames {pattern!r}: a folder (write {pattern}/*.jpg)")
         elif (folder / pattern).is_file():
-            images.append(parts.as_posix())
+            images.append(pattern)
         elif glob.has_magic(pattern):
             found = glob.glob(pattern, root_dir=folder, recursive=True)
             found = [path for path in found if not (folder / path).is_dir()]
-            images += [path.replace(os.sep, "/") for path in found]
+            for path in found:
+                if (folder / path).is_file():
+                    images.append(path.replace(os.sep, "/"))
+                else:  # a link to nowhere, a pipe
+                    wrong.append(f"frames {pattern!r}: {path!r} is no file")
             if not found:
                 wrong.append(f"frames {pattern!r}: no file matches")
         else:

@@ -1,14 +1,17 @@
 """What can be wrong between the rows of a manifest, one line for each problem."""
 
+import os
+import pathlib
 from collections import defaultdict
 from collections.abc import Iterator
 
-from data import image_files
+from data import checks, image_files
 from data.tracklet_folder.manifest import SPLITS, Row
 
 
-def problems_between(manifest: str, rows: list[Row]) -> Iterator[str]:
+def problems_between(path: pathlib.Path, rows: list[Row]) -> Iterator[str]:
     """Duplicates, frames of two tracklets, persons of two sides, missing splits."""
+    manifest, folder = path.name, path.parent
     unique = []
     first_with: dict[object, Row] = {}
     for row in rows:
@@ -19,7 +22,7 @@ def problems_between(manifest: str, rows: list[Row]) -> Iterator[str]:
         else:
             yield f"{manifest} line {row.line}: the same as line {first.line}"
     yield from _same_names(manifest, unique)
-    yield from _shared_frames(manifest, unique)
+    yield from _shared_frames(manifest, folder, unique)
     yield from _persons_on_both_sides(manifest, unique)
     for split in SPLITS:
         if rows and not any(row.split == split for row in rows):
@@ -47,7 +50,7 @@ def warnings_between(manifest: str, rows: list[Row]) -> Iterator[str]:
     if alone := [pid for pid, camids in trained.items() if len(camids) == 1]:
         yield (
             f"{manifest}: {len(alone)} of {len(trained)} persons of train are under "
-            f"one camera only, the first of them {alone[0]}"
+            f"one camera only: {checks.some(alone)}"
         )
 
 
@@ -62,12 +65,16 @@ def _same_names(manifest: str, rows: list[Row]) -> Iterator[str]:
             )
 
 
-def _shared_frames(manifest: str, rows: list[Row]) -> Iterator[str]:
+def _shared_frames(
+    manifest: str, folder: pathlib.Path, rows: list[Row]
+) -> Iterator[str]:
     owner: dict[str, int] = {}
     for row in rows:
         shared = defaultdict(list)
         for image in row.images:
-            first = owner.setdefault(image, row.line)
+            # A folder or file may be linked to under another name.
+            place = os.path.realpath(folder / image)
+            first = owner.setdefault(place, row.line)
             if first != row.line:
                 shared[first].append(image)
         for first, images in shared.items():
