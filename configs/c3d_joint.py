@@ -1,7 +1,7 @@
 """Paper 2, first model: C3D on half of the persons of three datasets together.
 
 python train.py --config=configs/c3d_joint.py --config.init_from=c3d.pickle
-python train.py --config=configs/c3d_joint.py:walkers --workdir=runs/c3d_joint
+python train.py --config=configs/c3d_joint.py:walkers --workdir=runs/c3d_joint0
 
 The second line is its small stand-in on rendered people, for two CPU cores and no
 weights to start from: C3D, which has no normalization, stayed at chance there, so a 3-D

@@ -115,3 +115,10 @@ def test_patterns_are_looked_for_by_networks_of_one_size():
 
 def test_worlds_of_walkers_can_be_mixed():
     base.check_config(c3d_joint.get_config("walkers"))
+
+
+def test_the_second_model_of_walkers_has_files_or_none():
+    for data, source in (("walkers", "files"), ("street", "render")):
+        config = c3d_mars.get_config(data)
+        base.check_config(config)
+        assert (config.data.source, config.train.max_steps) == (source, 300)
