@@ -1,9 +1,10 @@
 """Do networks learn how people walk? Twins in the same clothes, days in other ones.
 
 python train.py --config=configs/patterns.py:lstm --workdir=runs/twins_lstm
-python train.py --config=configs/patterns.py:3d --config.data.name=walkers/days
+python train.py --config=configs/patterns.py:3d --config.data.name=walkers/days \
+    --workdir=runs/days_3d
 
-Paper 2's "similar clothes" and "different days" (Sec. IV-B) as rendered worlds, by the
+Paper 2's "similar clothes" and "different days" (Sec. IV-C) as rendered worlds, by the
 2-D network with mean pooling, an LSTM over its frames, and a 3-D network of as many
 layers and channels; some minutes for two CPU cores. docs/paper2.md has the results.
 """

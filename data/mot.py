@@ -56,11 +56,8 @@ def read_tracks(path: str | os.PathLike) -> dict[int, Track]:
     """
     tracks, problems, _ = parse_tracks(path)
     if problems:
-        shown = "".join(f"\n  {problem}" for problem in problems[: checks.NUM_SHOWN])
-        raise ValueError(
-            f"{path}: {len(problems)} bad lines, expected "
-            f"frame,id,left,top,width,height; the first of them:{shown}"
-        )
+        subject = f"{path} (frame,id,left,top,width,height)"
+        raise ValueError(checks.listed(subject, problems, "bad line"))
     if not tracks:
         raise ValueError(f"{path}: no tracks in it.")
     return tracks

@@ -154,6 +154,11 @@ def format_table(rows: Sequence[dict], first_title: str = "method") -> str:
     return _aligned([titles, *cells], num_left=5)
 
 
+def level_name(level: float | None) -> str:
+    """What a table calls a level of a study."""
+    return "as it is" if level is None else f"{level:g}"
+
+
 def format_means(tables: Sequence[Sequence[dict]]) -> str:
     """Means of several runs' rows, and standard deviations (n - 1), as aligned text.
 
@@ -174,8 +179,8 @@ def format_means(tables: Sequence[Sequence[dict]]) -> str:
         means, stds = 100 * values.mean(axis=0), 100 * values.std(axis=0, ddof=1)
         kind = [str(rows[0][key]) for key in keys]
         kind[2] = "yes" if rows[0]["rerank"] else "no"
-        if levels and rows[0]["level"] is None:
-            kind[5] = "as it is"
+        if levels:
+            kind[5] = level_name(rows[0]["level"])
         both = zip(means, stds, strict=True)
         lines.append([*kind, *(f"{mean:.1f} ± {std:.1f}" for mean, std in both)])
     return _aligned(lines, num_left=len(titles))

@@ -155,10 +155,7 @@ def _say_what_is_filled(config, splits, levels: Sequence[Level]) -> None:
 
 
 def _table(name: str, rows: list[dict]) -> str:
-    shown = [
-        row | {"method": "as it is" if row["level"] is None else f"{row['level']:g}"}
-        for row in rows
-    ]
+    shown = [row | {"method": scores.level_name(row["level"])} for row in rows]
     return scores.format_table(shown, first_title=_unit(name))
 
 
@@ -166,7 +163,7 @@ def _curves(rows: list[dict]) -> dict[str, dict[str, list[tuple[str, float]]]]:
     """Level → score, for each score and metric."""
     curves = {"mAP": {}, "CMC-1": {}}
     for row in rows:
-        level = "as it is" if row["level"] is None else f"{row['level']:g}"
+        level = scores.level_name(row["level"])
         metric = row["metric"] + ", re-ranked" * row["rerank"]
         for score, value in (("mAP", row["mean_ap"]), ("CMC-1", row["cmc"]["1"])):
             curves[score].setdefault(metric, []).append((level, value))

@@ -1,5 +1,6 @@
 """What can be wrong between the rows of a manifest, one line for each problem."""
 
+import functools
 import os
 import pathlib
 from collections import defaultdict
@@ -68,12 +69,16 @@ def _same_names(manifest: str, rows: list[Row]) -> Iterator[str]:
 def _shared_frames(
     manifest: str, folder: pathlib.Path, rows: list[Row]
 ) -> Iterator[str]:
+    # A folder or file may be linked to under another name.
+    real_folder = functools.cache(lambda path: os.path.realpath(folder / path))
     owner: dict[str, int] = {}
     for row in rows:
         shared = defaultdict(list)
         for image in row.images:
-            # A folder or file may be linked to under another name.
-            place = os.path.realpath(folder / image)
+            parent, _, name = image.rpartition("/")
+            place = f"{real_folder(parent)}/{name}"
+            if os.path.islink(place):
+                place = os.path.realpath(place)
             first = owner.setdefault(place, row.line)
             if first != row.line:
                 shared[first].append(image)

@@ -21,7 +21,7 @@ class Camera:
     figure_px: Array
     """The sensor's pixels on a box, the style's range, small ones more frequent."""
     gain: Float[Array, "3"]
-    """Exposure 0.72 to 1.30, times white balance 0.86 to 1.16 per channel."""
+    """Exposure 0.72 to 1.30, times white balance 0.85 to 1.17 per channel."""
     bend: Array
     """Tone curve x + b x (1 - x), b from -0.35 (dark middle tones) to 0.30."""
     saturation: Array

@@ -55,7 +55,7 @@ class Face:
     hair_size: Array
     """Hair's thickness on the skull, factor 0.80 (bald, 8 %) or 0.97 to 1.22."""
     hair_length: Array
-    """Hair below the skull, 0 (66 %) or 0.06 to 0.32 m."""
+    """Hair below the skull, 0 (65 %) or 0.06 to 0.32 m."""
     glasses: Array
     """1 with glasses (25 %), else 0."""
 
