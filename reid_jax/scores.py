@@ -154,7 +154,7 @@ def format_table(rows: Sequence[dict], first_title: str = "method") -> str:
     return _aligned([titles, *cells], num_left=5)
 
 
-def level_name(level: float | None) -> str:
+def level_name(level: float | int | None) -> str:
     """What a table calls a level of a study."""
     return "as it is" if level is None else f"{level:g}"
 
