@@ -16,12 +16,12 @@ from ml_collections import config_flags
 
 from configs import base
 from reid_jax import (
-    checkpoints,
     command_line,
     metrics,
     pictures,
     report,
     run_embeddings,
+    run_folder,
     scores,
     sources,
     studies,
@@ -54,7 +54,7 @@ def evaluate(config, workdir: pathlib.Path) -> list[dict]:
     rows.sort(key=lambda row: row["protocol"] != first)
     folder = run_embeddings.eval_folder(config, workdir)
     summary = {"dataset": config.data.name, "step": step, "rows": rows}
-    checkpoints.write_json(folder / "scores.json", summary)
+    run_folder.write_json(folder / "scores.json", summary)
     print(
         f"\n{config.data.name}, step {step} of {workdir}\n{scores.format_table(rows)}"
     )
@@ -115,7 +115,7 @@ def _define_flags() -> None:
     )
     config_flags.DEFINE_config_dict(
         "config",
-        checkpoints.config_of_arguments(sys.argv[1:]),
+        run_folder.config_of_arguments(sys.argv[1:]),
         "Fields to override, as --config.x=y; the rest comes from the workdir.",
     )
     flags.DEFINE_string(
@@ -148,11 +148,11 @@ def main() -> None:
     if len({workdir.resolve() for workdir in workdirs}) < len(workdirs):
         raise ValueError(f"--workdir={values.workdir} names one twice.")
     for workdir in workdirs:  # all there, before the first is scored
-        checkpoints.load_config(workdir)
+        run_folder.load_config(workdir)
     overrides = config_flags.get_override_values(values["config"])
     tables = []
     for workdir in workdirs:
-        config = checkpoints.load_config(workdir)
+        config = run_folder.load_config(workdir)
         trained_on = config.data.mixture or (config.data.name,)
         with config.unlocked():
             config.update_from_flattened_dict(overrides)

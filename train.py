@@ -4,8 +4,10 @@ Resumes by itself when the workdir holds a checkpoint; ends with the score table
 """
 
 import contextlib
+import os
 import pathlib
 import signal
+import sys
 import threading
 import time
 
@@ -24,6 +26,7 @@ from reid_jax import (
     parallel,
     pretrained,
     run_embeddings,
+    run_folder,
     scores,
     sources,
     steps,
@@ -36,10 +39,14 @@ def train(config, workdir: pathlib.Path) -> None:
     # 1. The tracklets, and how many steps their identities make.
     config = config.copy_and_resolve_references()
     base.check_config(config)
+    parallel.check_same(run_folder.flat(config), "configs")
     pipeline = sources.pipeline(config)
-    dataset = pipeline.load_dataset(config)
+    with parallel.first_before_others():  # what is missing is rendered once
+        dataset = pipeline.load_dataset(config)
+        tracklets = pipeline.load_training_split(config, dataset)
+    data = {"fingerprint": tracklets.fingerprint, "scored on": dataset.fingerprint}
+    parallel.check_same(data, "data")
     scores.headline(config, dataset.protocols)  # known?
-    tracklets = pipeline.load_training_split(config, dataset)
     pids = pipeline.training_pids(tracklets)
     next(pipeline.train_clips(tracklets, config))  # P×K possible?
     steps_per_epoch = pipeline.steps_per_epoch(tracklets, config)
@@ -55,91 +62,123 @@ def train(config, workdir: pathlib.Path) -> None:
     optimizer = steps.build_optimizer(config, schedule)
 
     # 3. The run's folder: where it was left, or a new one.
-    checkpoints.prepare_workdir(workdir, config, pids)
-    saved = checkpoints.Checkpoints(workdir, write=True)
-    last = saved.latest_step()
-    model = build_model(config.model, len(pids), rngs=nnx.Rngs(config.seed))
-    if last is None and config.init_from:
-        record = pretrained.start(
-            model, config, (checkpoints.training_name(config), pids.tolist())
+    with contextlib.ExitStack() as owned:
+        with parallel.first_before_others():
+            if parallel.is_first():
+                owned.enter_context(run_folder.owned(workdir))
+                run_folder.bind(workdir, config, pids, tracklets.fingerprint)
+        saved = checkpoints.Checkpoints(workdir, write=True)
+        model = build_model(config.model, len(pids), rngs=nnx.Rngs(config.seed))
+        graphdef, state = steps.initial_state(model, optimizer)
+        steps.check_accumulation(config, state.batch_stats, mesh.size)
+        state = parallel.replicate(state, mesh)
+        unlogged = []
+        if found := saved.restore_newest(state):
+            last, state, unlogged = found
+            print(f"Resuming {workdir} after step {last} of {num_steps}.")
+        elif config.init_from:
+            record = pretrained.start(
+                model, config, (run_folder.training_name(config), pids.tolist())
+            )
+            if parallel.is_first():
+                run_folder.write_json(workdir / "init_from.json", record)
+            graphdef, state = steps.initial_state(model, optimizer)
+            state = parallel.replicate(state, mesh)
+        first_step = int(state.step)
+
+        # 4. One step, compiled once, and what is said of it.
+        train_step = steps.make_train_step(graphdef, optimizer, config)
+        embed_step = steps.make_embed_step(graphdef, config)
+        log = metric_log.MetricLog(workdir if parallel.is_first() else None, first_step)
+        bar = metric_log.TrainProgress(first_step, num_steps)
+        meter = _Meter(config, schedule, log, bar, num_steps, unlogged)
+
+        def score(state: steps.TrainState) -> dict[str, float]:
+            embedded = run_embeddings.embed_trained(
+                embed_step, state, dataset, config, mesh
+            )
+            if parallel.is_first():
+                run_embeddings.save(embedded, config, workdir)
+            result = evaluate.score_of_training(embedded, config)
+            metrics = {"mean_ap": result.mean_ap, "rank1": float(result.cmc[0])}
+            log.write(int(state.step), metrics)
+            percent = "  ".join(f"{k} {v:.1%}" for k, v in metrics.items())
+            bar.print(f"step {int(state.step)}: {percent} on {config.data.name}")
+            return metrics
+
+        often = config.train
+        eval_every = max(1, round(often.eval_every_epochs * steps_per_epoch))
+        save_every = max(1, round(often.checkpoint_every_epochs * steps_per_epoch))
+
+        # 5. The loop: batches in, checkpoints out, until the last step or a signal.
+        rows = parallel.local_rows(config.data.p * config.data.k, mesh)
+        batches = pipeline.train_batches(
+            tracklets, config, first_step=first_step, rows=rows
         )
-        checkpoints.write_json(workdir / "init_from.json", record)
-    graphdef, state = steps.initial_state(model, optimizer)
-    if last is not None:
-        state = saved.restore(last, state)
-        print(f"Resuming {workdir} after step {last} of {num_steps}.")
-    state = parallel.replicate(state, mesh)
-    first_step = int(state.step)
+        with contextlib.ExitStack() as stack:
+            for resource in (batches, log, bar):
+                stack.enter_context(contextlib.closing(resource))
+            stop = stack.enter_context(_stop_on_signal())
+            for step in range(first_step + 1, num_steps + 1):
+                state, metrics = train_step(state, parallel.shard(next(batches), mesh))
+                meter.add(step, metrics)
+                is_scored = step % eval_every == 0 or step == num_steps
+                is_stopped = stop.is_set()
+                if jax.process_count() > 1:  # all have to stop at the same step
+                    is_stopped = step % _ASK_EVERY == 0 and parallel.any_process(
+                        is_stopped
+                    )
+                if is_scored or step % save_every == 0 or is_stopped:
+                    meter.check(state)
+                    if step == num_steps:
+                        meter.log()
+                    metrics = None
+                    try:
+                        metrics = score(state) if is_scored else None
+                    finally:  # a score that fails loses no step
+                        saved.save(state, metrics, meter.unlogged)
+                    meter.restart_clock()
+                if is_stopped:
+                    break
 
-    # 4. One step, compiled once, and what is said of it.
-    train_step = steps.make_train_step(graphdef, optimizer, config)
-    embed_step = steps.make_embed_step(graphdef, config)
-    log = metric_log.MetricLog(workdir, first_step)
-    bar = metric_log.TrainProgress(first_step, num_steps)
-    meter = _Meter(config, schedule, log, bar, num_steps)
+            if num_steps == 0:  # scores what it starts from
+                saved.save(state)
 
-    def score(state: steps.TrainState) -> dict[str, float]:
-        embedded = run_embeddings.embed_trained(
-            embed_step, state, dataset, config, mesh
-        )
-        run_embeddings.save(embedded, config, workdir)
-        result = evaluate.score_of_training(embedded, config)
-        metrics = {"mean_ap": result.mean_ap, "rank1": float(result.cmc[0])}
-        log.write(int(state.step), metrics)
-        percent = "  ".join(f"{k} {v:.1%}" for k, v in metrics.items())
-        bar.print(f"step {int(state.step)}: {percent} on {config.data.name}")
-        return metrics
+        # 6. Interrupted: everything is saved, the same command goes on.
+        saved.close()
+        if int(state.step) < num_steps:
+            print(
+                f"Interrupted: step {int(state.step)} of {num_steps} is saved in "
+                f"{workdir}; the same command goes on."
+            )
+            return
 
-    eval_every = max(1, round(config.train.eval_every_epochs * steps_per_epoch))
-    save_every = max(1, round(config.train.checkpoint_every_epochs * steps_per_epoch))
+        # 7. The score table of each dataset, with its files and pictures.
+        if not parallel.is_first():
+            parallel.wait_for_all("scored")
+            return
+        for name in dict.fromkeys([config.data.name, *config.data.mixture]):
+            config.data.name = name
+            evaluate.evaluate(config, workdir)
+        parallel.wait_for_all("scored")
 
-    # 5. The loop: batches in, checkpoints out, until the last step or a signal.
-    batches = pipeline.train_batches(tracklets, config, first_step=first_step)
-    with contextlib.ExitStack() as stack:
-        for resource in (batches, log, bar):
-            stack.enter_context(contextlib.closing(resource))
-        stop = stack.enter_context(_stop_on_signal())
-        for step in range(first_step + 1, num_steps + 1):
-            state, metrics = train_step(state, parallel.shard(next(batches), mesh))
-            meter.add(step, metrics)
-            is_scored = step % eval_every == 0 or step == num_steps
-            if is_scored or step % save_every == 0 or stop.is_set():
-                meter.check(state)
-                metrics = None
-                try:
-                    metrics = score(state) if is_scored else None
-                finally:  # a score that fails loses no step
-                    saved.save(state, metrics)
-                meter.restart_clock()
-            if stop.is_set():
-                break
 
-        if num_steps == 0:  # scores what it starts from
-            saved.save(state)
-
-    # 6. Interrupted: everything is saved, the same command goes on.
-    saved.close()
-    if int(state.step) < num_steps:
-        print(
-            f"Interrupted: step {int(state.step)} of {num_steps} is saved in "
-            f"{workdir}; the same command goes on."
-        )
-        return
-
-    # 7. The score table of each dataset, with its files and pictures.
-    for name in dict.fromkeys([config.data.name, *config.data.mixture]):
-        config.data.name = name
-        evaluate.evaluate(config, workdir)
+_ASK_EVERY = 10
+"""Steps after which several processes ask each other whether one was told to stop."""
 
 
 class _Meter:
-    """Collects the scalars of each step; reads them from the device now and then."""
+    """Collects the scalars of each step; reads them from the device now and then.
 
-    def __init__(self, config, schedule, log, bar, num_steps: int):
+    `unlogged` are those that the log has not got yet, with their `step`.
+    """
+
+    def __init__(self, config, schedule, log, bar, num_steps: int, unlogged: list):
         self._every = config.train.log_every_steps
         self._frames = config.data.p * config.data.k * config.model.clip_length
         self._schedule, self._log, self._bar = schedule, log, bar
         self._num_steps = num_steps
+        self.unlogged: list[checkpoints.Scalars] = unlogged
         self._pending: list[tuple[int, dict]] = []
         self._timed_steps: int | None = None  # None: before the first, which compiles
 
@@ -157,9 +196,10 @@ class _Meter:
             self._timed_steps += 1
         if step % self._every == 0:
             self.check()
+            self.log()
 
     def check(self, state: steps.TrainState | None = None) -> None:
-        """Log the steps since the last call.
+        """Read the steps since the last call.
 
         Raises FloatingPointError when a loss, or `state` after them, is not finite.
         """
@@ -168,15 +208,20 @@ class _Meter:
         for step, metrics in read:
             if not np.isfinite(metrics["loss"]):
                 raise FloatingPointError(_DIVERGED.format(f"loss of step {step} is"))
-        if read:
-            self._report(read)
+            scalars = {name: float(value) for name, value in metrics.items()}
+            self.unlogged.append({"step": step} | scalars)
         if state is not None and not steps.is_finite(state):
             after = f"parameters after step {int(state.step)} are"
             raise FloatingPointError(_DIVERGED.format(after))
 
-    def _report(self, read: list[tuple[int, dict]]) -> None:
-        last = read[-1][0]
-        mean = {k: float(np.mean([m[k] for _, m in read])) for k in read[0][1]}
+    def log(self) -> None:
+        """Log the mean of what is not logged yet."""
+        if not self.unlogged:
+            return
+        last = self.unlogged[-1]["step"]
+        names = [name for name in self.unlogged[0] if name != "step"]
+        mean = {k: float(np.mean([row[k] for row in self.unlogged])) for k in names}
+        self.unlogged = []
         mean["learning_rate"] = float(self._schedule(last - 1))
         seconds_left = float("nan")
         if self._timed_steps:
@@ -219,12 +264,22 @@ def _define_flags() -> None:
     flags.DEFINE_string(
         "workdir", None, "Folder of the run; runs/<name of the config file> by default."
     )
+    flags.DEFINE_string(
+        "coordinator",
+        None,
+        "Of several processes: host:port of number 0, or auto (SLURM, Cloud TPU).",
+    )
+    flags.DEFINE_integer("num_processes", None, "How many there are.", 1)
+    flags.DEFINE_integer("process_id", None, "The number of this one, from 0.", 0)
 
 
 def main() -> None:
     values = flags.FLAGS
     if values.config is None:
         raise ValueError("--config=configs/NAME.py is needed; see configs/.")
+    parallel.connect(values.coordinator, values.num_processes, values.process_id)
+    if not parallel.is_first():  # which speaks for all
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     file = config_flags.get_config_filename(values["config"])
     train(
         values.config, pathlib.Path(values.workdir or f"runs/{pathlib.Path(file).stem}")

@@ -25,6 +25,10 @@ def get_config() -> config_dict.ConfigDict:
     c.model.frame_size = (224, 112)  # height, width in pixels, P1 Sec. 4.1
     c.model.clip_length = 4  # T, frames; P1 Table 3
     c.model.dtype = "float32"  # compute: float32, bfloat16 or (tests) float64
+    # By the statistics of the "batch"; or "frozen": of the weights it starts from
+    c.model.batch_norm = "batch"
+    # Computes each block again in the backward pass: less memory, the same step
+    c.model.remat = False
 
     c.data = config_dict.ConfigDict()
     c.data.name = "mars"  # TFDS name: mars, walkers/street_small, …
@@ -70,6 +74,8 @@ def get_config() -> config_dict.ConfigDict:
     )
     c.train.decay_factor = 0.1
     c.train.warmup_epochs = 0.0  # linear, from 0
+    # Parts that a batch is computed in, for less memory; the losses see all of it
+    c.train.accumulate = 1
     c.train.max_steps = config_dict.placeholder(int)  # cuts a run short; 0: scores only
     c.train.eval_every_epochs = 40  # also at the end
     c.train.checkpoint_every_epochs = 10  # also at the end and when interrupted
@@ -104,6 +110,7 @@ _POSITIVE = (
     "data.k",
     "loss.margin",
     "train.learning_rate",
+    "train.accumulate",
     "train.epochs",
     "train.decay_every_epochs",
     "train.decay_factor",

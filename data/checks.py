@@ -2,11 +2,15 @@
 
 import contextlib
 import contextvars
+import io
 import os
 import pathlib
 import sys
+import warnings
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
+
+from PIL import Image
 
 NUM_SHOWN = 10
 """Lines that a list of problems or warnings shows, unless all are asked for."""
@@ -68,16 +72,47 @@ def damage(image: bytes) -> str | None:
     A JPEG's compressed data cannot hold the end marker FFD9, so that it is whole when
     one follows the start of its last scan (FFDA). A PNG is whole when its chunks lead
     to IEND; those needed to decode it have checksums. What comes after the end
-    (padding, a comment of the camera) is no damage.
+    (padding, a comment of the camera) is no damage. Larger than `LARGEST_IMAGE`, or
+    to be turned by its EXIF orientation, an image is no frame as it is.
     """
     if not image:
         return "empty"
     if image.startswith(_PNG):
-        return _png_damage(image)
-    if not image.startswith(b"\xff\xd8"):
-        return "neither JPEG nor PNG"
-    if image.rfind(b"\xff\xd9") <= image.rfind(b"\xff\xda"):
-        return "truncated"
+        wrong = _png_damage(image)
+    elif not image.startswith(b"\xff\xd8"):
+        wrong = "neither JPEG nor PNG"
+    elif image.rfind(b"\xff\xd9") <= image.rfind(b"\xff\xda"):
+        wrong = "truncated"
+    else:
+        wrong = None
+    return wrong or _header_damage(image)
+
+
+LARGEST_IMAGE = 7680 * 4320
+"""Pixels of an 8K frame: a small file can say that it has thousands of times more."""
+
+_EXIF_ORIENTATION = 0x0112
+
+
+def _header_damage(image: bytes) -> str | None:
+    try:
+        with (
+            warnings.catch_warnings(action="ignore"),
+            Image.open(io.BytesIO(image)) as opened,
+        ):
+            width, height = opened.size
+            if width * height > LARGEST_IMAGE:
+                return f"{width}×{height} pixels, more than {LARGEST_IMAGE}"
+            # Pillow decodes a PNG to look behind its pixels; what is before them is in
+            # `info` already.
+            exif = opened.info.get("exif", b"")
+            orientation = opened.getexif().get(_EXIF_ORIENTATION) if exif else None
+    except Image.DecompressionBombError:
+        return f"more than {LARGEST_IMAGE} pixels"
+    except Exception as error:  # whatever a damaged header leads Pillow to
+        return f"damaged ({error or type(error).__name__})"
+    if orientation in range(2, 9):  # some cameras write 0
+        return f"to be turned (EXIF orientation {orientation}): save it upright"
     return None
 
 

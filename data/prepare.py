@@ -172,6 +172,10 @@ def _run(flags) -> int:
             raise DatasetError(
                 f"{flags.name} is rendered: --source={flags.source} is for others."
             )
+        if not builder.is_prepared() and _kept(builder).is_dir():
+            _kept(builder).rename(builder.data_dir)
+            print(f"A --rebuild was killed: the {flags.name} before it is back.")
+            builder = find_builder(flags.name, flags.data_dir)
         if builder.is_prepared() and flags.rebuild:
             print(f"Building {flags.name} again in {builder.data_dir} ...", flush=True)
             builder = _rebuild(builder, flags)
@@ -192,8 +196,7 @@ def _run(flags) -> int:
 
 def _rebuild(builder, flags):
     """Builds a prepared dataset again; the old one stays until that is done."""
-    folder = pathlib.Path(builder.data_dir)
-    old = folder.with_name(f"{folder.name}.old")
+    folder, old = pathlib.Path(builder.data_dir), _kept(builder)
     shutil.rmtree(old, ignore_errors=True)
     folder.rename(old)
     try:
@@ -205,6 +208,12 @@ def _rebuild(builder, flags):
         raise
     shutil.rmtree(old)
     return builder
+
+
+def _kept(builder) -> pathlib.Path:
+    """Where a dataset is while it is built again."""
+    folder = pathlib.Path(builder.data_dir)
+    return folder.with_name(f"{folder.name}.old")
 
 
 def _builder_class(name: str):

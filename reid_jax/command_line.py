@@ -121,3 +121,13 @@ def _run(main: Callable[[], None], argv: list[str]) -> None:
         if flags.FLAGS.verbosity > 0:
             raise
         fail(error, status=1)
+    except RuntimeError as error:
+        from reid_jax import parallel
+
+        if flags.FLAGS.verbosity > 0 or not parallel.is_lost_peer(error):
+            raise
+        fail(
+            "another process of this run has ended: see what it says. Start all of "
+            "them again to go on from the last checkpoint.",
+            status=1,
+        )

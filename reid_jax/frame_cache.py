@@ -6,6 +6,7 @@ The dataset's own files hold whole tracklets; a clip needs four frames of hundre
 import abc
 import dataclasses
 import functools
+import hashlib
 import os
 import pathlib
 import tempfile
@@ -33,6 +34,18 @@ class Split(abc.ABC):
     def __len__(self) -> int:
         return len(self.names)
 
+    @functools.cached_property
+    def fingerprint(self) -> str:
+        """Of the tracklets, and of the sizes of their frames' files."""
+        digest = hashlib.sha256()
+        for array in (self.names, self.pids, self.camids, self.num_frames):
+            digest.update(np.ascontiguousarray(array).tobytes())
+        digest.update(self._sizes_of_files())
+        return digest.hexdigest()[:16]
+
+    @abc.abstractmethod
+    def _sizes_of_files(self) -> bytes: ...
+
     @abc.abstractmethod
     def frame(self, tracklet: int, index: int | np.integer) -> bytes:
         """The encoded image (JPEG or PNG) of frame `index` of a tracklet."""
@@ -43,6 +56,9 @@ class CachedSplit(Split):
     """A split whose frames are one file, `path`."""
 
     offsets: np.ndarray  # of every frame's first byte, and the end
+
+    def _sizes_of_files(self) -> bytes:
+        return self.offsets.tobytes()
 
     @functools.cached_property
     def first_frame(self) -> np.ndarray:
@@ -64,6 +80,9 @@ class JoinedSplit(Split):
     """Several splits one after the other; `parts` hold their frames."""
 
     parts: tuple[Split, ...]
+
+    def _sizes_of_files(self) -> bytes:
+        return "".join(part.fingerprint for part in self.parts).encode()
 
     def frame(self, tracklet: int, index: int | np.integer) -> bytes:
         for part in self.parts:

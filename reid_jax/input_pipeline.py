@@ -5,12 +5,14 @@ position) alone; tf.data decodes, resizes and prefetches in parallel. Frames lea
 uint8.
 """
 
+import collections
 import dataclasses
 import io
 import itertools
 from collections.abc import Iterator
 
 import numpy as np
+from jaxtyping import Int
 from PIL import Image
 
 from data import tracklets
@@ -43,13 +45,21 @@ def steps_per_epoch(split: Split, config) -> int:
 
 
 def train_batches(
-    split: Split, config, *, first_step: int = 0
+    split: Split,
+    config,
+    *,
+    first_step: int = 0,
+    rows: Int[np.ndarray, "_"] | None = None,
 ) -> Iterator[dict[str, np.ndarray]]:
     """Endless P×K batches from `first_step` on, the same whatever was drawn before.
 
-    Yields `clips` uint8 [P*K, T, H, W, 3] and `labels` int32 [P*K].
+    Yields `clips` uint8 [P*K, T, H, W, 3] and `labels` int32 [P*K]; of both only the
+    `rows`, where they are given: nothing else is read.
     """
-    for batch, frames in decode(split, config, train_clips(split, config, first_step)):
+    batches = train_clips(split, config, first_step)
+    if rows is not None:
+        batches = ([batch[row] for row in rows] for batch in batches)
+    for batch, frames in decode(split, config, batches):
         labels = np.asarray([clip.label for clip in batch], np.int32)
         yield {"clips": frames, "labels": labels}
 
@@ -99,17 +109,27 @@ def _train_clip(rng, split: Split, config, tracklet: int, label: int) -> Clip:
     return Clip(tracklet, frames, label, flip, crop, draw(2))
 
 
-def eval_batches(split: Split, config) -> Iterator[dict[str, np.ndarray]]:
+def eval_batches(
+    split: Split, config, rows: Int[np.ndarray, "_"] | None = None
+) -> Iterator[dict[str, np.ndarray]]:
     """Every test clip of the split once, in order, in batches of one fixed shape.
 
     Of tracklets longer than `config.eval.max_frames` only the first frames.
 
     Yields `clips` uint8 [B, T, H, W, 3] and `tracklet` int32 [B], the position of the
-    clip's tracklet in the split, -1 where the last batch is padded.
+    clip's tracklet in the split, -1 where the last batch is padded. With `rows`, only
+    these of the clips are read.
     """
-    for clip_batch, frames in decode(split, config, eval_clips(split, config)):
-        tracklet = np.asarray([clip.label for clip in clip_batch], np.int32)
-        yield {"clips": frames, "tracklet": tracklet}
+    rows = np.arange(config.eval.batch_clips) if rows is None else rows
+    whole = collections.deque()  # labels of batches that are read in another thread
+
+    def to_read():
+        for batch in eval_clips(split, config):
+            whole.append(np.asarray([clip.label for clip in batch], np.int32))
+            yield [batch[row] for row in rows]
+
+    for _, frames in decode(split, config, to_read()):
+        yield {"clips": frames, "tracklet": whole.popleft()}
 
 
 def eval_clips(split: Split, config) -> Iterator[list[Clip]]:

@@ -1,53 +1,110 @@
 """What a run reports while it trains: progress, JSON lines and TensorBoard."""
 
+import contextlib
 import json
 import os
 import pathlib
 import sys
+import time
 
 from rich import progress
+
+from reid_jax import disk
+from reid_jax.run_folder import WorkdirError
 
 
 class MetricLog:
     """Scalars of a run in `<workdir>/metrics.jsonl` and as TensorBoard events.
 
     A resumed run goes on after its checkpoint: what was logged later is dropped.
+    Without a workdir nothing is logged.
+    Raises WorkdirError where the files cannot be written.
     """
 
-    def __init__(self, workdir: str | os.PathLike, first_step: int):
-        import tensorboardX
-
-        path = pathlib.Path(workdir) / "metrics.jsonl"
-        kept = _lines_until(path, first_step)
-        unfinished = path.with_suffix(".tmp")
-        unfinished.write_text("".join(kept))
-        unfinished.replace(path)
-        self._file = path.open("a")
-        self._writer = tensorboardX.SummaryWriter(
-            str(pathlib.Path(workdir) / "tensorboard"), purge_step=first_step
-        )
+    def __init__(self, workdir: str | os.PathLike | None, first_step: int):
+        self._file = self._events = None
+        if workdir is None:
+            return
+        self._workdir = pathlib.Path(workdir)
+        path = self._workdir / "metrics.jsonl"
+        with self._unwritable():
+            kept = _lines_until(path, first_step)
+            unfinished = path.with_suffix(".tmp")
+            unfinished.write_text("".join(kept))
+            unfinished.replace(path)
+            self._file = path.open("a")
+            self._events = _Events(self._workdir / "tensorboard", first_step)
 
     def write(self, step: int, scalars: dict[str, float]) -> None:
-        self._file.write(json.dumps({"step": step, **scalars}) + "\n")
+        if self._file is None:
+            return
+        with self._unwritable():
+            self._file.write(json.dumps({"step": step, **scalars}) + "\n")
+            self._file.flush()
+            self._events.write(step, scalars)
+
+    def close(self) -> None:
+        # What is not written by now has been reported, or is a copy of the other file.
+        for file in filter(None, (self._file, self._events)):
+            with contextlib.suppress(OSError):
+                file.close()
+
+    @contextlib.contextmanager
+    def _unwritable(self):
+        try:
+            yield
+        except OSError as error:
+            advice = f" {disk.ADVICE}" if disk.is_full_error(error) else ""
+            raise WorkdirError(
+                f"The log in {self._workdir} cannot be written: {error.strerror}."
+                f"{advice}"
+            ) from None
+
+
+class _Events:
+    """TensorBoard's file, written by the calling thread: a full disk stops no queue."""
+
+    def __init__(self, folder: pathlib.Path, first_step: int):
+        from tensorboardX import event_file_writer, proto
+
+        folder.mkdir(exist_ok=True)
+        self._event, self._summary = proto.event_pb2, proto.summary_pb2
+        suffix = f".{first_step}"
+        self._file = event_file_writer.EventsWriter(str(folder / "events"), suffix)
+        # What was written of later steps, before the run was interrupted, is no more.
+        start = self._event.SessionLog(status=self._event.SessionLog.START)
+        self._write(step=first_step, session_log=start)
+
+    def write(self, step: int, scalars: dict[str, float]) -> None:
+        values = [
+            self._summary.Summary.Value(tag=name, simple_value=value)
+            for name, value in scalars.items()
+        ]
+        self._write(step=step, summary=self._summary.Summary(value=values))
         self._file.flush()
-        for name, value in scalars.items():
-            self._writer.add_scalar(name, value, step)
+
+    def _write(self, **content) -> None:
+        self._file.write_event(self._event.Event(wall_time=time.time(), **content))
 
     def close(self) -> None:
         self._file.close()
-        self._writer.close()
 
 
 def _lines_until(path: pathlib.Path, step: int) -> list[str]:
+    """The lines of a log up to `step`; those that are damaged are counted and left."""
     if not path.exists():
         return []
-    kept = []
-    for line in path.read_text().splitlines(keepends=True):
+    *lines, last = path.read_text(errors="replace").splitlines(keepends=True) or [""]
+    kept, num_damaged = [], 0
+    for line in [*lines, last]:
         try:
             if json.loads(line)["step"] <= step:
                 kept.append(line)
-        except (json.JSONDecodeError, KeyError):
-            continue  # the last line of a run that was killed while it wrote
+        except (ValueError, KeyError, TypeError):
+            # The last one may be that of a run that was killed while it wrote.
+            num_damaged += line is not last
+    if num_damaged:
+        print(f"{path}: {num_damaged} damaged lines are left out.", file=sys.stderr)
     return kept
 
 

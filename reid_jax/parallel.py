@@ -1,16 +1,126 @@
 """The one data-parallel mechanism: a 1-D mesh, batches sharded, state replicated.
 
 Losses and BatchNorm are written for the whole batch; under `jax.jit` over this mesh
-they stay so, and N devices compute what one device computes.
+they stay so, and N devices, of one process or of several, compute what one computes.
 """
 
+import contextlib
+import functools
+import hashlib
+from collections.abc import Mapping
+
 import jax
+import numpy as np
+from jax.experimental import multihost_utils
 from jax.sharding import AbstractMesh, AxisType, Mesh, NamedSharding, PartitionSpec
+from jaxtyping import Int
+
+
+def connect(
+    coordinator: str | None, num_processes: int | None, process_id: int | None
+) -> None:
+    """Join the other processes of a run, before anything else asks for devices.
+
+    `coordinator` is "host:port" of process 0, or "auto" where the cluster says it all
+    (SLURM, Open MPI, Cloud TPU). None: a run of one process. When the others do not
+    come, JAX ends the process after five minutes.
+    Raises ValueError for numbers without a coordinator, or the other way round, and for
+    a coordinator that cannot be.
+    """
+    numbers = (num_processes, process_id)
+    if coordinator in (None, "auto"):
+        if any(number is not None for number in numbers):
+            raise ValueError("--num_processes and --process_id need --coordinator.")
+        if coordinator == "auto":
+            try:
+                jax.distributed.initialize()
+            except (ValueError, RuntimeError) as error:
+                raise ValueError(
+                    f"--coordinator=auto: no cluster is known here ({error}) Give "
+                    "--coordinator=HOST:PORT, --num_processes and --process_id."
+                ) from None
+        return
+    host, _, port = coordinator.rpartition(":")
+    if not host or not port.isascii() or not port.isdigit() or int(port) > 65535:
+        raise ValueError(
+            f"--coordinator={coordinator} must be HOST:PORT of process 0, or auto."
+        )
+    if None in numbers or not 0 <= process_id < num_processes:
+        raise ValueError(
+            f"--coordinator={coordinator} needs --num_processes=N and --process_id, "
+            "0 to N-1."
+        )
+    print(f"process {process_id} of {num_processes}: the others meet at {coordinator}")
+    jax.distributed.initialize(coordinator, num_processes, process_id)
+
+
+def is_first() -> bool:
+    """Whether this process is the one that prints and writes."""
+    return jax.process_index() == 0
+
+
+@contextlib.contextmanager
+def first_before_others():
+    """The block is run by the first process, and when it is done by all others.
+
+    Where it fails in the first, it is not run: ValueError in the others.
+    """
+    if jax.process_count() == 1:
+        yield
+    elif is_first():
+        is_done = False
+        try:
+            yield
+            is_done = True
+        finally:
+            multihost_utils.broadcast_one_to_all(np.array(is_done))
+    elif multihost_utils.broadcast_one_to_all(np.array(False)):
+        yield
+    else:
+        raise ValueError("the first process has stopped: see what it says.")
+
+
+def check_same(values: Mapping[str, object], what: str) -> None:
+    """Raise ValueError in every process when some have other values than others."""
+    if jax.process_count() == 1:
+        return
+    texts = (f"{name}={value!r}" for name, value in sorted(values.items()))
+    digests = [hashlib.sha256(text.encode()).digest() for text in texts]
+    own = np.frombuffer(b"".join(digests), np.uint8).reshape(len(digests), -1)
+    number = np.asarray(multihost_utils.process_allgather(np.array(len(own))))
+    if np.ptp(number):
+        raise ValueError(f"the processes of this run have different {what}.")
+    everybody = np.asarray(multihost_utils.process_allgather(own))
+    differs = (everybody != everybody[:1]).any(axis=(0, 2))
+    if differs.any():
+        names = [name for name, d in zip(sorted(values), differs, strict=True) if d]
+        here = ", ".join(f"{name}={values[name]!r}" for name in names)
+        raise ValueError(
+            f"the processes of this run have different {what}; process "
+            f"{jax.process_index()} has {here}."
+        )
+
+
+def wait_for_all(name: str) -> None:
+    """Go on when every process is here."""
+    if jax.process_count() > 1:
+        multihost_utils.sync_global_devices(name)
 
 
 def data_mesh() -> Mesh:
     """All devices along one axis, "data"."""
-    return jax.make_mesh((jax.device_count(),), ("data",), axis_types=(AxisType.Auto,))
+    return _mesh(jax.devices())
+
+
+def local_mesh() -> Mesh:
+    """The devices of this process along one axis, "data"."""
+    return _mesh(jax.local_devices())
+
+
+def _mesh(devices: list[jax.Device]) -> Mesh:
+    return jax.make_mesh(
+        (len(devices),), ("data",), axis_types=(AxisType.Auto,), devices=devices
+    )
 
 
 def check_divisible(num_clips: int, mesh: Mesh | AbstractMesh, field: str) -> None:
@@ -24,11 +134,50 @@ def check_divisible(num_clips: int, mesh: Mesh | AbstractMesh, field: str) -> No
         )
 
 
+def local_rows(num_clips: int, mesh: Mesh) -> Int[np.ndarray, "_"]:
+    """Which rows of a batch the devices of this process hold: all that it must read."""
+    sharding = NamedSharding(mesh, PartitionSpec("data"))
+    slices = sharding.addressable_devices_indices_map((num_clips,)).values()
+    return np.sort(np.concatenate([np.arange(num_clips)[rows] for (rows,) in slices]))
+
+
 def shard(batch, mesh: Mesh):
-    """A host array, or a dictionary of them, split along its first axis."""
-    return jax.device_put(batch, NamedSharding(mesh, PartitionSpec("data")))
+    """The rows of this process, an array or a dictionary of them: one global batch."""
+    sharding = NamedSharding(mesh, PartitionSpec("data"))
+    if mesh.is_multi_process:
+        return jax.tree.map(
+            lambda rows: jax.make_array_from_process_local_data(sharding, rows), batch
+        )
+    return jax.device_put(batch, sharding)
 
 
 def replicate(tree, mesh: Mesh):
     """A pytree of arrays, whole on every device."""
     return jax.device_put(tree, NamedSharding(mesh, PartitionSpec()))
+
+
+def gather(array: jax.Array, mesh: Mesh) -> jax.Array:
+    """A sharded array so that every process can read all of it."""
+    if not mesh.is_multi_process:
+        return array
+    return _gatherer(mesh)(array)
+
+
+@functools.cache
+def _gatherer(mesh: Mesh):
+    """Compiled once."""
+    return jax.jit(
+        lambda rows: rows, out_shardings=NamedSharding(mesh, PartitionSpec())
+    )
+
+
+def is_lost_peer(error: RuntimeError) -> bool:
+    """Whether a computation failed because another process is no more."""
+    return jax.process_count() > 1 and isinstance(error, jax.errors.JaxRuntimeError)
+
+
+def any_process(flag: bool) -> bool:
+    """Whether the flag is set in any process; each has to ask at the same step."""
+    if jax.process_count() == 1:
+        return flag
+    return bool(np.any(multihost_utils.process_allgather(np.array(flag))))

@@ -69,11 +69,12 @@ def normalize(
             + ("needs a" if convention.has_cube else "has no")
             + " mean cube (config.data.mean_cube)."
         )
-    x = clips.astype(jnp.float32) / convention.scale
+    computed = jnp.promote_types(dtype, jnp.float32)
+    x = clips.astype(computed) / convention.scale
     if convention.channels == "bgr":
         x = x[..., ::-1]
     mean = convention.mean if mean_cube is None else mean_cube
-    mean, std = jnp.asarray(mean, jnp.float32), jnp.asarray(convention.std, jnp.float32)
+    mean, std = jnp.asarray(mean, computed), jnp.asarray(convention.std, computed)
     return ((x - mean) / std).astype(dtype)
 
 

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 import numpy as np
 from flax import nnx
 
-from reid_jax import checkpoints, steps
+from reid_jax import checkpoints, run_folder, steps
 from reid_jax.models import build_model, checkpoint_files, torch_weights
 from reid_jax.pixels import NORMALIZATIONS
 
@@ -139,7 +139,7 @@ def restore_run(
     config, workdir: str | pathlib.Path, step: int
 ) -> tuple[nnx.GraphDef, steps.TrainState]:
     """The network of the run in `workdir`, and its state as of `step`."""
-    num_pids = len(checkpoints.load_pids(workdir))
+    num_pids = len(run_folder.load_pids(workdir))
     model = build_model(config.model, num_pids, rngs=nnx.Rngs(config.seed))
     optimizer = steps.build_optimizer(config, lambda step: 0.0)
     graphdef, state = steps.initial_state(model, optimizer)
@@ -147,14 +147,14 @@ def restore_run(
 
 
 def _read_run(workdir: pathlib.Path, labels) -> Pretrained:
-    config, pids = checkpoints.load_config(workdir), checkpoints.load_pids(workdir)
+    config, pids = run_folder.load_config(workdir), run_folder.load_pids(workdir)
     step = checkpoints.Checkpoints(workdir).latest_step()
     if step is None:
-        raise checkpoints.WorkdirError(f"{workdir} holds no checkpoint yet.")
+        raise run_folder.WorkdirError(f"{workdir} holds no checkpoint yet.")
     graphdef, state = restore_run(config, workdir, step)
     model = nnx.merge(graphdef, state.params, state.batch_stats)
     weights = torch_weights.export_torch_weights(model)
-    if labels is not None and labels != (checkpoints.training_name(config), pids):
+    if labels is not None and labels != (run_folder.training_name(config), pids):
         for key in list(weights):
             if torch_weights.canonical_name(key).startswith("classifier."):
                 del weights[key]
@@ -162,7 +162,7 @@ def _read_run(workdir: pathlib.Path, labels) -> Pretrained:
         source=str(workdir),
         weights=weights,
         description=f"{config.model.backbone} with temporal={config.model.temporal!r}, "
-        f"step {step} on {checkpoints.training_name(config)}",
+        f"step {step} on {run_folder.training_name(config)}",
         normalizations=(config.data.normalization,),
         fingerprint=f"step {step}",
     )

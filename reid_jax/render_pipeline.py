@@ -13,6 +13,7 @@ from collections.abc import Iterator
 
 import jax
 import numpy as np
+from jaxtyping import Int
 
 from data.walkers import plan, stream, world
 from data.walkers.plan import Entry
@@ -30,6 +31,12 @@ class Split:
 
     def __len__(self) -> int:
         return len(self.entries)
+
+    @functools.cached_property
+    def fingerprint(self) -> str:
+        """Of what is rendered: the tracklets, the world and its version."""
+        text = f"{world.VERSION} {self.world.sizes} {self.entries}"
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
 
     @functools.cached_property
     def names(self) -> np.ndarray:
@@ -55,8 +62,11 @@ class Dataset:
     train: Split
     query: Split
     gallery: Split
-    fingerprint: str
     protocols: tuple[str, ...] = ("standard",)
+
+    @property
+    def fingerprint(self) -> str:
+        return f"{self.query.fingerprint} {self.gallery.fingerprint}"
 
 
 def load_dataset(config) -> Dataset:
@@ -79,12 +89,7 @@ def load_dataset(config) -> Dataset:
     return Dataset(
         Split(rendered, train),
         *(Split(rendered, some) for some in tested),
-        fingerprint=_fingerprint(f"{world.VERSION} {sizes}"),
     )
-
-
-def _fingerprint(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def load_training_split(config, dataset: Dataset) -> Split:
@@ -125,18 +130,26 @@ def train_clips(
 
 
 def train_batches(
-    split: Split, config, *, first_step: int = 0
+    split: Split,
+    config,
+    *,
+    first_step: int = 0,
+    rows: Int[np.ndarray, "_"] | None = None,
 ) -> Iterator[dict[str, np.ndarray | jax.Array]]:
     """Endless P×K batches from `first_step` on, the same whatever was drawn before.
 
-    Yields `clips` uint8 [P*K, T, H, W, 3], on the device, and `labels` int32 [P*K].
+    Yields `clips` uint8 [P*K, T, H, W, 3], on the device, and `labels` int32 [P*K]; of
+    both only the `rows`, where they are given: nothing else is rendered.
     """
+    rows = np.arange(config.data.p * config.data.k) if rows is None else rows
     street, pids = stream.Street(split.world.sizes), training_pids(split)
     k, T = config.data.k, config.model.clip_length
     batches = (
         {
-            "clips": street.clips(key, pids[labels[::k]], k=k, clip_length=T),
-            "labels": labels.astype(np.int32),
+            "clips": street.clips(
+                key, pids[labels[::k]], k=k, clip_length=T, rows=rows
+            ),
+            "labels": labels[rows].astype(np.int32),
         }
         for labels, key in train_clips(split, config, first_step)
     )
@@ -145,14 +158,18 @@ def train_batches(
         yield batch
 
 
-def eval_batches(split: Split, config) -> Iterator[dict[str, np.ndarray]]:
+def eval_batches(
+    split: Split, config, rows: Int[np.ndarray, "_"] | None = None
+) -> Iterator[dict[str, np.ndarray]]:
     """Every test clip of the split once, in order, in batches of one fixed shape.
 
     Of tracklets longer than `config.eval.max_frames` only the first frames.
 
     Yields `clips` uint8 [B, T, H, W, 3] and `tracklet` int32 [B], the position of the
-    clip's tracklet in the split, -1 where the last batch is padded.
+    clip's tracklet in the split, -1 where the last batch is padded. With `rows`, only
+    these of the clips are given (but all are rendered).
     """
+    rows = np.arange(config.eval.batch_clips) if rows is None else rows
     T, limit = config.model.clip_length, config.eval.max_frames or np.inf
     limit = int(min(limit, split.num_frames.max()))
     every = (
@@ -163,7 +180,10 @@ def eval_batches(split: Split, config) -> Iterator[dict[str, np.ndarray]]:
     while batch := list(itertools.islice(every, config.eval.batch_clips)):
         padding = [(batch[-1][0], -1)] * (config.eval.batch_clips - len(batch))
         pixels, tracklet = zip(*batch, *padding, strict=True)
-        yield {"clips": np.stack(pixels), "tracklet": np.asarray(tracklet, np.int32)}
+        yield {
+            "clips": np.stack([pixels[row] for row in rows]),
+            "tracklet": np.asarray(tracklet, np.int32),
+        }
 
 
 def first_middle_last(split: Split, tracklet: int) -> list[np.ndarray]:

@@ -13,6 +13,7 @@ from reid_jax import (
     metrics,
     parallel,
     pretrained,
+    run_folder,
     sources,
     steps,
 )
@@ -34,7 +35,7 @@ def wanted_step(config, workdir: pathlib.Path) -> int:
     which = {"latest": saved.latest_step, "best": saved.best_step}
     step = which[config.eval.checkpoint]()
     if step is None:
-        raise checkpoints.WorkdirError(
+        raise run_folder.WorkdirError(
             f"{workdir} holds no {config.eval.checkpoint} checkpoint yet; train first."
         )
     return step
@@ -89,8 +90,8 @@ def network(config, workdir: pathlib.Path, *, trained: bool = True):
 
 
 def restore(config, workdir: pathlib.Path, step: int):
-    """The embedding step, and the state of `step` on every device."""
-    mesh = parallel.data_mesh()
+    """The embedding step, and the state of `step` on every device of this process."""
+    mesh = parallel.local_mesh()
     parallel.check_divisible(config.eval.batch_clips, mesh, "config.eval.batch_clips")
     graphdef, state = pretrained.restore_run(config, workdir, step)
     return steps.make_embed_step(graphdef, config), parallel.replicate(state, mesh)
@@ -101,15 +102,16 @@ def _embedder(method: str, config, workdir: pathlib.Path, step: int):
     if method == "color_histogram":
         one_frame = config.copy_and_resolve_references()
         one_frame.model.clip_length = 1
-        return lambda split: _embed(
+        batches_of = sources.pipeline(config).eval_batches
+        return lambda split: _embedded(
             lambda clips: color_histogram.stripe_histogram(clips[:, 0]),
+            batches_of(split, one_frame),
             split,
-            one_frame,
         )
     embed_step, state = restore(config, workdir, step)
     if method == "untrained":
         state = _untrained(config, workdir)
-    return network_embedder(embed_step, state, config, parallel.data_mesh())
+    return network_embedder(embed_step, state, config, parallel.local_mesh())
 
 
 def network_embedder(
@@ -121,39 +123,38 @@ def network_embedder(
     batch of that number; `embed_clips` maps clips to embeddings and is always the same.
     """
 
+    rows = parallel.local_rows(config.eval.batch_clips, mesh)
+
     def embed_clips(clips):
         clips = parallel.shard(clips, mesh)
-        return embed_step(state.params, state.batch_stats, clips).embedding
+        embedding = embed_step(state.params, state.batch_stats, clips).embedding
+        return parallel.gather(embedding, mesh)
 
     def embed(split, change: Callable[..., np.ndarray] | None = None) -> Embedded:
-        if change is None:
-            return _embed(embed_clips, split, config)
-        return _embed(
-            embed_clips, split, config, lambda clips, i: change(clips, i, embed_clips)
-        )
+        batches = sources.pipeline(config).eval_batches(split, config, rows)
+        if change is not None:
+            batches = (
+                batch | {"clips": change(batch["clips"], number, embed_clips)}
+                for number, batch in enumerate(batches)
+            )
+        return _embedded(embed_clips, batches, split)
 
     return embed
 
 
-def _embed(embed_clips, split, config, change=lambda clips, number: clips) -> Embedded:
-    batches = (
-        batch | {"clips": change(batch["clips"], number)}
-        for number, batch in enumerate(
-            sources.pipeline(config).eval_batches(split, config)
-        )
-    )
+def _embedded(embed_clips, batches, split) -> Embedded:
     embeddings = embed_tracklets(embed_clips, batches, len(split))
     return Embedded(embeddings, split.pids, split.camids, split.names)
 
 
 def _untrained(config, workdir: pathlib.Path) -> steps.TrainState:
     """The run's state before its first step, on every device."""
-    pids = checkpoints.load_pids(workdir)
+    pids = run_folder.load_pids(workdir)
     model = build_model(config.model, len(pids), rngs=nnx.Rngs(config.seed))
     if config.init_from:
-        pretrained.start(model, config, (checkpoints.training_name(config), pids))
+        pretrained.start(model, config, (run_folder.training_name(config), pids))
     _, state = steps.initial_state(model, steps.build_optimizer(config, lambda s: 0.0))
-    return parallel.replicate(state, parallel.data_mesh())
+    return parallel.replicate(state, parallel.local_mesh())
 
 
 def _source(config, dataset, step: int) -> str:

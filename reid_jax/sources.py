@@ -3,12 +3,15 @@
 Each has the same functions, which is all that programs know of a source:
 
 - `load_dataset(config)`: `train`, `query`, `gallery`, `protocols` and a `fingerprint`;
-  a split has a length, and `names`, `pids`, `camids`, `num_frames` of its tracklets;
+  a split has a length, and `names`, `pids`, `camids`, `num_frames` of its tracklets,
+  and a `fingerprint` of its own;
 - `load_training_split(config, dataset)`: what is trained on, `dataset.train` or more;
 - `training_pids(split)`, `steps_per_epoch(split, config)`;
-- `train_clips` and `train_batches(split, config, first_step)`: what the P×K batches
-  show, and their pixels; each is a pure function of (seed, epoch, position);
-- `eval_batches(split, config)`, `first_middle_last(split, tracklet)`.
+- `train_clips` and `train_batches(split, config, first_step, rows)`: what the P×K
+  batches show, and their pixels; each is a pure function of (seed, epoch, position);
+- `eval_batches(split, config, rows)`, `first_middle_last(split, tracklet)`.
+
+`rows` are those of each batch that this process needs.
 """
 
 import types

@@ -91,43 +91,112 @@ def make_train_step(
     scalars of the batch before the update: `loss` and its two parts, `active_triplets`,
     `precision_at_1`. Source: paper 1, Sec. 3.2, Eq. 6; with `triplet_weight` 0 paper 2,
     Sec. II-D, Eq. 2.
+
+    With `config.train.accumulate` of n above 1 (see `check_accumulation`) the network
+    sees the batch in n parts, one after the other, the losses all of it: first the
+    embeddings of each part, then the losses and their gradients by the embeddings,
+    then the gradients of each part's network, added up.
     """
     loss_config = config.loss.to_dict()
     margin = loss_config["margin"]
     normalize = _normalizer(config)
 
-    def loss_fn(params, batch_stats, batch, rng):
+    def forward(params, batch_stats, clips, keys):
         model = nnx.merge(graphdef, params, batch_stats, copy=True)
-        out = model(normalize(batch["clips"]), train=True, rng=rng)
+        out = model(normalize(clips), train=True, rng=keys)
+        batch_stats = nnx.as_pure(nnx.state(model, nnx.BatchStat))
+        return (out.embedding, out.logits), batch_stats
+
+    def loss_fn(outputs, labels):
+        embedding, logits = outputs
         triplet = losses.batch_hard_triplet(
-            out.embedding,
-            batch["labels"],
-            margin,
-            reduction=loss_config["triplet_reduction"],
+            embedding, labels, margin, reduction=loss_config["triplet_reduction"]
         )
         cross_entropy = losses.softmax_cross_entropy(
-            out.logits,
-            batch["labels"],
-            label_smoothing=loss_config["label_smoothing"],
+            logits, labels, label_smoothing=loss_config["label_smoothing"]
         )
         loss = (
             loss_config["triplet_weight"] * triplet
             + loss_config["cross_entropy_weight"] * cross_entropy
         )
         metrics = {"loss": loss, "triplet": triplet, "cross_entropy": cross_entropy}
-        metrics |= losses.batch_health(out.embedding, batch["labels"], margin)
-        return loss, (nnx.as_pure(nnx.state(model, nnx.BatchStat)), metrics)
+        return loss, metrics | losses.batch_health(embedding, labels, margin)
+
+    def whole(params, batch_stats, clips, labels, keys):
+        outputs, pullback, batch_stats = jax.vjp(
+            lambda params: forward(params, batch_stats, clips, keys),
+            params,
+            has_aux=True,
+        )
+        by_output, metrics = jax.grad(loss_fn, has_aux=True)(outputs, labels)
+        (grads,) = pullback(by_output)
+        return grads, batch_stats, metrics
+
+    def in_parts(params, batch_stats, clips, labels, keys):
+        def part_of_network(params, part):
+            return forward(params, batch_stats, *part)[0]
+
+        def add(grads, part_and_cotangents):
+            part, cotangents = part_and_cotangents
+            _, pullback = jax.vjp(lambda params: part_of_network(params, part), params)
+            return jax.tree.map(jnp.add, grads, pullback(cotangents)[0]), None
+
+        n = config.train.accumulate
+        parts = _split((clips, keys), n)
+        outputs = jax.lax.map(lambda part: part_of_network(params, part), parts)
+        by_output, metrics = jax.grad(loss_fn, has_aux=True)(_join(outputs), labels)
+        zeros = jax.tree.map(jnp.zeros_like, params)
+        grads, _ = jax.lax.scan(add, zeros, (parts, _split(by_output, n)))
+        return grads, batch_stats, metrics
+
+    gradients = whole if config.train.accumulate == 1 else in_parts
 
     def train_step(state: TrainState, batch) -> tuple[TrainState, dict]:
         rng = jax.random.fold_in(jax.random.key(config.seed), state.step)
-        grads, (batch_stats, metrics) = jax.grad(loss_fn, has_aux=True)(
-            state.params, state.batch_stats, batch, rng
+        clips, labels = batch["clips"], batch["labels"]
+        keys = jax.random.split(rng, len(clips))
+        grads, batch_stats, metrics = gradients(
+            state.params, state.batch_stats, clips, labels, keys
         )
         updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
         params = optax.apply_updates(state.params, updates)
         return TrainState(state.step + 1, params, batch_stats, opt_state), metrics
 
     return jax.jit(train_step, donate_argnums=0)
+
+
+def _split(tree, n: int):
+    """[B, ...] → [n, B/n, ...]; part i has the rows i, i + n, … of every device."""
+    return jax.tree.map(
+        lambda x: x.reshape(len(x) // n, n, *x.shape[1:]).swapaxes(0, 1), tree
+    )
+
+
+def _join(tree):
+    """The inverse of `_split`."""
+    return jax.tree.map(lambda x: x.swapaxes(0, 1).reshape(-1, *x.shape[2:]), tree)
+
+
+def check_accumulation(config, batch_stats, num_devices: int) -> None:
+    """Raise ValueError when `config.train.accumulate` parts cannot equal one batch.
+
+    BatchNorm's statistics of the whole batch cannot be had from its parts.
+    """
+    parts, clips = config.train.accumulate, config.data.p * config.data.k
+    if parts == 1:
+        return
+    if jax.tree.leaves(batch_stats) and config.model.batch_norm != "frozen":
+        raise ValueError(
+            f"config.train.accumulate={parts} cannot have BatchNorm over the whole "
+            "batch. For less memory and the same step set config.model.remat=True; or "
+            "take config.model.batch_norm='frozen', with weights (config.init_from)."
+        )
+    if clips % (parts * num_devices):
+        possible = [n for n in range(1, clips + 1) if clips % (n * num_devices) == 0]
+        raise ValueError(
+            f"config.train.accumulate={parts} does not divide P*K={clips} clips on "
+            f"{num_devices} devices; possible: {possible}."
+        )
 
 
 def make_embed_step(graphdef: nnx.GraphDef, config) -> Callable:

@@ -11,12 +11,12 @@ import jax
 import numpy as np
 
 from reid_jax import (
-    checkpoints,
     corruptions,
     metrics,
     parallel,
     pictures,
     run_embeddings,
+    run_folder,
     scores,
     sources,
 )
@@ -53,7 +53,7 @@ def run(
     learnt = metrics.build(config, plain.get("train"))
     embed_step, state = run_embeddings.restore(config, workdir, step)
     network = functools.partial(
-        run_embeddings.network_embedder, embed_step, state, mesh=parallel.data_mesh()
+        run_embeddings.network_embedder, embed_step, state, mesh=parallel.local_mesh()
     )
     embed = network(config=config)
     protocol = scores.headline(config, dataset.protocols)
@@ -80,7 +80,7 @@ def run(
     print(_table(name, rows))
     path = folder / ("_".join(["study", name] + [side] * (side != "both")) + ".json")
     summary = {"dataset": config.data.name, "step": step, "study": name, "side": side}
-    checkpoints.write_json(path, summary | {"rows": rows})
+    run_folder.write_json(path, summary | {"rows": rows})
     pictures.study(path.with_suffix(".png"), _curves(rows), _unit(name), title=title)
     print(f"\nwritten to {path} and .png")
     return rows

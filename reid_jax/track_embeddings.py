@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Float, UInt8
 from PIL import Image
 
-from reid_jax import checkpoints, frame_cache, run_embeddings
+from reid_jax import frame_cache, run_embeddings, run_folder
 from reid_jax.embedding import embed_tracklets
 
 
@@ -30,7 +30,7 @@ def embed_tracks(
     """
     from reid_jax import input_pipeline
 
-    config = checkpoints.load_config(workdir)
+    config = run_folder.load_config(workdir)
     embed_clips = run_embeddings.network(config, pathlib.Path(workdir), trained=trained)
     with tempfile.TemporaryDirectory() as folder:
         split = frame_cache.open_split(

@@ -32,6 +32,25 @@ def tiny_config():
     return config
 
 
+@pytest.fixture(scope="session")
+def walkers_tiny(tmp_path_factory):
+    """A `data_dir` with walkers/tiny, and with what a test adds to it."""
+    from data import prepare
+
+    folder = tmp_path_factory.mktemp("datasets")
+    prepare.build(prepare.find_builder("walkers/tiny", folder))
+    return folder
+
+
+@pytest.fixture
+def tiny_run(tiny_config, walkers_tiny):
+    """A run of walkers/tiny, of four steps (two epochs), scored after each epoch."""
+    tiny_config.data.update(name="walkers/tiny", data_dir=str(walkers_tiny), p=4)
+    tiny_config.train.update(epochs=2, eval_every_epochs=1, log_every_steps=1)
+    tiny_config.eval.pictures = False
+    return tiny_config
+
+
 @pytest.fixture
 def tiny_model():
     """Builds the network of a config for five persons."""

@@ -119,6 +119,35 @@ def test_a_batch_is_a_function_of_seed_and_step(split, tiny_config):
     )
 
 
+def test_a_process_reads_only_its_rows(split, tiny_config, monkeypatch):
+    rows = np.array([1, 3])
+    whole = next(input_pipeline.train_batches(split, tiny_config))
+    of_test = next(input_pipeline.eval_batches(split, tiny_config))
+    clips = next(input_pipeline.train_clips(split, tiny_config))
+    batches = input_pipeline.eval_batches(split, tiny_config, rows)
+    evaluated = next(batches)
+    batches.close()
+    np.testing.assert_array_equal(evaluated["clips"], of_test["clips"][rows])
+    np.testing.assert_array_equal(evaluated["tracklet"], of_test["tracklet"])
+
+    read = []
+    frame = type(split).frame
+
+    def noted(self, tracklet, index):
+        read.append((tracklet, int(index)))
+        return frame(self, tracklet, index)
+
+    monkeypatch.setattr(type(split), "frame", noted)
+    monkeypatch.setattr(
+        input_pipeline, "train_clips", lambda *_: iter([clips])
+    )  # one batch: nothing is read ahead
+    (part,) = input_pipeline.train_batches(split, tiny_config, rows=rows)
+    np.testing.assert_array_equal(part["clips"], whole["clips"][rows])
+    np.testing.assert_array_equal(part["labels"], whole["labels"][rows])
+    wanted = [(clips[row].tracklet, int(t)) for row in rows for t in clips[row].frames]
+    assert read == wanted
+
+
 def test_augmentation_is_drawn_once_a_clip_unless_asked(split, tiny_config):
     for per_frame in (False, True):
         tiny_config.augment.per_frame = per_frame

@@ -115,9 +115,12 @@ def test_c3d_drops_half_of_what_it_learns_from(small_c3d, forward):
 
 
 def test_dropout_keeps_the_mean():
-    x = dropout(jnp.ones(10_000), 0.25, jax.random.key(0))
+    keys = jax.random.split(jax.random.key(0), 10)
+    x = dropout(jnp.ones((10, 1000)), 0.25, keys)
     np.testing.assert_allclose(np.unique(x), [0, 4 / 3], rtol=1e-6)
     assert abs(float(jnp.mean(x == 0)) - 0.25) < 0.02  # 4.6 standard deviations
+    assert (x[0] != x[1]).any()
+    np.testing.assert_array_equal(dropout(jnp.ones((2, 1000)), 0.25, keys[4:6]), x[4:6])
 
 
 def test_c3d_says_what_it_needs(small_c3d):

@@ -100,7 +100,7 @@ class _Stored(ResNet):
     def __init__(self, maps: jax.Array):
         self.maps = nnx.Variable(maps)
 
-    def __call__(self, x, *, train, rng=None):
+    def __call__(self, x, *, train, keys=None):
         return self.maps[...]
 
 

@@ -178,3 +178,9 @@ def test_a_changed_source_is_built_again_when_asked(tmp_path, capsys):
     code, out, _ = _main(capsys, *arguments, "--rebuild")
     assert code == 0 and "again" in out
     assert not list((tmp_path / "d").rglob("*.old"))
+    # As kill -9 leaves it in the middle.
+    (prepared,) = (tmp_path / "d").rglob("dataset_info.json")
+    prepared.parent.rename(prepared.parent.with_name(f"{prepared.parent.name}.old"))
+    code, out, _ = _main(capsys, *arguments)
+    assert code == 0 and "is back" in out and "already in" in out
+    assert not list((tmp_path / "d").rglob("*.old"))

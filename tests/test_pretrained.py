@@ -8,7 +8,7 @@ import jax
 import numpy as np
 import pytest
 
-from reid_jax import checkpoints, convert_weights, pretrained, steps
+from reid_jax import checkpoints, convert_weights, pretrained, run_folder, steps
 from reid_jax.models import checkpoint_files, torch_weights
 
 LABELS = ("walkers/tiny", [3, 5, 7, 11, 13])
@@ -31,7 +31,7 @@ def run(tmp_path, config, tiny_model):
     workdir = tmp_path / "run"
     config.model.temporal = "attn_tconv"
     config.data.normalization = "kinetics"
-    checkpoints.prepare_workdir(workdir, config, np.array(LABELS[1]))
+    run_folder.bind(workdir, config, np.array(LABELS[1]), "tracklets")
     model = tiny_model(config)
     given = _noisy(torch_weights.export_torch_weights(model))
     torch_weights.load_torch_weights(model, given)

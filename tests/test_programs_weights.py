@@ -7,32 +7,25 @@ import pytest
 
 import train
 from configs import c3d
-from data import prepare
 from reid_jax import checkpoints, convert_weights
 from reid_jax.models import checkpoint_files
 
 
-@pytest.fixture(scope="module")
-def data_dir(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("datasets")
-    prepare.build(prepare.find_builder("walkers/tiny", folder))
-    return str(folder)
-
-
 @pytest.fixture
-def config(tiny_config, data_dir):
-    tiny_config.data.update(name="walkers/tiny", data_dir=data_dir)
+def config(tiny_config, walkers_tiny):
+    tiny_config.data.update(name="walkers/tiny", data_dir=str(walkers_tiny))
     tiny_config.train.max_steps = 2
     tiny_config.eval.pictures = False
     return tiny_config
 
 
 @pytest.fixture
-def c3d_config(data_dir):
+def c3d_config(walkers_tiny):
     """`configs/c3d.py` with a narrow network and small frames."""
     config = c3d.get_config()
     config.model.update(backbone="c3d_w8", frame_size=(32, 32))
-    config.data.update(name="walkers/tiny", data_dir=data_dir, resize=(36, 40))
+    config.data.update(name="walkers/tiny", data_dir=str(walkers_tiny))
+    config.data.resize = (36, 40)
     config.data.update(p=3, k=2)
     config.train.max_steps = 2
     config.train.log_every_steps = 1

@@ -53,6 +53,17 @@ def test_a_batch_is_a_function_of_seed_and_step(config, dataset):
     assert len({batch["clips"].tobytes() for batch in straight}) == 5
 
 
+def test_a_process_renders_only_its_rows(config, dataset):
+    rows = np.array([1, 2])
+    whole = next(render_pipeline.train_batches(dataset.train, config))
+    part = next(render_pipeline.train_batches(dataset.train, config, rows=rows))
+    assert part["clips"].shape == (2, *whole["clips"].shape[1:])
+    np.testing.assert_array_equal(part["labels"], whole["labels"][rows])
+    # Another batch size may round another way: a level of 256 at most.
+    difference = np.asarray(part["clips"], int) - np.asarray(whole["clips"])[rows]
+    assert np.abs(difference).max() <= 1
+
+
 def test_labels_are_those_of_the_rendered_persons(config, dataset, monkeypatch):
     rendered = []
 

@@ -153,3 +153,72 @@ def test_the_mean_cube_reaches_the_network(tmp_path, tiny_config, tiny_model):
         embed = steps.make_embed_step(graphdef, tiny_config)
         outputs.append(embed(state.params, state.batch_stats, clips).embedding)
     assert (outputs[0] != outputs[1]).any()
+
+
+def _after_three_steps(config):
+    """State and metrics of three SGD steps in float64, on 8 clips of 4 persons."""
+    config.train.update(optimizer="sgd")
+    config.model.dtype = "float64"
+    size = (8, config.model.clip_length, *config.model.frame_size, 3)
+    clips = np.random.default_rng(0).integers(0, 256, size, np.uint8)
+    batch = {"clips": clips, "labels": np.repeat(np.arange(4, dtype=np.int32), 2)}
+    with jax.enable_x64(True):
+        optimizer = steps.build_optimizer(config, lambda step: 1e-2)
+        _, state, history = _run(config, batch, 3, optimizer)
+        return jax.device_get((state, history))
+
+
+@pytest.mark.parametrize(
+    ("model", "settings"),
+    [
+        (
+            {"backbone": "resnet14_w8", "temporal": "attn_tconv"},
+            [
+                {"train.accumulate": 4, "model.batch_norm": "frozen"},
+                {"model.remat": True},
+            ],
+        ),
+        (
+            {"backbone": "c3d_w8", "clip_length": 16, "frame_size": (16, 16)},
+            [{"train.accumulate": 2}, {"model.remat": True}],
+        ),
+    ],
+)
+def test_with_less_memory_it_is_the_same_step(tiny_config, model, settings):
+    tiny_config.model.update({"temporal": "none"} | model)
+    for fields in settings:
+        changed = tiny_config.copy_and_resolve_references()
+        changed.update_from_flattened_dict(fields)
+        tiny_config.model.batch_norm = changed.model.batch_norm
+        whole, again = map(_after_three_steps, (tiny_config, changed))
+        assert whole[1][0]["triplet"] > 0
+        for a, b in zip(*map(jax.tree.leaves, (whole, again)), strict=True):
+            # A softmax ignores a constant: the gradient of that bias is rounding.
+            atol = 1e-11 * np.abs(a).max() + 1e-15
+            np.testing.assert_allclose(b, a, rtol=0, atol=atol)
+
+
+def test_frozen_statistics_stay(tiny_config, batch):
+    tiny_config.model.batch_norm = "frozen"
+    _, state, history = _run(tiny_config, batch, 8)
+    assert history[-1]["loss"] < history[0]["loss"]
+    for leaf in jax.tree.leaves(state.batch_stats):
+        assert len(np.unique(leaf)) == 1  # zeros and ones, as they were
+
+
+@pytest.mark.parametrize(
+    ("settings", "parts", "num_devices", "message"),
+    [
+        ({}, 2, 1, "cannot have BatchNorm over the whole batch.*remat=True"),
+        ({"batch_norm": "frozen"}, 3, 1, r"P\*K=4 .* possible: \[1, 2, 4\]"),
+        ({"batch_norm": "frozen"}, 4, 2, r"on 2 devices; possible: \[1, 2\]"),
+    ],
+)
+def test_parts_that_cannot_be(tiny_config, settings, parts, num_devices, message):
+    tiny_config.model.update(settings)
+    tiny_config.train.accumulate = 1
+    statistics = {"mean": np.zeros(3)}
+    steps.check_accumulation(tiny_config, statistics, 1)
+    tiny_config.train.accumulate = parts
+    with pytest.raises(ValueError, match=message):
+        steps.check_accumulation(tiny_config, statistics, num_devices)

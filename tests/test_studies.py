@@ -7,32 +7,23 @@ import pytest
 
 import evaluate
 import train
-from data import prepare
 from reid_jax import run_embeddings, studies
 
 
 @pytest.fixture(scope="module")
-def trained(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("datasets")
-    prepare.build(prepare.find_builder("walkers/tiny", folder))
-    return folder, tmp_path_factory.mktemp("run")
+def workdir(tmp_path_factory):
+    return tmp_path_factory.mktemp("run")
 
 
 @pytest.fixture
-def config(tiny_config, trained):
-    folder, workdir = trained
-    tiny_config.data.name = "walkers/tiny"
-    tiny_config.data.data_dir = str(folder)
-    tiny_config.data.p = 4
-    tiny_config.train.max_steps = 2
-    tiny_config.eval.pictures = False
+def config(tiny_run, workdir):
+    tiny_run.train.max_steps = 2
     if not (workdir / "config.json").exists():
-        train.train(tiny_config, workdir)
-    return tiny_config
+        train.train(tiny_run, workdir)
+    return tiny_run
 
 
-def test_more_frames_until_there_are_no_more(config, trained, capsys):
-    workdir = trained[1]
+def test_more_frames_until_there_are_no_more(config, workdir, capsys):
     rows = studies.run(config, workdir, "frames", (1, 2, 1000))
     assert [row["level"] for row in rows] == [None, 1, 2, 1000]
     assert rows[0]["mean_ap"] == rows[3]["mean_ap"]
@@ -53,10 +44,10 @@ def test_more_frames_until_there_are_no_more(config, trained, capsys):
     assert row["mean_ap"] == rows[0]["mean_ap"]
 
 
-def test_sides_and_several_metrics(config, trained):
+def test_sides_and_several_metrics(config, workdir):
     config.eval.metric = "l2,cosine"
     of_side = {
-        side: studies.run(config, trained[1], "noise", (0, 1), side)
+        side: studies.run(config, workdir, "noise", (0, 1), side)
         for side in studies.SIDES
     }
     for rows in of_side.values():
@@ -65,7 +56,7 @@ def test_sides_and_several_metrics(config, trained):
         np.testing.assert_allclose(rows[2]["mean_ap"], rows[0]["mean_ap"], atol=1e-6)
     noisy = {side: rows[-1]["mean_ap"] for side, rows in of_side.items()}
     assert len(set(noisy.values())) == 3
-    assert (trained[1] / "eval/walkers-tiny/study_noise_query.json").exists()
+    assert (workdir / "eval/walkers-tiny/study_noise_query.json").exists()
 
 
 def test_the_two_sides_are_disturbed_independently(config):
@@ -79,9 +70,9 @@ def test_the_two_sides_are_disturbed_independently(config):
     assert difference.std() > 1.3 * noisy("query").std()
 
 
-def test_an_attack_uses_the_run_s_own_network(config, trained):
+def test_an_attack_uses_the_run_s_own_network(config, workdir):
     clips = np.random.default_rng(0).integers(0, 256, (4, 3, 32, 16, 3), np.uint8)
-    embed = run_embeddings.network(config, trained[1])
+    embed = run_embeddings.network(config, workdir)
 
     def moved(name, level):
         change = studies._change(config, name, level, "query")
@@ -109,6 +100,6 @@ def test_an_attack_uses_the_run_s_own_network(config, trained):
         ("jpeg", (101,), "both", "101 is no JPEG quality"),
     ],
 )
-def test_bad_settings(config, trained, name, levels, side, message):
+def test_bad_settings(config, workdir, name, levels, side, message):
     with pytest.raises(ValueError, match=message):
-        studies.run(config, trained[1], name, levels, side)
+        studies.run(config, workdir, name, levels, side)

@@ -63,17 +63,18 @@ class Street:
         return clips, jnp.repeat(labels, k)
 
     def clips(
-        self, key, persons: Int[Array, "N"], *, k: int, clip_length: int
+        self, key, persons: Int[Array, "N"], *, k: int, clip_length: int, rows=None
     ) -> UInt8[Array, "B T H W 3"]:
-        """K clips of each of the persons, next to each other."""
+        """K clips of each of the persons, next to each other; of them only `rows`."""
         if min(len(persons), k, clip_length) < 1:
             raise ValueError(
                 f"{len(persons)} persons, k={k}, clip_length={clip_length}: all must "
                 "be at least 1."
             )
         where_key, walk_key = jax.random.split(key)
+        rows = jnp.arange(len(persons) * k) if rows is None else jnp.asarray(rows)
         return _render(
-            where_key, walk_key, jnp.repeat(persons, k), self._seed_key,
+            where_key, walk_key, jnp.repeat(persons, k), rows, self._seed_key,
             self._cameras, self._backdrops, self.sizes.style, k=k,
             clip_length=clip_length, twins=self.sizes.twins, days=self.sizes.days,
             median=self.sizes.median_frames, frame_size=self.sizes.frame_size,
@@ -111,7 +112,7 @@ _NUM_NEW = 1 << 29
     ),
 )  # fmt: skip
 def _render(
-    where_key, walk_key, persons, seed_key, cameras, backdrops, style, *, k,
+    where_key, walk_key, persons, rows, seed_key, cameras, backdrops, style, *, k,
     clip_length, twins, days, median, frame_size, chunk,
 ):  # fmt: skip
     B, T = persons.shape[0], clip_length
@@ -133,7 +134,7 @@ def _render(
         )
         return someone, camera, walk, camid, optics, first
 
-    courses = jax.vmap(course)(persons, camids, walk_keys)
+    courses = jax.vmap(course)(persons[rows], camids[rows], walk_keys[rows])
 
     def frame(number):
         clip, t = number // T, number % T
@@ -144,9 +145,9 @@ def _render(
             someone, camera, walk, first + t, backdrops, camid, optics, frame_size
         )
 
-    numbers = jnp.arange(B * T)
+    numbers = jnp.arange(len(rows) * T)
     if chunk == 1:  # a CPU's cache holds one frame
         frames = jax.lax.map(frame, numbers)
     else:
         frames = jax.lax.map(frame, numbers, batch_size=chunk)
-    return frames.reshape(B, T, *frame_size, 3)
+    return frames.reshape(len(rows), T, *frame_size, 3)

@@ -26,6 +26,8 @@ _C3DS = {
 }
 BACKBONES = (*_RESNETS, *_C3DS)
 
+BATCH_NORMS = ("batch", "frozen")
+
 DTYPES = ("float32", "bfloat16", "float64")
 
 STRIDE = 32
@@ -41,11 +43,13 @@ def build_model(config, num_pids: int, *, rngs: nnx.Rngs) -> VideoReID | VideoRe
     """
     check_model_config(config)
     dtype = jnp.dtype(config.dtype)
+    same = {"remat": config.remat, "dtype": dtype, "rngs": rngs}
     if config.backbone in _C3DS:
         clip_size = (config.clip_length, *config.frame_size)
-        trunk = C3D(clip_size, **_C3DS[config.backbone], dtype=dtype, rngs=rngs)
+        trunk = C3D(clip_size, **_C3DS[config.backbone], **same)
     else:
-        trunk = ResNet(**_RESNETS[config.backbone], dtype=dtype, rngs=rngs)
+        frozen = config.batch_norm == "frozen"
+        trunk = ResNet(**_RESNETS[config.backbone], frozen=frozen, **same)
     if trunk.dims == 3:
         return VideoReID3D(trunk, num_pids, dtype=dtype, rngs=rngs)
     map_size = tuple(-(-pixels // STRIDE) for pixels in config.frame_size)
@@ -69,6 +73,7 @@ def check_model_config(config) -> None:
     require("attention_norm", temporal.ATTENTION_NORMS)
     require("rnn_output", temporal.RNN_OUTPUTS)
     require("dtype", DTYPES)
+    require("batch_norm", BATCH_NORMS)
     for field in ("clip_length", "attention_dim", "rnn_dim"):
         if config[field] < 1:
             problems.append(f"config.model.{field}={config[field]} must be at least 1")

@@ -28,7 +28,8 @@ class C3D(nnx.Module):
     """Clips [B, T, H, W, 3] → fc7 after its ReLU [B, D], D = `fc_dim`.
 
     `clip_size` (T, H, W) fixes the shape of fc6; 16 frames of 112×112 are the
-    original's. Weights start as He et al. 2015 and biases at 0.
+    original's. Weights start as He et al. 2015 and biases at 0. `remat`: the gradient
+    computes what is between two poolings again.
     Source: Tran et al. 2015; layers named as in its ports to PyTorch.
     Differs: Caffe's fillers (Gaussians of 0.01 and 0.005) do not train without the
     pretrained weights that the paper starts from.
@@ -43,10 +44,12 @@ class C3D(nnx.Module):
         *,
         width: int = 64,
         fc_dim: int = 4096,
+        remat: bool = False,
         dtype: jnp.dtype = jnp.float32,
         rngs: nnx.Rngs,
     ):
         self.clip_size, self.dtype = tuple(clip_size), dtype
+        self.remat = remat
         init = {"kernel_init": nnx.initializers.he_normal(), "dtype": dtype}
         init |= {"bias_init": nnx.initializers.zeros, "rngs": rngs}
         features = 3
@@ -62,9 +65,9 @@ class C3D(nnx.Module):
         self.num_features = fc_dim
 
     def __call__(
-        self, clips: Float[Array, "B T H W 3"], *, train: bool, rng=None
+        self, clips: Float[Array, "B T H W 3"], *, train: bool, keys=None
     ) -> Float[Array, "B D"]:
-        """`rng` draws the dropout between fc6 and fc7 when training."""
+        """`keys` [B], one a clip, draw the dropout after fc6 when training."""
         if clips.shape[1:4] != self.clip_size:
             raise ValueError(
                 f"C3D was built for clips of {self.clip_size} (frames, height, width), "
@@ -75,17 +78,22 @@ class C3D(nnx.Module):
         x = jnp.moveaxis(x, -1, 1).reshape(len(x), -1)
         x = nnx.relu(self.fc6(x))
         if train:
-            x = dropout(x, self.dropout, rng)
+            x = dropout(x, self.dropout, keys)
         return nnx.relu(self.fc7(x)).astype(param_dtype(self.dtype))
 
     def stages(self, clips: Float[Array, "B T H W 3"]):
         """Activations after each pooling, in order."""
         x = clips.astype(self.dtype)
-        for layers, (window, padding) in zip(_STAGES, _POOLS, strict=True):
-            for name, _ in layers:
-                x = nnx.relu(getattr(self, name)(x))
-            x = max_pool(x, window=window, stride=window, padding=padding)
+        run = nnx.remat(_run_stage, static_argnums=(2, 3)) if self.remat else _run_stage
+        for layers, pool in zip(_STAGES, _POOLS, strict=True):
+            x = run([getattr(self, name) for name, _ in layers], x, *pool)
             yield x
+
+
+def _run_stage(convs: list[nnx.Conv], x, window, padding):
+    for conv_ in convs:
+        x = nnx.relu(conv_(x))
+    return max_pool(x, window=window, stride=window, padding=padding)
 
 
 def pooled_size(clip_size: tuple[int, int, int]) -> tuple[int, int, int]:

@@ -1,6 +1,7 @@
 """Files of weights, read and written. No code of a file is ever run."""
 
 import contextlib
+import math
 import os
 import pathlib
 import re
@@ -31,6 +32,7 @@ def read_checkpoint(path: str | os.PathLike) -> dict[str, np.ndarray]:
     path = pathlib.Path(path)
     if not path.is_file():
         raise ValueError(f"No checkpoint file {path}.")
+    _refuse_bomb(path)
     read = {"safetensors": _read_safetensors, "npz": _read_npz, "torch": _read_torch}
     weights = read[kind(path)](path)
     if not weights:
@@ -116,6 +118,27 @@ def _refused(path: pathlib.Path, what: str):
         ) from None
 
 
+_LARGEST_UNPACKED = 2**30
+"""Bytes that a packed file may become however small it is: three times C3D's."""
+
+
+def _refuse_bomb(path: pathlib.Path) -> None:
+    """Raise ValueError for an archive that says it unpacks to far more than it is.
+
+    Weights hardly shrink; zeros do, a thousandfold. The sizes that an archive states
+    bound what is read of it.
+    """
+    if not zipfile.is_zipfile(path):
+        return
+    with _refused(path, "archive"), zipfile.ZipFile(path) as archive:
+        unpacked = sum(member.file_size for member in archive.infolist())
+    packed = path.stat().st_size
+    if unpacked > max(_LARGEST_UNPACKED, 10 * packed):
+        raise ValueError(
+            f"{path} was refused: its {packed} bytes would unpack to {unpacked}."
+        )
+
+
 def _read_safetensors(path: pathlib.Path) -> dict[str, np.ndarray]:
     with _refused(path, "safetensors file that NumPy has types for"):
         return safetensors.numpy.load_file(path)
@@ -124,15 +147,31 @@ def _read_safetensors(path: pathlib.Path) -> dict[str, np.ndarray]:
 def _read_npz(path: pathlib.Path) -> dict[str, np.ndarray]:
     with _refused(path, "archive of arrays alone"), zipfile.ZipFile(path) as archive:
         weights = {}
-        for name in archive.namelist():
+        for member in archive.infolist():
+            name = member.filename
             with archive.open(name) as file:
                 # What NumPy says of other files is advice to unpickle them.
                 if file.read(6) != b"\x93NUMPY":
                     raise ValueError(f"{name} is no array")
             with archive.open(name) as file:
+                if (stated := _stated_bytes(file)) > member.file_size:
+                    raise ValueError(
+                        f"{name} has {member.file_size} bytes and says it has {stated}"
+                    )
+            with archive.open(name) as file:
                 array = np.lib.format.read_array(file, allow_pickle=False)
             weights[name.removesuffix(".npy")] = array
         return weights
+
+
+def _stated_bytes(file) -> int:
+    """What an array's header says it takes: NumPy would allocate that at once."""
+    version = np.lib.format.read_magic(file)
+    read = np.lib.format.read_array_header_1_0
+    if version != (1, 0):
+        read = np.lib.format.read_array_header_2_0
+    shape, _, dtype = read(file)
+    return math.prod(shape) * dtype.itemsize
 
 
 def _read_torch(path: pathlib.Path) -> dict[str, np.ndarray]:

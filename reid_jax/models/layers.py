@@ -123,12 +123,15 @@ def _max_along(x: jax.Array, axis: int, size: int, step: int, pad: int) -> jax.A
 
 
 def dropout(
-    x: Float[Array, "..."], rate: float, rng: jax.Array | None
-) -> Float[Array, "..."]:
-    """Zero a share `rate` of the entries and enlarge the others: the mean stays."""
-    if rng is None:
+    x: Float[Array, "B D"], rate: float, keys: jax.Array | None
+) -> Float[Array, "B D"]:
+    """Zero a share `rate` of the entries and enlarge the others: the mean stays.
+
+    `keys` [B] draw a row each, which is the same in whatever batch it is.
+    """
+    if keys is None:
         raise ValueError("A network with dropout needs rng= when it is trained.")
-    keep = jax.random.bernoulli(rng, 1 - rate, x.shape)
+    keep = jax.vmap(lambda key: jax.random.bernoulli(key, 1 - rate, x.shape[1:]))(keys)
     return jnp.where(keep, x / (1 - rate), 0)
 
 

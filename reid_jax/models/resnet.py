@@ -58,7 +58,8 @@ class ResNet(nnx.Module):
     `dims=2` is torchvision's ResNet: `[B, H, W, 3]` → `[B, ceil(H/32), ceil(W/32), D]`.
     `dims=3` is that of Hara et al. 2018 with shortcut B: `[B, T, H, W, 3]`; the first
     convolution keeps every frame, all that halve height and width later halve time too.
-    D is `32 * width`.
+    D is `32 * width`. `frozen`: BatchNorm keeps its statistics in training too.
+    `remat`: the gradient computes each block again in place of keeping what is in it.
     Source: He et al. 2016; stride on the 3×3 convolution as in torchvision (v1.5).
     """
 
@@ -70,11 +71,14 @@ class ResNet(nnx.Module):
         dims: int = 2,
         blocks: Sequence[int] = (3, 4, 6, 3),
         width: int = 64,
+        frozen: bool = False,
+        remat: bool = False,
         dtype: jnp.dtype = jnp.float32,
         rngs: nnx.Rngs,
     ):
         self.dims = dims
         self.dtype = dtype
+        self.frozen, self.remat = frozen, remat
         stem_stride = (1, 2, 2)[-dims:]
         self.conv1 = conv(
             3, width, (7,) * dims, stride=stem_stride, padding=3, dtype=dtype, rngs=rngs
@@ -102,20 +106,27 @@ class ResNet(nnx.Module):
         self.num_features = features
 
     def __call__(
-        self, x: Float[Array, "B ... 3"], *, train: bool, rng=None
+        self, x: Float[Array, "B ... 3"], *, train: bool, keys=None
     ) -> Float[Array, "B ... D"]:
-        """`rng` is not used: nothing is drawn here."""
+        """`keys` are not used: nothing is drawn here."""
         *_, last = self.stages(x, train=train)
         return last
 
     def stages(self, x: Float[Array, "B ... 3"], *, train: bool):
         """Activations after the stem's pooling and after each layer, in order."""
+        train = train and not self.frozen
         x = self.conv1(x.astype(self.dtype))
         x = nnx.relu(self.bn1(x, train=train))
         d = self.dims
         x = max_pool(x, window=(3,) * d, stride=(2,) * d, padding=(1,) * d)
         yield x
+
+        def run(block: Bottleneck, x):
+            return block(x, train=train)
+
+        if self.remat:
+            run = nnx.remat(run)
         for index in range(self.num_layers):
             for block in getattr(self, f"layer{index + 1}"):
-                x = block(x, train=train)
+                x = run(block, x)
             yield x

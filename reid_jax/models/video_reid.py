@@ -3,6 +3,7 @@
 import dataclasses
 
 import jax
+import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Float
 
@@ -57,6 +58,7 @@ class VideoReID3D(nnx.Module):
     The embedding is what the trunk gives, pooled over the time and space it leaves.
     Source: Gao & Nevatia 2018, Sec. 3.1 "3D CNN", after Hara et al. 2018; C3D's fc7 of
     Kansal & Subramanyam 2018, Sec. II-C, whose dropout stands before the classifier.
+    `rng` is a key for the batch, or an array of one for each clip [B].
     """
 
     def __init__(self, base: ResNet | C3D, num_pids: int, *, dtype, rngs):
@@ -66,8 +68,13 @@ class VideoReID3D(nnx.Module):
     def __call__(
         self, clips: Float[Array, "B T H W 3"], train: bool = False, rng=None
     ) -> ReIDOutput:
-        inside, before = (None, None) if rng is None else jax.random.split(rng)
-        maps = self.base(clips, train=train, rng=inside)
+        inside = before = None
+        if rng is not None:
+            if not jnp.issubdtype(rng.dtype, jax.dtypes.prng_key):  # PRNGKey's
+                rng = jax.random.wrap_key_data(rng)
+            keys = rng if rng.ndim else jax.random.split(rng, len(clips))
+            inside, before = jax.vmap(jax.random.split, out_axes=1)(keys)
+        maps = self.base(clips, train=train, keys=inside)
         left = tuple(range(1, maps.ndim - 1))
         embedding = maps.mean(axis=left, dtype=param_dtype(maps.dtype))
         classified = embedding

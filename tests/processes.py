@@ -1,0 +1,54 @@
+"""Running train.py as a user does, on simulated devices, in processes of its own."""
+
+import os
+import pathlib
+import subprocess
+import sys
+import time
+
+ROOT = pathlib.Path(__file__).parents[1]
+
+TINY = (
+    *("train.py", "--config=configs/demo.py", "--config.data.name=walkers/tiny"),
+    *("--config.model.backbone=resnet14_w8", "--config.model.clip_length=2"),
+    *("--config.model.frame_size=(32,16)", "--config.data.p=4", "--config.data.k=2"),
+    *("--config.eval.batch_clips=8", "--config.train.log_every_steps=1"),
+    *("--config.train.optimizer=sgd", "--config.train.learning_rate=0.05"),
+    *("--config.eval.baselines=False", "--config.eval.pictures=False"),
+)
+"""A run of walkers/tiny, two steps an epoch, that takes seconds."""
+
+
+def start(*arguments: str, num_devices: int = 1, **environment: str):
+    """A Python process with `arguments` whose output is one text."""
+    count = f"--xla_force_host_platform_device_count={num_devices}"
+    return subprocess.Popen(
+        [sys.executable, *arguments],
+        cwd=ROOT,
+        env=os.environ | {"XLA_FLAGS": count} | environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+def end(*processes: subprocess.Popen, status: int = 0) -> list[str]:
+    """What they printed; they all have to end with `status`."""
+    try:
+        printed = [process.communicate(timeout=400)[0] for process in processes]
+    finally:
+        for process in processes:
+            process.kill()
+    assert all(p.returncode == status for p in processes), "\n".join(printed)
+    return printed
+
+
+def wait_for_lines(run: subprocess.Popen, log: pathlib.Path, number: int) -> None:
+    """Until the log of a run that has been started has so many lines."""
+    deadline = time.monotonic() + 240
+    while time.monotonic() < deadline and run.poll() is None:
+        if log.exists() and len(log.read_text().splitlines()) >= number:
+            return
+        time.sleep(0.1)
+    run.kill()
+    raise AssertionError(run.communicate()[0])
