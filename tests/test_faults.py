@@ -39,10 +39,10 @@ def test_a_diverging_run_stops_before_anything_is_lost(tmp_path, tiny_run):
     assert checkpoints.Checkpoints(tmp_path).latest_step() == 1
 
 
-@pytest.mark.parametrize("place", ["params", "batch_stats"])
 def test_a_nan_at_step_3_leaves_the_checkpoint_of_step_2(
-    tmp_path, tiny_run, monkeypatch, place
+    tmp_path, tiny_run, monkeypatch
 ):
+    """In a statistic, which no loss of training shows."""
     make = steps.make_train_step
 
     def poisoned(*args):
@@ -51,10 +51,10 @@ def test_a_nan_at_step_3_leaves_the_checkpoint_of_step_2(
         def train_step(state, batch):
             state, metrics = step(state, batch)
             if int(state.step) == 3:
-                leaves, tree = jax.tree.flatten(getattr(state, place))
+                leaves, tree = jax.tree.flatten(state.batch_stats)
                 leaves[0] = leaves[0] * jnp.nan
                 state = dataclasses.replace(
-                    state, **{place: jax.tree.unflatten(tree, leaves)}
+                    state, batch_stats=jax.tree.unflatten(tree, leaves)
                 )
             return state, metrics
 
@@ -62,9 +62,7 @@ def test_a_nan_at_step_3_leaves_the_checkpoint_of_step_2(
 
     tiny_run.train.checkpoint_every_epochs = 1  # two steps
     monkeypatch.setattr(steps, "make_train_step", poisoned)
-    with pytest.raises(
-        FloatingPointError, match=r"of step 4 is not|after step 4 are not"
-    ):
+    with pytest.raises(FloatingPointError, match="parameters after step 4 are not"):
         train.train(tiny_run, tmp_path)
     assert checkpoints.Checkpoints(tmp_path).latest_step() == 2
 

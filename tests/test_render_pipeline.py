@@ -53,6 +53,7 @@ def test_a_batch_is_a_function_of_seed_and_step(config, dataset):
     assert len({batch["clips"].tobytes() for batch in straight}) == 5
 
 
+@pytest.mark.slow
 def test_a_process_renders_only_its_rows(config, dataset):
     rows = np.array([1, 2])
     whole = next(render_pipeline.train_batches(dataset.train, config))

@@ -180,7 +180,7 @@ def _after_three_steps(config):
         ),
         (
             {"backbone": "c3d_w8", "clip_length": 16, "frame_size": (16, 16)},
-            [{"train.accumulate": 2}, {"model.remat": True}],
+            [{"train.accumulate": 2, "model.remat": True}],
         ),
     ],
 )
