@@ -1,6 +1,7 @@
 """The same run on one device, on several, and in several processes."""
 
 import json
+import signal
 import socket
 
 import jax
@@ -137,9 +138,14 @@ def test_a_process_that_is_killed_ends_the_others(tmp_path, start_two, lost):
     processes.wait_for_lines(both[0], log, 3)
     both[lost].kill()
     both[lost].communicate()
-    (printed,) = processes.end(both[1 - lost], status=1)
-    assert "another process of this run has ended" in printed
-    assert "Traceback" not in printed
+    left = both[1 - lost]
+    printed = left.communicate(timeout=400)[0]
+    if left.returncode == 1:
+        assert "another process of this run has ended" in printed
+        assert "Traceback" not in printed
+    else:  # JAX may be first to notice that process 0 is lost, and aborts then
+        assert lost == 0 and left.returncode == -signal.SIGABRT
+        assert "another task died" in printed
 
 
 @pytest.mark.slow
