@@ -127,7 +127,7 @@ def _run(main: Callable[[], None], argv: list[str]) -> None:
         if flags.FLAGS.verbosity > 0 or not parallel.is_lost_peer(error):
             raise
         fail(
-            "another process of this run has ended: see what it says. Start all of "
-            "them again to go on from the last checkpoint.",
+            f"another process of this run has ended ({_one_line(error)[:200]}): see "
+            "what it says. Start all of them again to go on from the last checkpoint.",
             status=1,
         )

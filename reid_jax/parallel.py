@@ -172,8 +172,13 @@ def _gatherer(mesh: Mesh):
 
 
 def is_lost_peer(error: RuntimeError) -> bool:
-    """Whether a computation failed because another process is no more."""
-    return jax.process_count() > 1 and isinstance(error, jax.errors.JaxRuntimeError)
+    """Whether a computation failed because another process is no more.
+
+    A device's own full memory is no sign of that.
+    """
+    is_jax = isinstance(error, jax.errors.JaxRuntimeError)
+    is_full = "RESOURCE_EXHAUSTED" in str(error)
+    return jax.process_count() > 1 and is_jax and not is_full
 
 
 def any_process(flag: bool) -> bool:

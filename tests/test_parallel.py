@@ -60,3 +60,13 @@ def test_coordinators_that_cannot_be(coordinator):
 def test_processes_that_cannot_be_counted(numbers):
     with pytest.raises(ValueError, match="--num_processes"):
         parallel.connect(*numbers)
+
+
+def test_a_full_device_is_no_lost_process(monkeypatch):
+    full = jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: Out of memory")
+    lost = jax.errors.JaxRuntimeError("UNKNOWN: Gloo AllGather failed")
+    assert not parallel.is_lost_peer(lost)  # of a run of one process
+    monkeypatch.setattr(jax, "process_count", lambda: 2)
+    assert parallel.is_lost_peer(lost)
+    assert not parallel.is_lost_peer(full)
+    assert not parallel.is_lost_peer(RuntimeError("Gloo"))
