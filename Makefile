@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-slow lint bench
+.PHONY: help setup demo table test test-slow lint bench
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' Makefile
@@ -12,6 +12,15 @@ setup: .venv/.installed ## .venv with the tested versions (requirements.lock)
 
 demo: setup ## train and score a small network on rendered people (about 5 minutes, 2 cores)
 	$(BIN)/python train.py --config=configs/demo.py --workdir=runs/demo
+
+PRESET ?= paper
+SEEDS ?= 1
+RUNS ?= runs
+WEIGHTS ?= weights
+table: setup ## trains what a table lacks, prints it: TABLE=5 [PRESET=small SEEDS=3 DATASET=walkers/street SOURCE=render WEIGHTS=… RUNS=…]
+	@test -n "$(TABLE)" || { echo "make: which table? make table TABLE=5; evaluate.py --help lists them" >&2; exit 1; }
+	$(BIN)/python train.py --table=$(TABLE) --preset=$(PRESET) --seeds=$(SEEDS) --runs=$(RUNS) --weights=$(WEIGHTS) \
+	  $(if $(DATASET),--dataset=$(DATASET)) $(if $(SOURCE),--source=$(SOURCE))
 
 test: setup ## the tests, in two processes
 	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder

@@ -3,7 +3,9 @@
 The config comes from the workdir; --config.eval.metric=cosine and the like override it.
 Writes scores.json, embeddings.npz and pictures to <workdir>/eval/<dataset>/.
 
+--report adds one page with all of it, lists and pictures, for any browser.
 --study=noise scores the run under ever harder conditions, in one table and one plot.
+--table=5 --runs=runs prints a table of the papers with what was measured beside it.
 """
 
 import pathlib
@@ -19,18 +21,22 @@ from reid_jax import (
     command_line,
     metrics,
     pictures,
-    report,
+    report_page,
     run_embeddings,
     run_folder,
+    run_pictures,
     scores,
     sources,
     studies,
+    table_files,
+    table_flags,
+    tables,
 )
 from reid_jax.embedding import EmbeddedDataset
 from reid_jax.retrieval import ranking
 
 
-def evaluate(config, workdir: pathlib.Path) -> list[dict]:
+def evaluate(config, workdir: pathlib.Path, *, with_report: bool = False) -> list[dict]:
     """Score the run in `workdir` on `config.data.name`; print and write the table.
 
     Embeddings of the same checkpoint are used again: another metric needs no network.
@@ -64,10 +70,14 @@ def evaluate(config, workdir: pathlib.Path) -> list[dict]:
         f"{np.nanmedian(shown.ranking.first_rank):g} in the median "
         f"({np.nanmedian(shown.chance_ranks()):.1f} in random order)"
     )
-    if config.eval.pictures:
-        pictures.cmc_curve(folder / "cmc.png", curves)
-        _draw_tracklets(config, workdir, step, dataset, shown)
+    scores.write_curves(folder / "cmc.csv", curves)
+    if config.eval.pictures or with_report:
+        run_pictures.draw(config, workdir, step, dataset, shown, curves)
     print(f"\nwritten to {folder}")
+    if with_report:
+        studies.stored_or_run(config, workdir, "noise")
+        path = report_page.write(config, workdir, dataset, shown, summary)
+        print(f"\nreport: {path}, for any browser")
     return rows
 
 
@@ -83,30 +93,26 @@ def score_of_training(embedded: EmbeddedDataset, config) -> ranking.Ranking:
     return scored.ranking
 
 
-def _draw_tracklets(
-    config, workdir: pathlib.Path, step: int, dataset, scored: scores.Scored
-) -> None:
-    """The ranked lists and, for attention models, frames with their weights."""
-    pipeline = sources.pipeline(config)
-    folder = run_embeddings.eval_folder(config, workdir)
-    both = [(dataset.gallery, g) for g in range(len(dataset.gallery))]
-    both += [(dataset.query, q) for q in range(len(dataset.query))]
-    rows = report.ranked_rows(
-        scored,
-        read_query=lambda q: pipeline.first_middle_last(dataset.query, q),
-        read_gallery=lambda g: pipeline.first_middle_last(*both[g]),
-    )
-    distance = scored.metric.name + ", re-ranked" * scored.metric.rerank
-    title = f"{config.data.name}, {scored.protocol} protocol, {distance} distance"
-    pictures.ranked_lists(folder / "ranked_lists.png", rows, title=title)
-    drawn, made = folder / "attention.png", folder / "embeddings.npz"
-    is_drawn = drawn.exists() and drawn.stat().st_mtime > made.stat().st_mtime
-    if config.model.temporal.startswith("attn") and not is_drawn:
-        embed_step, state = run_embeddings.restore(config, workdir, step)
-        batch = next(pipeline.eval_batches(dataset.query, config))
-        out = embed_step(state.params, state.batch_stats, batch["clips"])
-        clips = report.uneven_attention(batch, np.asarray(out.attention))
-        pictures.attention_strips(drawn, clips)
+def _draw_together(folders: dict[pathlib.Path, pathlib.Path]) -> None:
+    """The first CMC curve of several runs in one picture, beside the first of them."""
+    names = [workdir.resolve().name for workdir in folders]
+    curves = {}
+    for workdir, folder in folders.items():
+        name, curve = next(iter(scores.read_curves(folder / "cmc.csv").items()))
+        own = workdir.resolve().name
+        curves[f"{own if names.count(own) == 1 else workdir}: {name}"] = curve
+    path = next(iter(folders.values())) / "cmc_of_runs.png"
+    pictures.cmc_curve(path, curves)
+    print(f"\nCMC curves of all runs: {path}")
+
+
+def print_table(number: str, runs: pathlib.Path, **settings) -> None:
+    """Print and write a table of the papers, as `table_plans.plans` takes them."""
+    result = tables.collect(number, runs, **settings)
+    print(f"\n{table_files.show(result)}")
+    if runs.exists():
+        path = table_files.write(result, runs)
+        print(f"\nwritten to {path}: .md .csv .tex .json")
 
 
 def _define_flags() -> None:
@@ -117,6 +123,9 @@ def _define_flags() -> None:
         "config",
         run_folder.config_of_arguments(sys.argv[1:]),
         "Fields to override, as --config.x=y; the rest comes from the workdir.",
+    )
+    flags.DEFINE_bool(
+        "report", False, "Write report.html too, a page that needs no other file."
     )
     flags.DEFINE_string(
         "study",
@@ -135,14 +144,21 @@ def _define_flags() -> None:
     flags.DEFINE_enum(
         "side", "both", list(studies.SIDES), "Whose tracklets it changes."
     )
+    table_flags.define()
 
 
 def main() -> None:
     values = flags.FLAGS
+    if values.table is not None:
+        settings = table_flags.settings("workdir", "report", "study", "of_mixture")
+        print_table(values.table, pathlib.Path(values.runs), **settings)
+        return
     if values.workdir is None:
         raise ValueError("--workdir=DIR is needed: the folder of a trained run.")
     if values.study is None and (values.levels or values.side != "both"):
         raise ValueError("--levels and --side belong to a --study=NAME.")
+    if values.study is not None and values.report:
+        raise ValueError("--report has its own noise study: leave --study out.")
     levels = _numbers("levels", values.levels)
     workdirs = [pathlib.Path(text) for text in values.workdir.split(",")]
     if len({workdir.resolve() for workdir in workdirs}) < len(workdirs):
@@ -150,7 +166,7 @@ def main() -> None:
     for workdir in workdirs:  # all there, before the first is scored
         run_folder.load_config(workdir)
     overrides = config_flags.get_override_values(values["config"])
-    tables = []
+    all_rows, folders = [], {}
     for workdir in workdirs:
         config = run_folder.load_config(workdir)
         trained_on = config.data.mixture or (config.data.name,)
@@ -160,14 +176,17 @@ def main() -> None:
             config.data.name = _of_mixture(trained_on, values.of_mixture, workdir)
         _warn_of_known_persons(trained_on, config.data.name)
         if values.study is None:
-            tables.append(evaluate(config, workdir))
+            all_rows.append(evaluate(config, workdir, with_report=values.report))
+            folders[workdir] = run_embeddings.eval_folder(config, workdir)
         else:
             base.check_config(config)
-            table = studies.run(config, workdir, values.study, levels, values.side)
-            tables.append(table)
-    if len(tables) > 1:
-        print(f"\nmean of {len(tables)} runs, and standard deviation (n - 1)")
-        print(scores.format_means(tables))
+            rows = studies.run(config, workdir, values.study, levels, values.side)
+            all_rows.append(rows)
+    if len(all_rows) > 1 and values.study is None:
+        _draw_together(folders)
+    if len(all_rows) > 1:
+        print(f"\nmean of {len(all_rows)} runs, and standard deviation (n - 1)")
+        print(scores.format_means(all_rows))
 
 
 def _of_mixture(mixture: Sequence[str], position: int, workdir: pathlib.Path) -> str:

@@ -1,6 +1,7 @@
 """Train a network on tracklets: python train.py --config=configs/attn_tconv.py
 
 Resumes by itself when the workdir holds a checkpoint; ends with the score table.
+--table=5 trains what a table of the papers still lacks (--seeds, --preset=small).
 """
 
 import contextlib
@@ -18,7 +19,7 @@ from flax import nnx
 from ml_collections import config_flags
 
 import evaluate
-from configs import base
+from configs import base, variants
 from reid_jax import (
     checkpoints,
     command_line,
@@ -30,12 +31,18 @@ from reid_jax import (
     scores,
     sources,
     steps,
+    table_flags,
+    table_runs,
 )
 from reid_jax.models import build_model
 
 
-def train(config, workdir: pathlib.Path) -> None:
-    """The whole run that `config` describes, from its data to its score table."""
+def train(config, workdir: pathlib.Path, run: tuple[int, int] = (0, 1)) -> bool:
+    """The whole run that `config` describes, from its data to its score table.
+
+    `run` is its number, from 0, of how many: of several there is a total progress too.
+    Whether it came to its end, or was interrupted.
+    """
     # 1. The tracklets, and how many steps their identities make.
     config = config.copy_and_resolve_references()
     base.check_config(config)
@@ -90,7 +97,7 @@ def train(config, workdir: pathlib.Path) -> None:
         train_step = steps.make_train_step(graphdef, optimizer, config)
         embed_step = steps.make_embed_step(graphdef, config)
         log = metric_log.MetricLog(workdir if parallel.is_first() else None, first_step)
-        bar = metric_log.TrainProgress(first_step, num_steps)
+        bar = metric_log.TrainProgress(first_step, num_steps, run)
         meter = _Meter(config, schedule, log, bar, num_steps, unlogged)
 
         def score(state: steps.TrainState) -> dict[str, float]:
@@ -151,16 +158,38 @@ def train(config, workdir: pathlib.Path) -> None:
                 f"Interrupted: step {int(state.step)} of {num_steps} is saved in "
                 f"{workdir}; the same command goes on."
             )
-            return
+            return False
+        if parallel.is_first():
+            run_folder.mark_finished(workdir, num_steps)
 
         # 7. The score table of each dataset, with its files and pictures.
         if not parallel.is_first():
             parallel.wait_for_all("scored")
-            return
+            return True
         for name in dict.fromkeys([config.data.name, *config.data.mixture]):
             config.data.name = name
             evaluate.evaluate(config, workdir)
         parallel.wait_for_all("scored")
+        return True
+
+
+def train_table(number: str, runs: pathlib.Path, num_seeds: int, **settings) -> bool:
+    """Train the runs that a table of the papers still lacks, one after the other.
+
+    `settings` are those of `table_plans.plans`. Whether all are there now.
+    """
+    lacking = table_runs.lacking(number, runs, num_seeds, **settings)
+    began = time.monotonic()
+    for i, wanted in enumerate(lacking):
+        left = "" if i == 0 else _minutes((time.monotonic() - began) / i, lacking[i:])
+        print(f"\nrun {i + 1} of {len(lacking)}: {wanted.workdir}{left}", flush=True)
+        if not train(wanted.config, wanted.workdir, (i, len(lacking))):
+            return False
+    return True
+
+
+def _minutes(seconds_a_run: float, left: list) -> str:
+    return f" (about {seconds_a_run * len(left) / 60:.0f} minutes left)"
 
 
 _ASK_EVERY = 10
@@ -177,6 +206,7 @@ class _Meter:
         self._every = config.train.log_every_steps
         self._frames = config.data.p * config.data.k * config.model.clip_length
         self._schedule, self._log, self._bar = schedule, log, bar
+        self._loss, self._collapsed = config.loss, 0
         self._num_steps = num_steps
         self.unlogged: list[checkpoints.Scalars] = unlogged
         self._pending: list[tuple[int, dict]] = []
@@ -230,9 +260,26 @@ class _Meter:
             seconds_left = seconds * (self._num_steps - last)
         self._log.write(last, mean)
         self._bar.note(last, mean, seconds_left)
+        self._say_if_collapsed(mean)
         self.restart_clock()
 
+    def _say_if_collapsed(self, mean: dict[str, float]) -> None:
+        """Once, when batch-hard's loss stays at the margin: no distance is left."""
+        at_margin = (
+            self._loss.triplet_weight > 0
+            and mean["active_triplets"] > 0.98
+            and abs(mean["triplet"] - self._loss.margin) < 0.02 * self._loss.margin
+        )
+        self._collapsed = self._collapsed + 1 if at_margin else 0
+        if self._collapsed == _COLLAPSED_LOGS:
+            self._bar.print(_COLLAPSED)
 
+
+_COLLAPSED_LOGS = 5
+_COLLAPSED = (
+    "warning: the triplet loss stays at its margin: all embeddings are alike. A lower "
+    "config.train.learning_rate or a trained start (config.init_from) may help."
+)
 _DIVERGED = (
     "the {} not finite: stopped; the last checkpoint is from before. A lower "
     "config.train.learning_rate or a warm-up (config.train.warmup_epochs) may help."
@@ -259,7 +306,9 @@ def _stop_on_signal():
 
 def _define_flags() -> None:
     config_flags.DEFINE_config_file(
-        "config", None, "A file of configs/; its fields are set by --config.x=y."
+        "config",
+        "configs/base.py" if table_flags.are_asked() else None,
+        "A file of configs/; its fields are set by --config.x=y.",
     )
     flags.DEFINE_string(
         "workdir", None, "Folder of the run; runs/<name of the config file> by default."
@@ -269,21 +318,28 @@ def _define_flags() -> None:
         None,
         "Of several processes: host:port of number 0, or auto (SLURM, Cloud TPU).",
     )
+    table_flags.define()
+    flags.DEFINE_integer("seeds", 1, "Of --table: runs of each row.", 1)
     flags.DEFINE_integer("num_processes", None, "How many there are.", 1)
     flags.DEFINE_integer("process_id", None, "The number of this one, from 0.", 0)
 
 
 def main() -> None:
     values = flags.FLAGS
+    if values.table is not None:
+        runs = pathlib.Path(values.runs)
+        settings = table_flags.settings("config", "workdir", "coordinator")
+        if train_table(values.table, runs, values.seeds, **settings):
+            evaluate.print_table(values.table, runs, **settings)
+        return
     if values.config is None:
         raise ValueError("--config=configs/NAME.py is needed; see configs/.")
     parallel.connect(values.coordinator, values.num_processes, values.process_id)
     if not parallel.is_first():  # which speaks for all
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     file = config_flags.get_config_filename(values["config"])
-    train(
-        values.config, pathlib.Path(values.workdir or f"runs/{pathlib.Path(file).stem}")
-    )
+    workdir = pathlib.Path(values.workdir or f"runs/{variants.slug(file)}")
+    train(values.config, workdir)
 
 
 if __name__ == "__main__":

@@ -2,13 +2,13 @@
 
 python train.py --config=configs/attn_fc.py --workdir=runs/attn_fc
 Paper, MARS, T=4, softmax: mAP 75.8, CMC-1 82.7; sigmoid: mAP 76.1, CMC-1 82.8
-(--config.model.attention_norm=sigmoid).
+(attn_fc.py:norm=sigmoid).
 """
 
-from configs import base
+from configs import base, variants
 
 
-def get_config():
+def get_config(variant: str = ""):
     config = base.get_config()
     config.model.temporal = "attn_fc"
-    return config
+    return variants.apply(config, variant, "norm")

@@ -4,10 +4,10 @@ python train.py --config=configs/attn_tconv.py --workdir=runs/attn_tconv
 Paper, MARS, T=4, softmax: mAP 76.7, CMC-1 83.3, its best model.
 """
 
-from configs import base
+from configs import base, variants
 
 
-def get_config():
+def get_config(variant: str = ""):
     config = base.get_config()
     config.model.temporal = "attn_tconv"
-    return config
+    return variants.apply(config, variant, "norm")

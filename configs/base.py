@@ -22,6 +22,9 @@ def get_config() -> config_dict.ConfigDict:
     c.model.attention_relu = True  # the code's ReLUs; False: the paper's equations
     c.model.rnn_dim = 512  # hidden size, P1 Tables 6 and 7
     c.model.rnn_output = "mean"  # mean of the outputs or the last one, P1 Sec. 3.1
+    # BNNeck: the triplet loss before, classifier and retrieval after a BatchNorm
+    c.model.neck = False
+    c.model.last_stride = 2  # of the last layer; 1: a larger map. Luo et al. 2019
     c.model.frame_size = (224, 112)  # height, width in pixels, P1 Sec. 4.1
     c.model.clip_length = 4  # T, frames; P1 Table 3
     c.model.dtype = "float32"  # compute: float32, bfloat16 or (tests) float64
@@ -42,6 +45,9 @@ def get_config() -> config_dict.ConfigDict:
     # Of "render": persons to train on; empty: as many as the world's files have.
     c.data.num_persons = config_dict.placeholder(int)
     c.data.data_dir = "datasets"  # prepared datasets
+    # Frames of a training clip: "consecutive" ones (P1 Sec. 3.2), or "restricted": one
+    # at random from each of T equal parts of the tracklet (Li et al. 2018)
+    c.data.sampling = "consecutive"
     c.data.p = 8  # identities a batch, P1 Sec. 4.1 (32 clips, 4 of each identity)
     c.data.k = 4  # clips of each identity
     # Height, width that frames are resized to before they are cropped to frame_size (at
@@ -54,6 +60,7 @@ def get_config() -> config_dict.ConfigDict:
     c.augment.flip = 0.5  # probability of a horizontal flip; code
     # Probability of a random crop, of data.resize or of 1.125 times the size; code
     c.augment.crop = 0.5
+    c.augment.erase = 0.0  # probability of random erasing (Zhong et al. 2020)
     c.augment.per_frame = False  # True: drawn for each frame by itself, as the code
 
     c.loss = config_dict.ConfigDict()
@@ -95,7 +102,8 @@ def get_config() -> config_dict.ConfigDict:
     c.eval.ap = "step"  # step (papers' code) or trapezoid (MARS's own script)
     c.eval.protocol = "torchreid"  # headline on MARS: torchreid or official
     c.eval.baselines = False  # score a colour histogram and the untrained network too
-    c.eval.pictures = True  # ranked lists, CMC curve, attention
+    c.eval.pictures = True  # ranked lists, CMC curve, attention, …
+    c.eval.map = "pca"  # or tsne: the picture of all embeddings
     c.eval.checkpoint = "latest"  # or best (mAP): chosen on its judge
 
     c.init_from = config_dict.placeholder(
@@ -134,6 +142,7 @@ _NOT_NEGATIVE = (
 _FRACTIONS = (
     "augment.flip",
     "augment.crop",
+    "augment.erase",
     "loss.label_smoothing",
     "eval.rerank_lambda",
 )
@@ -153,15 +162,17 @@ def check_config(config: config_dict.ConfigDict) -> None:
     where that is read.
     """
     # Not for reading a config.
-    from reid_jax import metrics, pixels, sources, steps
+    from reid_jax import clips, metrics, network_pictures, pixels, sources, steps
     from reid_jax.retrieval import ranking
 
     choices = {
         "data.source": sources.SOURCES,
+        "data.sampling": clips.SAMPLINGS,
         "data.normalization": pixels.NORMALIZATIONS,
         "loss.triplet_reduction": ("mean", "sum"),
         "train.optimizer": steps.OPTIMIZERS,
         "eval.ap": ranking.AP_RULES,
+        "eval.map": network_pictures.MAPS,
         "eval.checkpoint": ("latest", "best"),
     }
     problems = metrics.check(config)
@@ -169,6 +180,8 @@ def check_config(config: config_dict.ConfigDict) -> None:
         value = _get(config, field)
         if value is not None and not value > 0:
             problems.append(f"config.{field}={value} must be above 0")
+    if not config.data.data_dir:
+        problems.append("config.data.data_dir must be a folder")
     if config.seed < 0:
         problems.append(f"config.seed={config.seed} must not be below 0")
     for field in _NOT_NEGATIVE:
@@ -206,6 +219,12 @@ def check_config(config: config_dict.ConfigDict) -> None:
         )
     if config.data.source == "render" and resize is not None:
         problems.append("config.data.resize is for config.data.source='files'")
+    if config.data.source == "render":
+        problems += [
+            f"config.{field}={_get(config, field)!r} is for config.data.source='files'"
+            for field, usual in (("data.sampling", "consecutive"), ("augment.erase", 0))
+            if _get(config, field) != usual
+        ]
     if config.data.source == "files" and config.data.num_persons is not None:
         problems.append("config.data.num_persons is for config.data.source='render'")
     if config.data.normalization == "c3d_cube":

@@ -4,11 +4,11 @@ python train.py --config=configs/image.py --workdir=runs/image
 Paper, MARS: mAP 74.1, CMC-1 81.3.
 """
 
-from configs import base
+from configs import base, variants
 
 
-def get_config():
+def get_config(variant: str = ""):
     config = base.get_config()
     config.model.temporal = "none"
     config.model.clip_length = 1
-    return config
+    return variants.apply(config, variant)

@@ -4,10 +4,10 @@ python train.py --config=configs/pool_avg.py --workdir=runs/pool_avg
 Paper, MARS: mAP 76.5, CMC-1 83.5.
 """
 
-from configs import base
+from configs import base, variants
 
 
-def get_config():
+def get_config(variant: str = ""):
     config = base.get_config()
     config.model.temporal = "avg"
-    return config
+    return variants.apply(config, variant, "pool")

@@ -4,11 +4,11 @@ python train.py --config=configs/pool_max.py --workdir=runs/pool_max
 Paper, MARS: mAP 74.5, CMC-1 83.1.
 """
 
-from configs import base
+from configs import base, variants
 
 
-def get_config():
+def get_config(variant: str = ""):
     config = base.get_config()
     config.model.temporal = "max"
     config.model.clip_length = 8
-    return config
+    return variants.apply(config, variant, "pool")

@@ -2,13 +2,13 @@
 
 python train.py --config=configs/resnet3d50.py \
     --config.init_from=resnet-50-kinetics.pth
-Paper, MARS: T=4 mAP 70.5, CMC-1 78.5; T=8 (--config.model.clip_length=8) 69.1, 78.8.
+Paper, MARS: T=4 mAP 70.5, CMC-1 78.5; T=8 (resnet3d50.py:T=8) 69.1, 78.8.
 """
 
-from configs import base
+from configs import base, variants
 
 
-def get_config():
+def get_config(variant: str = ""):
     config = base.get_config()
     config.model.backbone = "resnet3d50"
     config.model.temporal = "none"
@@ -16,4 +16,4 @@ def get_config():
     # what they were trained on.
     config.data.normalization = "kinetics"
     config.train.learning_rate = 1e-4  # P1 Sec. 4.2, 3D CNN
-    return config
+    return variants.apply(config, variant)

@@ -2,15 +2,14 @@
 
 python train.py --config=configs/rnn.py --workdir=runs/rnn
 Paper, MARS: mAP 73.9, CMC-1 81.6. Others of its rows (Tables 6 to 8):
---config.model.temporal=gru --config.model.rnn_output=last --config.model.rnn_dim=1024
---config.model.clip_length=8
+rnn.py:cell=gru,output=last,dim=1024,T=8
 """
 
-from configs import base
+from configs import base, variants
 
 
-def get_config():
+def get_config(variant: str = ""):
     config = base.get_config()
     config.model.temporal = "lstm"
     config.train.learning_rate = 1e-4  # P1 Sec. 4.2, RNN
-    return config
+    return variants.apply(config, variant, "cell", "output", "dim")

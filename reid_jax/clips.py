@@ -36,6 +36,25 @@ def sample_clip(
     return start + np.arange(clip_length) % num_frames
 
 
+def restricted_clip(
+    rng: np.random.Generator, num_frames: Count, clip_length: Count
+) -> Int[Indices, "T"]:
+    """Frame indices of a training clip: one at random from each of T equal parts.
+
+    Part t holds the frames from t n / T up to (t + 1) n / T, rounded down; where it is
+    empty, of a tracklet shorter than the clip, the frame it would begin with.
+    Source: restricted random sampling, Li et al. 2018 (Diversity Regularized
+    Spatiotemporal Attention), Sec. 3.1, after Wang et al. 2016.
+    """
+    num_frames, clip_length = _checked(num_frames, clip_length)
+    ends = np.arange(clip_length + 1) * num_frames // clip_length
+    return rng.integers(ends[:-1], np.maximum(ends[1:], ends[:-1] + 1))
+
+
+SAMPLINGS = {"consecutive": sample_clip, "restricted": restricted_clip}
+"""How the frames of a training clip are drawn: `config.data.sampling`."""
+
+
 def identity_batches(
     labels: Int[Indices, "N"],
     p: int,

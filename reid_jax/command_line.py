@@ -79,7 +79,8 @@ def _parse(argv: list[str], define_flags: Callable[[], None]) -> list[str]:
     for name, _, value in (argument.partition("=") for argument in argv[1:]):
         file = value.partition(":")[0]
         if name.lstrip("-") == "config" and not os.path.isfile(file):
-            known = sorted(map(str, pathlib.Path("configs").glob("[!_]*.py")))
+            files = sorted(pathlib.Path("configs").glob("[!_]*.py"))
+            known = [str(f) for f in files if "def get_config(" in f.read_text()]
             fail(f"no config file {file!r}; there are: {', '.join(known)}.", status=2)
     try:
         define_flags()  # config flags already read the arguments here

@@ -28,6 +28,7 @@ class Clip:
     flip: np.ndarray  # bool [T]
     crop: np.ndarray  # bool [T]: at `shift`, else in the middle
     shift: np.ndarray  # float [T, 2]: top-left of the crop, share of the room there is
+    boxes: np.ndarray | None = None  # int [T, 4]: what is erased of each frame
 
 
 def decode(

@@ -16,7 +16,7 @@ from jaxtyping import Int
 from PIL import Image
 
 from data import tracklets
-from reid_jax import clips
+from reid_jax import clips, erasing, pixels
 from reid_jax.datasets import (
     identity_weights,
     load_dataset,
@@ -59,7 +59,9 @@ def train_batches(
     batches = train_clips(split, config, first_step)
     if rows is not None:
         batches = ([batch[row] for row in rows] for batch in batches)
+    color = pixels.mean_color(config.data.normalization)
     for batch, frames in decode(split, config, batches):
+        erasing.erase(frames, [clip.boxes for clip in batch], color)
         labels = np.asarray([clip.label for clip in batch], np.int32)
         yield {"clips": frames, "labels": labels}
 
@@ -99,14 +101,19 @@ _FRAMES = 2
 
 def _train_clip(rng, split: Split, config, tracklet: int, label: int) -> Clip:
     T = config.model.clip_length
-    frames = clips.sample_clip(rng, int(split.num_frames[tracklet]), T)
+    sample = clips.SAMPLINGS[config.data.sampling]
+    frames = sample(rng, int(split.num_frames[tracklet]), T)
     draws = T if config.augment.per_frame else 1
 
     def draw(*shape: int) -> np.ndarray:
         return np.broadcast_to(rng.random((draws, *shape)), (T, *shape))
 
     flip, crop = draw() < config.augment.flip, draw() < config.augment.crop
-    return Clip(tracklet, frames, label, flip, crop, draw(2))
+    shift, boxes = draw(2), None
+    if config.augment.erase:  # nothing is drawn for it otherwise
+        drawn = [erasing.draw_box(rng, config) for _ in range(draws)]
+        boxes = np.broadcast_to(drawn, (T, 4))
+    return Clip(tracklet, frames, label, flip, crop, shift, boxes)
 
 
 def eval_batches(

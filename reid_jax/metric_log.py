@@ -108,19 +108,28 @@ def _lines_until(path: pathlib.Path, step: int) -> list[str]:
     return kept
 
 
+def read(workdir: str | os.PathLike) -> list[dict[str, float | int]]:
+    """The rows of a run's log, in order; damaged lines are left out."""
+    path = pathlib.Path(workdir) / "metrics.jsonl"
+    return [json.loads(line) for line in _lines_until(path, sys.maxsize)]
+
+
 _SHOWN = ("loss", "active_triplets", "precision_at_1", "frames_per_second")
 """Of all that is logged, what a plain line shows."""
 
 
 class TrainProgress:
-    """A progress bar with the time left; plain lines where there is no terminal."""
+    """A progress bar with the time left; plain lines where there is no terminal.
 
-    def __init__(self, first_step: int, num_steps: int):
-        self._num_steps = num_steps
+    `run` is the number of the run, from 0, and how many there are: a second bar.
+    """
+
+    def __init__(self, first_step: int, num_steps: int, run: tuple[int, int] = (0, 1)):
+        self._num_steps, self._run = num_steps, run
         self._bar = None
         if sys.stdout.isatty():
             self._bar = progress.Progress(
-                progress.TextColumn("step"),
+                progress.TextColumn("{task.description}"),
                 progress.MofNCompleteColumn(),
                 progress.BarColumn(bar_width=10),
                 progress.TimeElapsedColumn(),
@@ -128,26 +137,35 @@ class TrainProgress:
                 progress.TimeRemainingColumn(),
                 progress.TextColumn("{task.fields[note]}"),
             )
-            self._task = self._bar.add_task(
-                "train", total=num_steps, completed=first_step, note=""
-            )
+            self._task = self._bar.add_task("step", total=num_steps, note="")
+            if run[1] > 1:
+                self._runs = self._bar.add_task("run ", total=run[1], note="")
             self._bar.start()
+            self.advance(first_step)
 
     def advance(self, step: int) -> None:
         if self._bar:
             self._bar.update(self._task, completed=step)
+            number, num_runs = self._run
+            if num_runs > 1:
+                done = number + step / max(1, self._num_steps)
+                self._bar.update(self._runs, completed=done)
 
     def note(self, step: int, scalars: dict[str, float], seconds_left: float) -> None:
         if self._bar:
             note = f"loss {scalars['loss']:.4g}"
             if rate := scalars.get("frames_per_second"):
                 note += f"  {rate:.0f} frames/s"
-            self._bar.update(self._task, completed=step, note=note)
+            self._bar.update(self._task, note=note)
+            self.advance(step)
         else:
             shown = [(name, scalars[name]) for name in _SHOWN if name in scalars]
             text = "  ".join(f"{name} {value:.4g}" for name, value in shown)
             left = "?" if seconds_left != seconds_left else f"{seconds_left:.0f} s"
-            print(f"step {step}/{self._num_steps}  {text}  left {left}", flush=True)
+            number, num_runs = self._run
+            run = f"run {number + 1}/{num_runs}  " if num_runs > 1 else ""
+            step = f"{run}step {step}/{self._num_steps}"
+            print(f"{step}  {text}  left {left}", flush=True)
 
     def print(self, text: str) -> None:
         if self._bar:

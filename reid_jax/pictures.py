@@ -8,6 +8,8 @@ wrong ones a dashed frame and a cross; curves differ in dashes and markers. The 
 import dataclasses
 import os
 import pathlib
+import re
+from collections.abc import Sequence
 
 import numpy as np
 import PIL.Image
@@ -15,13 +17,13 @@ from matplotlib import figure, patches
 
 # Okabe & Ito's colours, which colour-blind people can tell apart.
 _GREEN, _RED, _GREY, _BLUE = "#009E73", "#D55E00", "#8C8C8C", "#0072B2"
-_COLORS = (_BLUE, _RED, _GREEN, "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+COLORS = (_BLUE, _RED, _GREEN, "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 _DASHES = ("-", "--", "-.", ":")
-_MARKERS = "osD^vXP"
+MARKERS = "osD^vXP"
 
-_DPI = 100
+DPI = 100
 _FRAME_HEIGHT, _GAP = 128, 18  # pixels
-_TITLE, _TEXT = 14, 11  # points
+_TITLE, TEXT = 14, 11  # points
 NUM_RESULTS = 10
 
 
@@ -40,6 +42,8 @@ class Result(Strip):
     distance: float | np.floating
     is_match: bool | np.bool_ | None
     """None where it is not known."""
+    rank: int | None = None
+    """None: its place in the list."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,9 +64,9 @@ def ranked_lists(
     if not rows:
         raise ValueError("There is no query to draw: rows is empty.")
     strips = [[row.query, *row.results[:NUM_RESULTS]] for row in rows]
-    images = [[_side_by_side(strip.frames) for strip in row] for row in strips]
+    images = [[side_by_side(strip.frames) for strip in row] for row in strips]
     # The captions' widths count as well, at about 0.6 em to a character.
-    points = _TEXT * 0.6 * _DPI / 72
+    points = TEXT * 0.6 * DPI / 72
     cell_width = max(
         max(image.shape[1], points * len(strip.caption), points * 8)
         for row, row_images in zip(strips, images, strict=True)
@@ -83,7 +87,7 @@ def ranked_lists(
             x + cell_width / 2,
             top - 0.7 * _GAP,
             name,
-            fontsize=_TEXT,
+            fontsize=TEXT,
             color="0.35",
             ha="center",
             va="center",
@@ -92,24 +96,24 @@ def ranked_lists(
         for column, (strip, image) in enumerate(zip(row, row_images, strict=True)):
             x = left + column * step_x + (after_query if column else 0)
             _draw_strip(axes, strip, image, x, top + i * step_y, cell_width)
-    _save(canvas, path)
+    save(canvas, path)
 
 
 def cmc_curve(path: str | os.PathLike, curves: dict[str, np.ndarray]) -> None:
     """Draws CMC curves: `curves[name][r - 1]` is the fraction found by rank r."""
     if not curves or any(np.size(curve) == 0 for curve in curves.values()):
         raise ValueError(f"There is no curve to draw: {curves!r}.")
-    canvas = figure.Figure(figsize=(6, 4.2), dpi=2 * _DPI, layout="constrained")
+    canvas = figure.Figure(figsize=(6, 4.2), dpi=2 * DPI, layout="constrained")
     axes = canvas.add_subplot()
     for i, (name, curve) in enumerate(curves.items()):
         percent = 100 * np.asarray(curve, float)
         axes.plot(
             np.arange(1, len(percent) + 1),
             percent,
-            label=f"{name} ({percent[0]:.1f} % at rank 1)",
-            color=_COLORS[i % len(_COLORS)],
+            label=f"{_plain(name)} ({percent[0]:.1f} % at rank 1)",
+            color=COLORS[i % len(COLORS)],
             linestyle=_DASHES[i % len(_DASHES)],
-            marker=_MARKERS[i % len(_MARKERS)],
+            marker=MARKERS[i % len(MARKERS)],
             markersize=4,
             markevery=max(1, len(percent) // 10),
         )
@@ -121,7 +125,60 @@ def cmc_curve(path: str | os.PathLike, curves: dict[str, np.ndarray]) -> None:
     axes.grid(color="0.9")
     axes.spines[["top", "right"]].set_visible(False)
     axes.legend(loc="lower right", frameon=False)
-    _save(canvas, path)
+    save(canvas, path)
+
+
+def training(path: str | os.PathLike, log: Sequence[dict[str, float | int]]) -> None:
+    """Draws a run's log (rows of `metrics.jsonl`) over its steps, a panel a quantity.
+
+    Loss and its parts; what the batches still teach; the score on the test set.
+    """
+    panels = {
+        "loss": {
+            "loss": "both",
+            "triplet": "triplet",
+            "cross_entropy": "cross-entropy",
+        },
+        "share of the batch, %": {
+            "active_triplets": "active triplets",
+            "precision_at_1": "precision at 1",
+        },
+        "test set, %": {"mean_ap": "mAP", "rank1": "CMC-1"},
+    }
+    drawn = {
+        title: {
+            shown: [(row["step"], row[name]) for row in log if name in row]
+            for name, shown in names.items()
+        }
+        for title, names in panels.items()
+    }
+    drawn = {title: lines for title, lines in drawn.items() if any(lines.values())}
+    if not drawn:
+        raise ValueError("There is no curve to draw: the log is empty.")
+    size = (4.2 * len(drawn), 3.4)
+    canvas = figure.Figure(figsize=size, dpi=2 * DPI, layout="constrained")
+    for axes, (title, lines) in zip(
+        np.atleast_1d(canvas.subplots(1, len(drawn))), drawn.items(), strict=True
+    ):
+        percent = 100 if "%" in title else 1
+        for i, (name, points) in enumerate(lines.items()):
+            if points:
+                steps, values = zip(*points, strict=True)
+                axes.plot(
+                    steps,
+                    percent * np.asarray(values, float),
+                    label=name,
+                    color=COLORS[i],
+                    linestyle=_DASHES[i],
+                    marker=MARKERS[i] if len(points) < 30 else None,
+                    markersize=4,
+                )
+        axes.set(xlabel="step", title=title)
+        axes.set_ylim(bottom=0, top=101 if percent == 100 else None)
+        axes.grid(color="0.9")
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.legend(frameon=False)
+    save(canvas, path)
 
 
 def study(
@@ -138,8 +195,8 @@ def study(
     if not curves or not all(curves.values()):
         raise ValueError(f"There is no curve to draw: {curves!r}.")
     size = (4.2 * len(curves), 3.6)
-    canvas = figure.Figure(figsize=size, dpi=2 * _DPI, layout="constrained")
-    canvas.suptitle(title, fontsize=_TEXT)
+    canvas = figure.Figure(figsize=size, dpi=2 * DPI, layout="constrained")
+    canvas.suptitle(title, fontsize=TEXT)
     for axes, (score, lines) in zip(
         np.atleast_1d(canvas.subplots(1, len(curves), sharey=True)),
         curves.items(),
@@ -150,16 +207,16 @@ def study(
             axes.plot(
                 levels,
                 100 * np.asarray(values, float),
-                label=name,
-                color=_COLORS[i % len(_COLORS)],
+                label=_plain(name),
+                color=COLORS[i % len(COLORS)],
                 linestyle=_DASHES[i % len(_DASHES)],
-                marker=_MARKERS[i % len(_MARKERS)],
+                marker=MARKERS[i % len(MARKERS)],
             )
         axes.set(xlabel=unit, title=f"{score}, %", ylim=(0, 101))
         axes.grid(color="0.9")
         axes.spines[["top", "right"]].set_visible(False)
     axes.legend(loc="lower left", frameon=False)
-    _save(canvas, path)
+    save(canvas, path)
 
 
 def attention_strips(
@@ -177,7 +234,7 @@ def attention_strips(
                 f"A clip of {len(frames)} frames has {len(weights)} weights."
             )
     highest = max(float(np.max(weights)) for _, weights in clips) or 1.0
-    rows = [[_resize(frame) for frame in frames] for frames, _ in clips]
+    rows = [[resize(frame) for frame in frames] for frames, _ in clips]
     cell_width = max(48, *(image.shape[1] for row in rows for image in row))
     bar_height = 40
     step_x, step_y = cell_width + 4, _FRAME_HEIGHT + bar_height + 3 * _GAP
@@ -201,16 +258,16 @@ def attention_strips(
                 x + cell_width / 2,
                 base - height - 3,
                 f"{float(weight):.2f}",
-                fontsize=_TEXT,
+                fontsize=TEXT,
                 ha="center",
                 va="bottom",
             )
         right = _GAP + len(row) * step_x - 4
         axes.plot([_GAP, right], [base, base], color="0.35", linewidth=1)
-    _save(canvas, path)
+    save(canvas, path)
 
 
-def _resize(frame: np.ndarray) -> np.ndarray:
+def resize(frame: np.ndarray) -> np.ndarray:
     """`frame` at the height all frames are drawn in, its shape kept."""
     frame = np.asarray(frame)
     if frame.dtype != np.uint8 or frame.ndim != 3 or frame.shape[2] != 3:
@@ -223,12 +280,12 @@ def _resize(frame: np.ndarray) -> np.ndarray:
     return np.asarray(image.resize((width, height), PIL.Image.Resampling.BICUBIC))
 
 
-def _side_by_side(frames: list[np.ndarray]) -> np.ndarray:
+def side_by_side(frames: list[np.ndarray]) -> np.ndarray:
     """One image of a tracklet's frames, with a white line between them."""
     if not 1 <= len(frames) <= 3:
         raise ValueError(f"A strip has one to three frames, not {len(frames)}.")
     line = np.full((_FRAME_HEIGHT, 2, 3), 255, np.uint8)
-    parts = [part for frame in frames for part in (line, _resize(frame))]
+    parts = [part for frame in frames for part in (line, resize(frame))]
     return np.concatenate(parts[1:], axis=1)
 
 
@@ -255,7 +312,7 @@ def _draw_strip(axes, strip: Strip, image: np.ndarray, x, y, cell_width) -> None
             linewidth=3 if isinstance(strip, Result) else 1,
         )
     )
-    text = {"ha": "center", "va": "center", "fontsize": _TEXT}
+    text = {"ha": "center", "va": "center", "fontsize": TEXT}
     middle, below = x + width / 2, y + height
     if isinstance(strip, Result):
         distance = f"{mark}{strip.distance:#.3g}"
@@ -272,7 +329,7 @@ def _draw_image(axes, image: np.ndarray, x, y) -> None:
 
 def _canvas(width: float | int, height: float | int):
     """A figure of so many pixels and axes that count them from the top left."""
-    canvas = figure.Figure(figsize=(width / _DPI, height / _DPI), dpi=_DPI)
+    canvas = figure.Figure(figsize=(width / DPI, height / DPI), dpi=DPI)
     axes = canvas.add_axes((0, 0, 1, 1))
     axes.set_axis_off()
     axes.autoscale(False)
@@ -280,7 +337,13 @@ def _canvas(width: float | int, height: float | int):
     return canvas, axes
 
 
-def _save(canvas: figure.Figure, path: str | os.PathLike) -> None:
+def _plain(name: str) -> str:
+    """A name as it is: not a formula, nor left out of the legend for its "_"."""
+    return re.sub("^_", " _", name.replace("$", r"\$"))
+
+
+def save(canvas: figure.Figure, path: str | os.PathLike) -> None:
+    """Write a figure; the folder is made if need be."""
     path = pathlib.Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     canvas.savefig(path)

@@ -78,6 +78,14 @@ def normalize(
     return ((x - mean) / std).astype(dtype)
 
 
+def mean_color(normalization: str) -> tuple[int, int, int]:
+    """The RGB color, 0..255, that the named convention makes nearly zero."""
+    convention = NORMALIZATIONS[normalization]
+    mean = convention.mean[:: -1 if convention.channels == "bgr" else 1]
+    red, green, blue = (round(value * convention.scale) for value in mean)
+    return red, green, blue
+
+
 def read_mean_cube(
     path: str | os.PathLike, clip_size: tuple[int, int, int]
 ) -> Float[np.ndarray, "T H W 3"]:

@@ -14,6 +14,7 @@ from reid_jax.models import build_model, checkpoint_files, torch_weights
 from reid_jax.pixels import NORMALIZATIONS
 
 HEADS = (
+    "bottleneck",
     "classifier",
     "attention_conv",
     "attention_fc",

@@ -45,8 +45,8 @@ def stored_or_made(
     config, workdir: pathlib.Path, step: int, dataset
 ) -> EmbeddedDataset:
     """What `config.eval` asks for, as stored beside the run, or made and stored now."""
-    source = _source(config, dataset, step)
-    stored = _load(eval_folder(config, workdir), source)
+    made_from = source(config, dataset, step)
+    stored = _load(eval_folder(config, workdir), made_from)
     known = {} if stored is None else dict(stored.methods)
     asked = METHODS if config.eval.baselines else METHODS[:1]
     splits = SPLITS if metrics.are_learnt(config) else SPLITS[:2]
@@ -60,10 +60,10 @@ def stored_or_made(
             made = {name: embed(getattr(dataset, name)) for name in names}
             known[method] = {**known.get(method, {}), **made}
     if any(names for _, names in missing):
-        everything = EmbeddedDataset(known, source, dataset.protocols)
+        everything = EmbeddedDataset(known, made_from, dataset.protocols)
         save(everything, config, workdir)
     wanted = {method: known[method] for method in asked}
-    return EmbeddedDataset(wanted, source, dataset.protocols)
+    return EmbeddedDataset(wanted, made_from, dataset.protocols)
 
 
 def embed_trained(
@@ -72,8 +72,8 @@ def embed_trained(
     """Queries and gallery of `dataset` as the network in `state` sees them."""
     embed = network_embedder(embed_step, state, config, mesh)
     splits = {name: embed(getattr(dataset, name)) for name in ("query", "gallery")}
-    source = _source(config, dataset, int(state.step))
-    return EmbeddedDataset({"trained": splits}, source, dataset.protocols)
+    made_from = source(config, dataset, int(state.step))
+    return EmbeddedDataset({"trained": splits}, made_from, dataset.protocols)
 
 
 def save(embedded: EmbeddedDataset, config, workdir: pathlib.Path) -> None:
@@ -157,7 +157,7 @@ def _untrained(config, workdir: pathlib.Path) -> steps.TrainState:
     return parallel.replicate(state, parallel.local_mesh())
 
 
-def _source(config, dataset, step: int) -> str:
+def source(config, dataset, step: int) -> str:
     """What embeddings depend on: they are made again when it differs."""
     made_from = {
         "step": step,

@@ -85,10 +85,9 @@ def bind(
     path = pathlib.Path(workdir) / "config.json"
     # A start that failed before its first checkpoint binds nobody.
     if any((path.parent / "checkpoints").glob("[0-9]*")):
-        changes = _changes(load_config(workdir), config)
-        if changes:
+        if changed := changes(load_config(workdir), config):
             raise WorkdirError(
-                f"{workdir} holds a run of another config: {'; '.join(changes)}. "
+                f"{workdir} holds a run of another config: {'; '.join(changed)}. "
                 "Choose another --workdir or restore these values."
             )
         before = _training_data(workdir)
@@ -102,12 +101,24 @@ def bind(
                 f"{training_name(config)} has changed since {workdir} was trained on "
                 "it: other tracklets or frames; choose another --workdir."
             )
+    path.with_name(_FINISHED).unlink(missing_ok=True)
     data = {"pids": pids.tolist(), "fingerprint": fingerprint}
     write_json(path.with_name(_TRAINING_DATA), data)
     write_json(path, json.loads(config.to_json_best_effort()))
 
 
 _TRAINING_DATA = "training_data.json"
+_FINISHED = "finished.json"
+
+
+def mark_finished(workdir: str | os.PathLike, step: int) -> None:
+    """Note that the run has come to its last step; `bind` takes that back."""
+    write_json(pathlib.Path(workdir) / _FINISHED, {"step": step})
+
+
+def is_finished(workdir: str | os.PathLike) -> bool:
+    """Whether the run came to its end, and is not being trained further."""
+    return (pathlib.Path(workdir) / _FINISHED).exists()
 
 
 def _training_data(workdir: str | os.PathLike) -> dict[str, Any]:
@@ -136,10 +147,15 @@ def load_pids(workdir: str | os.PathLike) -> list[int]:
 
 def write_json(path: pathlib.Path, content: Any) -> None:
     """Write a file of the workdir, whole or not at all."""
+    write_text(path, json.dumps(content, indent=2) + "\n")
+
+
+def write_text(path: pathlib.Path, text: str) -> None:
+    """Write a file of the workdir, whole or not at all."""
     unfinished = path.with_suffix(".tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        unfinished.write_text(json.dumps(content, indent=2) + "\n")
+        unfinished.write_text(text, encoding="utf-8")
         unfinished.replace(path)
     except OSError as error:
         with contextlib.suppress(OSError):
@@ -199,12 +215,17 @@ def _tuples(value: Any) -> Any:
     return tuple(value) if isinstance(value, list) else value
 
 
-def _changes(old: config_dict.ConfigDict, new: config_dict.ConfigDict) -> list[str]:
+def changes(
+    old: config_dict.ConfigDict,
+    new: config_dict.ConfigDict,
+    ignored: tuple[str, ...] = MAY_CHANGE,
+) -> list[str]:
+    """Which fields differ and how, but for those that begin with one of `ignored`."""
     before, after = flat(old), flat(new)
     return [
         f"{field} was {before.get(field)!r}, now {after.get(field)!r}"
         for field in sorted(before | after)
-        if before.get(field) != after.get(field) and not field.startswith(MAY_CHANGE)
+        if before.get(field) != after.get(field) and not field.startswith(ignored)
     ]
 
 

@@ -133,6 +133,23 @@ def score(
     return Scored(method, metric, protocol, ap, query, gallery, matrix, result)
 
 
+def write_curves(path: pathlib.Path, curves: dict[str, np.ndarray]) -> None:
+    """CMC curves as a CSV file: a line for each rank, a column for each curve."""
+    with path.open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["rank", *curves])
+        for rank, values in enumerate(zip(*curves.values(), strict=True), start=1):
+            writer.writerow([rank, *(round(float(value), 6) for value in values)])
+
+
+def read_curves(path: pathlib.Path) -> dict[str, np.ndarray]:
+    """What `write_curves` wrote."""
+    with path.open(newline="") as file:
+        (_, *names), *lines = csv.reader(file)
+    columns = np.array(lines, float).T[1:]
+    return dict(zip(names, columns, strict=True))
+
+
 def format_table(rows: Sequence[dict], first_title: str = "method") -> str:
     """The rows as aligned text, percentages with one decimal.
 
@@ -151,7 +168,7 @@ def format_table(rows: Sequence[dict], first_title: str = "method") -> str:
         ]
         for row in rows
     ]
-    return _aligned([titles, *cells], num_left=5)
+    return aligned([titles, *cells], num_left=5)
 
 
 def level_name(level: float | int | None) -> str:
@@ -183,10 +200,10 @@ def format_means(tables: Sequence[Sequence[dict]]) -> str:
             kind[5] = level_name(rows[0]["level"])
         both = zip(means, stds, strict=True)
         lines.append([*kind, *(f"{mean:.1f} ± {std:.1f}" for mean, std in both)])
-    return _aligned(lines, num_left=len(titles))
+    return aligned(lines, num_left=len(titles))
 
 
-def _aligned(lines: list[list[str]], *, num_left: int) -> str:
+def aligned(lines: list[list[str]], *, num_left: int) -> str:
     """Columns under their titles, the first `num_left` of them flush left."""
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     lines = [lines[0], ["-" * width for width in widths], *lines[1:]]

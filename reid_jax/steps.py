@@ -99,7 +99,7 @@ def make_train_step(
     """
     loss_config = config.loss.to_dict()
     margin = loss_config["margin"]
-    normalize = _normalizer(config)
+    normalize = normalizer(config)
 
     def forward(params, batch_stats, clips, keys):
         model = nnx.merge(graphdef, params, batch_stats, copy=True)
@@ -202,7 +202,7 @@ def check_accumulation(config, batch_stats, num_devices: int) -> None:
 def make_embed_step(graphdef: nnx.GraphDef, config) -> Callable:
     """The jitted `(params, batch_stats, clips uint8 [B, T, H, W, 3]) -> ReIDOutput`."""
 
-    normalize = _normalizer(config)
+    normalize = normalizer(config)
 
     def embed_step(params, batch_stats, clips):
         model = nnx.merge(graphdef, params, batch_stats, copy=True)
@@ -211,8 +211,8 @@ def make_embed_step(graphdef: nnx.GraphDef, config) -> Callable:
     return jax.jit(embed_step)
 
 
-def _normalizer(config) -> Callable:
-    """uint8 clips → what `config.data.normalization` makes of them."""
+def normalizer(config) -> Callable:
+    """The function uint8 clips → what `config.data.normalization` makes of them."""
     # At least float32 here: the network casts to its compute dtype itself.
     dtype = param_dtype(jnp.dtype(config.model.dtype))
     name, cube = config.data.normalization, None

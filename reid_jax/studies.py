@@ -4,6 +4,7 @@
 """
 
 import functools
+import json
 import pathlib
 from collections.abc import Sequence
 
@@ -57,10 +58,9 @@ def run(
     )
     embed = network(config=config)
     protocol = scores.headline(config, dataset.protocols)
-    folder = run_embeddings.eval_folder(config, workdir)
 
-    title = f"{config.data.name}, step {step} of {workdir}: {_unit(name)}, {side}"
-    print(f"\n{title}")
+    title = f"{config.data.name}, {side}" + " sides" * (side == "both")
+    print(f"\n{config.data.name}, step {step} of {workdir}: {_unit(name)}, {side}")
     sides = [getattr(dataset, split) for split in SIDES[side]]
     _say_what_is_filled(config, sides, levels if name == FRAMES else ())
     rows = []
@@ -78,12 +78,51 @@ def run(
             scored = scores.score("trained", splits, metric, config, protocol)
             rows.append({"level": level} | scored.row())
     print(_table(name, rows))
-    path = folder / ("_".join(["study", name] + [side] * (side != "both")) + ".json")
+    path = _path(config, workdir, name, side)
     summary = {"dataset": config.data.name, "step": step, "study": name, "side": side}
+    summary["made_from"] = _made_from(config, dataset, step)
     run_folder.write_json(path, summary | {"rows": rows})
     pictures.study(path.with_suffix(".png"), _curves(rows), _unit(name), title=title)
     print(f"\nwritten to {path} and .png")
     return rows
+
+
+def stored_or_run(
+    config, workdir: pathlib.Path, name: str, levels: Sequence[Level] = ()
+) -> list[dict]:
+    """The rows of `run`, both sides changed, run again unless they are stored.
+
+    Levels that were stored beside the wanted ones are kept.
+    """
+    wanted = _checked(name, levels, "both")
+    step = run_embeddings.wanted_step(config, workdir)
+    dataset = sources.pipeline(config).load_dataset(config)
+    made_from = _made_from(config, dataset, step)
+    try:
+        stored = json.loads(_path(config, workdir, name, "both").read_text())
+        rows = stored["rows"] if stored["made_from"] == made_from else []
+        levels = {row["level"] for row in rows} - {None}
+    except (OSError, ValueError, LookupError, TypeError):  # none, or another version's
+        rows, levels = [], set()
+    if not levels.issuperset(wanted):
+        return run(config, workdir, name, sorted(levels.union(wanted)))
+    return rows
+
+
+def _path(config, workdir: pathlib.Path, name: str, side: str) -> pathlib.Path:
+    file = "_".join(["study", name] + [side] * (side != "both")) + ".json"
+    return run_embeddings.eval_folder(config, workdir) / file
+
+
+_SCORING = ("metric", "rerank", "xqda_", "kissme_", "ap", "protocol")
+"""Fields of `config.eval` (or their beginnings) that a score depends on."""
+
+
+def _made_from(config, dataset, step: int) -> dict:
+    """What a study's rows depend on, but for its levels."""
+    scoring = {k: v for k, v in config.eval.items() if k.startswith(_SCORING)}
+    source = run_embeddings.source(config, dataset, step)
+    return {"embeddings": source, "seed": config.seed, "scoring": scoring}
 
 
 def _checked(name: str, levels: Sequence[Level], side: str) -> tuple[Level, ...]:

@@ -1,6 +1,7 @@
 """What several test files share."""
 
 import functools
+import os
 
 import jax
 import pytest
@@ -12,9 +13,15 @@ from reid_jax.models import build_model
 
 @pytest.fixture(scope="session", autouse=True)
 def _compile_once(tmp_path_factory):
-    """Programs that several tests compile alike are compiled for the first one only."""
-    jax.config.update("jax_compilation_cache_dir", str(tmp_path_factory.mktemp("xla")))
+    """Programs that several tests compile alike are compiled for the first one only.
+
+    Those of the programs that they start too, by JAX's own variables.
+    """
+    folder = str(tmp_path_factory.mktemp("xla"))
+    jax.config.update("jax_compilation_cache_dir", folder)
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.3)
+    os.environ["JAX_COMPILATION_CACHE_DIR"] = folder
+    os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.3"
 
 
 @pytest.fixture

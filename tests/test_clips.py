@@ -175,3 +175,13 @@ def test_too_few_identities():
         clips.identity_batches(np.array([4, 9, 9]), 3, 2, seed=0, epoch=0)
     with pytest.raises(ValueError, match="P=2 and K=0"):
         clips.identity_batches(np.array([4, 9, 9]), 2, 0, seed=0, epoch=0)
+
+
+@pytest.mark.parametrize("n", [1, 2, 4, 7, 12, 13])
+def test_restricted_clips_take_a_frame_of_each_part(n):
+    rng, T = np.random.default_rng(0), 4
+    drawn = np.array([clips.restricted_clip(rng, n, T) for _ in range(400)])
+    for t, column in enumerate(drawn.T):
+        first, end = t * n // T, max((t + 1) * n // T, t * n // T + 1)
+        assert set(column) == set(range(first, end))
+    assert (np.diff(drawn, axis=1) >= 0).all()

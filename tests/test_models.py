@@ -19,6 +19,7 @@ CHANGES = {
     "attn_tconv": {"temporal": "attn_tconv", "attention_norm": "sigmoid"},
     "lstm": {"temporal": "lstm"},
     "gru": {"temporal": "gru", "rnn_output": "last"},
+    "strong": {"temporal": "attn_tconv", "neck": True, "last_stride": 1},
     "3d": {"temporal": "none", "backbone": "resnet3d14_w8"},
     "c3d": {"temporal": "none", "backbone": "c3d_w8", "clip_length": 17},
 }
@@ -216,9 +217,49 @@ def test_every_config_builds():
     import importlib
     import pathlib
 
+    others = ("__init__", "base", "tables", "variants")
     for path in sorted(pathlib.Path(base.__file__).parent.glob("*.py")):
-        if path.stem not in ("__init__", "base"):
+        if path.stem not in others:
             config = importlib.import_module(f"configs.{path.stem}").get_config()
             jax.eval_shape(
                 lambda c=config: nnx.state(build_model(c.model, 5, rngs=nnx.Rngs(0)))
             )
+
+
+@pytest.mark.parametrize("backbone", ["resnet14_w8", "resnet3d14_w8"])
+def test_the_neck_stands_between_triplet_and_classifier(
+    tiny_config, tiny_model, forward, backbone
+):
+    temporal = "avg" if backbone == "resnet14_w8" else "none"
+    tiny_config.model.update(backbone=backbone, temporal=temporal, neck=True)
+    model = tiny_model(tiny_config)
+    size = (4, 3, *tiny_config.model.frame_size, 3)
+    clips = jax.random.normal(jax.random.key(0), size)
+    trained = forward(model, clips, True)
+    x = np.asarray(trained.embedding, np.float64)
+    normed = (x - x.mean(axis=0)) / np.sqrt(x.var(axis=0) + 1e-5)
+    kernel = np.asarray(model.classifier.kernel[...], np.float64)
+    np.testing.assert_allclose(trained.logits, normed @ kernel, atol=1e-4)
+    # Scored is what comes out of it: here with statistics that make it plain.
+    model.bottleneck.running_mean[...] += 3.0
+    model.bottleneck.running_var[...] = jnp.full(x.shape[1], 4.0 - 1e-5)
+    scored = forward(model, clips, False)
+    model.neck = False
+    before = forward(model, clips, False).embedding
+    np.testing.assert_allclose(scored.embedding, (before - 3) / 2, atol=1e-5)
+    np.testing.assert_allclose(scored.logits, scored.embedding @ kernel, atol=1e-4)
+    names = {path[-2:] for path, _ in nnx.to_flat_state(nnx.state(model, nnx.Param))}
+    assert ("bottleneck", "weight") in names
+    assert not {("bottleneck", "bias"), ("classifier", "bias")} & names
+
+
+def test_the_last_stride_keeps_the_map(tiny_config, tiny_model, forward):
+    tiny_config.model.update(frame_size=(64, 32), temporal="attn_fc", last_stride=1)
+    model = tiny_model(tiny_config)
+    clips = jax.random.normal(jax.random.key(0), (2, 3, 64, 32, 3))
+    assert model.temporal.map_size == (4, 2)
+    assert model.base(clips[:, 0], train=False).shape == (2, 4, 2, 256)
+    assert forward(model, clips, True).embedding.shape == (2, 256)
+    tiny_config.model.last_stride = 3
+    with pytest.raises(ValueError, match="last_stride=3; known: 1, 2"):
+        tiny_model(tiny_config)

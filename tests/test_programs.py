@@ -1,5 +1,6 @@
 """train.py and evaluate.py as a user runs them, on walkers/tiny and a tiny MARS."""
 
+import contextlib
 import io
 import json
 import pathlib
@@ -82,8 +83,9 @@ def test_a_whole_run(tmp_path, config, capsys):
         curve = [row["cmc"][rank] for rank in ("1", "5", "10", "20")]
         assert curve == sorted(curve)
         assert row["num_valid"] <= row["num_queries"]
-    for name in ("ranked_lists.png", "cmc.png", "attention.png", "embeddings.npz"):
-        assert (folder / name).stat().st_size > 1000
+    names = ("ranked_lists", "cmc", "training", "embedding_map", "attention")
+    for name in (*names, "responses", "filters"):
+        assert (folder / f"{name}.png").stat().st_size > 1000
     assert (tmp_path / "config.json").exists()
     assert list((tmp_path / "tensorboard").iterdir())
     printed = capsys.readouterr().out
@@ -237,11 +239,51 @@ def test_a_workdir_belongs_to_one_config(tmp_path, config):
     assert "eval.metric" not in str(error.value)
 
 
+def test_configs_that_are_listed_are_configs():
+    listed = _run("train.py", "--config=configs/absent.py").stderr
+    assert "configs/rnn.py" in listed
+    assert "tables.py" not in listed and "variants.py" not in listed
+
+
 def test_progress_in_plain_lines(capsys):
     bar = metric_log.TrainProgress(0, 20)
     bar.advance(5)
     bar.note(5, {"loss": 1.25}, seconds_left=61.2)
     assert capsys.readouterr().out == "step 5/20  loss 1.25  left 61 s\n"
+    bar = metric_log.TrainProgress(0, 20, (1, 3))
+    bar.note(5, {"loss": 1.25}, seconds_left=61.2)
+    assert capsys.readouterr().out == "run 2/3  step 5/20  loss 1.25  left 61 s\n"
+
+
+def test_a_bar_for_the_run_and_one_for_all(monkeypatch):
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True, raising=False)
+    with contextlib.closing(metric_log.TrainProgress(4, 16, (1, 4))) as bar:
+        assert [task.completed for task in bar._bar.tasks] == [4, 1.25]
+        bar.note(8, {"loss": 1.25}, seconds_left=1.0)
+        assert [task.completed for task in bar._bar.tasks] == [8, 1.5]
+        assert [task.total for task in bar._bar.tasks] == [16, 4]
+    with contextlib.closing(metric_log.TrainProgress(0, 0)) as bar:
+        assert [task.completed for task in bar._bar.tasks] == [0]
+
+
+@pytest.mark.parametrize(
+    ("triplet", "active", "weight", "warnings"),
+    [(0.302, 1.0, 1.0, 1), (0.31, 1.0, 1.0, 0), (0.3, 0.9, 1.0, 0), (0.3, 1.0, 0.0, 0)],
+)
+def test_a_collapse_is_said_once(
+    tiny_config, capsys, triplet, active, weight, warnings
+):
+    tiny_config.train.log_every_steps = 1
+    tiny_config.loss.triplet_weight = weight
+    log, bar = metric_log.MetricLog(None, 0), metric_log.TrainProgress(0, 20)
+    meter = train._Meter(tiny_config, lambda step: 1e-3, log, bar, 20, [])
+    for step in range(1, 13):
+        scalars = {"loss": 5.2, "triplet": triplet, "active_triplets": active}
+        meter.add(step, {name: np.float32(value) for name, value in scalars.items()})
+    said = capsys.readouterr().out.count(
+        "warning: the triplet loss stays at its margin"
+    )
+    assert said == warnings
 
 
 def test_tracks_of_a_video_are_ranked(tmp_path, config, capsys):

@@ -39,6 +39,7 @@ def _scores(workdir):
     return json.loads(path.read_text())["rows"]
 
 
+@pytest.mark.slow
 def test_c3d_trains_and_resumes(tmp_path, c3d_config):
     c3d_config.train.max_steps = 1
     train.train(c3d_config, tmp_path / "run")
@@ -58,6 +59,7 @@ def test_c3d_trains_and_resumes(tmp_path, c3d_config):
     assert _scores(tmp_path / "run") == _scores(tmp_path / "straight")
 
 
+@pytest.mark.slow
 def test_resnet3d_trains(tmp_path, config):
     config.model.update(backbone="resnet3d14_w8", temporal="none", clip_length=8)
     train.train(config, tmp_path)

@@ -88,3 +88,49 @@ def test_bad_input():
         summary.bootstrap(_result(0), level=1.0)
     with pytest.raises(ValueError, match="num_samples=0"):
         summary.bootstrap(_result(0), num_samples=0)
+
+
+def _of_ap(ap):
+    ap = np.asarray(ap, float)
+    rank = np.ones(len(ap))
+    return ranking.Ranking(np.ones(5), ap.mean(), ap, len(ap), ap, ap.mean(), rank)
+
+
+def test_a_difference_is_paired():
+    # However much persons differ, the second run is better by 0.1 for each of them.
+    ap = np.random.default_rng(0).uniform(0, 0.9, 60)
+    found = summary.difference([_of_ap(ap + 0.1)], [_of_ap(ap)], np.arange(60))
+    np.testing.assert_allclose(found.mean_ap, 0.1, atol=1e-12)
+    np.testing.assert_allclose(found.cmc, 0, atol=1e-12)
+    other = np.random.default_rng(1).uniform(0, 0.9, 60)
+    low, high = summary.difference(
+        [_of_ap(ap)], [_of_ap(other)], np.arange(60), num_samples=4000
+    ).mean_ap
+    half = 1.96 * np.std(ap - other) / np.sqrt(60)
+    np.testing.assert_allclose((high - low) / 2, half, rtol=0.1)
+    np.testing.assert_allclose((high + low) / 2, (ap - other).mean(), atol=half / 5)
+
+
+def test_a_difference_is_less_sure_of_few_persons_and_of_runs_that_differ():
+    rng = np.random.default_rng(0)
+    ap, other = rng.uniform(0, 0.9, (2, 60))
+
+    def width(ours, theirs, persons):
+        low, high = summary.difference(ours, theirs, persons).mean_ap
+        return high - low
+
+    # Six queries of a person that are all alike are worth one.
+    alike = np.repeat(ap[:10], 6)
+    one_each = width([_of_ap(alike)], [_of_ap(alike * 0.5)], np.arange(60))
+    six_each = width(
+        [_of_ap(alike)], [_of_ap(alike * 0.5)], np.repeat(np.arange(10), 6)
+    )
+    assert six_each == pytest.approx(one_each * 6**0.5, rel=0.2)
+    # Runs 0.1 apart: the mean of two drawn ones has a deviation of 0.05 / sqrt(2).
+    spread = [_of_ap(ap), _of_ap(ap + 0.1)]
+    found = width(spread, [_of_ap(ap)], np.arange(60))
+    assert found == pytest.approx(0.1)
+    with pytest.raises(ValueError, match="different queries"):
+        summary.difference(
+            [_of_ap(ap)], [_of_ap(np.where(other > 0.5, np.nan, other))], np.arange(60)
+        )

@@ -31,7 +31,7 @@ BATCH_NORMS = ("batch", "frozen")
 DTYPES = ("float32", "bfloat16", "float64")
 
 STRIDE = 32
-"""Frame pixels per cell of the feature map, in height and width."""
+"""Frame pixels per cell of the feature map, in height and width, at last_stride 2."""
 
 
 def build_model(config, num_pids: int, *, rngs: nnx.Rngs) -> VideoReID | VideoReID3D:
@@ -49,14 +49,20 @@ def build_model(config, num_pids: int, *, rngs: nnx.Rngs) -> VideoReID | VideoRe
         trunk = C3D(clip_size, **_C3DS[config.backbone], **same)
     else:
         frozen = config.batch_norm == "frozen"
-        trunk = ResNet(**_RESNETS[config.backbone], frozen=frozen, **same)
+        trunk = ResNet(
+            **_RESNETS[config.backbone],
+            last_stride=config.last_stride,
+            frozen=frozen,
+            **same,
+        )
     if trunk.dims == 3:
-        return VideoReID3D(trunk, num_pids, dtype=dtype, rngs=rngs)
-    map_size = tuple(-(-pixels // STRIDE) for pixels in config.frame_size)
+        return VideoReID3D(trunk, num_pids, neck=config.neck, dtype=dtype, rngs=rngs)
+    stride = STRIDE * config.last_stride // 2
+    map_size = tuple(-(-pixels // stride) for pixels in config.frame_size)
     head = temporal.build_temporal(
         config, trunk.num_features, map_size, dtype=dtype, rngs=rngs
     )
-    return VideoReID(trunk, head, num_pids, dtype=dtype, rngs=rngs)
+    return VideoReID(trunk, head, num_pids, neck=config.neck, dtype=dtype, rngs=rngs)
 
 
 def check_model_config(config) -> None:
@@ -74,6 +80,7 @@ def check_model_config(config) -> None:
     require("rnn_output", temporal.RNN_OUTPUTS)
     require("dtype", DTYPES)
     require("batch_norm", BATCH_NORMS)
+    require("last_stride", (1, 2))
     for field in ("clip_length", "attention_dim", "rnn_dim"):
         if config[field] < 1:
             problems.append(f"config.model.{field}={config[field]} must be at least 1")

@@ -35,7 +35,10 @@ class C3D(nnx.Module):
     pretrained weights that the paper starts from.
     """
 
+    stage_names = ("conv1", "conv2", "conv3", "conv4", "conv5")
+
     dims = 3
+    frozen = False  # there is no BatchNorm
     dropout = 0.5  # after fc6 and fc7; paper 2, Sec. II-A
 
     def __init__(
@@ -81,8 +84,8 @@ class C3D(nnx.Module):
             x = dropout(x, self.dropout, keys)
         return nnx.relu(self.fc7(x)).astype(param_dtype(self.dtype))
 
-    def stages(self, clips: Float[Array, "B T H W 3"]):
-        """Activations after each pooling, in order."""
+    def stages(self, clips: Float[Array, "B T H W 3"], *, train: bool = False):
+        """Activations after each pooling, in order; the same in training."""
         x = clips.astype(self.dtype)
         run = nnx.remat(_run_stage, static_argnums=(2, 3)) if self.remat else _run_stage
         for layers, pool in zip(_STAGES, _POOLS, strict=True):

@@ -29,16 +29,18 @@ def linear(
     in_features: int,
     out_features: int,
     *,
+    use_bias: bool = True,
     kernel_init: nnx.initializers.Initializer | None = None,
     bias_init: nnx.initializers.Initializer | None = None,
     dtype: jnp.dtype,
     rngs: nnx.Rngs,
 ) -> nnx.Linear:
-    """Fully connected layer with bias, initialised as torch's unless told otherwise."""
+    """Fully connected layer, initialised as torch's unless told otherwise."""
     init = torch_uniform(in_features)
     return nnx.Linear(
         in_features,
         out_features,
+        use_bias=use_bias,
         dtype=dtype,
         param_dtype=param_dtype(dtype),
         kernel_init=kernel_init or init,
@@ -140,13 +142,22 @@ class BatchNorm(nnx.Module):
 
     Training normalises with the biased variance of the whole (global) batch and
     stores the unbiased one (n / (n - 1)); `nnx.BatchNorm` stores the biased one.
-    Statistics are kept and computed in at least float32.
+    Statistics are kept and computed in at least float32. Without `trains_bias` the
+    bias stays 0.
     """
 
-    def __init__(self, num_features: int, *, dtype: jnp.dtype, gain: float = 1.0):
+    def __init__(
+        self,
+        num_features: int,
+        *,
+        dtype: jnp.dtype,
+        gain: float = 1.0,
+        trains_bias: bool = True,
+    ):
         stored = param_dtype(dtype)
         self.weight = nnx.Param(jnp.full(num_features, gain, stored))
-        self.bias = nnx.Param(jnp.zeros(num_features, stored))
+        kind = nnx.Param if trains_bias else nnx.BatchStat
+        self.bias = kind(jnp.zeros(num_features, stored))
         self.running_mean = nnx.BatchStat(jnp.zeros(num_features, stored))
         self.running_var = nnx.BatchStat(jnp.ones(num_features, stored))
         self.dtype = dtype

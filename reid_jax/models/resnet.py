@@ -58,12 +58,14 @@ class ResNet(nnx.Module):
     `dims=2` is torchvision's ResNet: `[B, H, W, 3]` → `[B, ceil(H/32), ceil(W/32), D]`.
     `dims=3` is that of Hara et al. 2018 with shortcut B: `[B, T, H, W, 3]`; the first
     convolution keeps every frame, all that halve height and width later halve time too.
+    With `last_stride` 1 the last layer keeps the size: ceil(H/16) and so on.
     D is `32 * width`. `frozen`: BatchNorm keeps its statistics in training too.
     `remat`: the gradient computes each block again in place of keeping what is in it.
     Source: He et al. 2016; stride on the 3×3 convolution as in torchvision (v1.5).
     """
 
     dropout = 0.0
+    stage_names = ("conv1", "layer1", "layer2", "layer3", "layer4")
 
     def __init__(
         self,
@@ -71,6 +73,7 @@ class ResNet(nnx.Module):
         dims: int = 2,
         blocks: Sequence[int] = (3, 4, 6, 3),
         width: int = 64,
+        last_stride: int = 2,
         frozen: bool = False,
         remat: bool = False,
         dtype: jnp.dtype = jnp.float32,
@@ -88,7 +91,8 @@ class ResNet(nnx.Module):
         for stage, num_blocks in enumerate(blocks):
             layer = nnx.List([])
             for block in range(num_blocks):
-                stride = 2 if stage > 0 and block == 0 else 1
+                is_smaller = stage > 0 and block == 0
+                stride = (2, last_stride)[stage == len(blocks) - 1] if is_smaller else 1
                 stage_width = width * 2**stage
                 layer.append(
                     Bottleneck(

@@ -214,12 +214,13 @@ def our_parameter(key: str, shape: Sequence[int]) -> tuple[str, tuple[int, ...]]
     module, _, leaf = canonical_name(key).rpartition(".")
     head = module.split(".")[0]
     if not re.fullmatch(
-        r"conv[1-5][ab]?|bn1|layer[1-4]|fc[67]|classifier|lstm|gru|attention_\w+", head
+        r"conv[1-5][ab]?|bn1|layer[1-4]|fc[67]|bottleneck|classifier|lstm|gru|attention_\w+",
+        head,
     ):
         return None
     if head in ("lstm", "gru") or head.startswith("attention_"):
         module = f"temporal.{module}"
-    elif head != "classifier":
+    elif head not in ("bottleneck", "classifier"):
         module = f"base.{module}"
     shape = tuple(shape)
     if leaf == "weight" and len(shape) > 1:

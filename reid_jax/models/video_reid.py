@@ -9,7 +9,7 @@ from jaxtyping import Float
 
 from reid_jax.arrays import Array
 from reid_jax.models.c3d import C3D
-from reid_jax.models.layers import dropout, linear, param_dtype
+from reid_jax.models.layers import BatchNorm, dropout, linear, param_dtype
 from reid_jax.models.resnet import ResNet
 
 
@@ -30,15 +30,57 @@ class ReIDOutput:
     frames: Float[Array, "B T D2"] | None = None
 
 
-class VideoReID(nnx.Module):
+class _Identifier(nnx.Module):
+    """What both kinds of network end with: perhaps a neck, and a linear classifier.
+
+    The neck (BNNeck) is a BatchNorm whose bias stays 0. Before it is the embedding that
+    the triplet loss sees in training; after it are what the classifier (then without
+    bias) sees, and the embedding of the retrieval.
+    Source: Luo et al. 2019, Bag of Tricks, Sec. III-E.
+    """
+
+    def __init__(self, base, num_features, num_pids: int, *, neck: bool, dtype, rngs):
+        self.base = base
+        # The logits feed the loss, so they are computed in the dtype of the losses.
+        dtype = param_dtype(dtype)
+        self.neck, kernel_init = neck, None
+        if neck:
+            self.bottleneck = BatchNorm(num_features, dtype=dtype, trains_bias=False)
+            kernel_init = nnx.initializers.normal(0.001)
+        self.classifier = linear(
+            num_features,
+            num_pids,
+            use_bias=not neck,
+            kernel_init=kernel_init,
+            dtype=dtype,
+            rngs=rngs,
+        )
+
+    def identify(self, embedding, train: bool, drop=lambda x: x):
+        """The embedding to return, and the logits."""
+        after = embedding
+        if self.neck:
+            after = self.bottleneck(embedding, train=train and not self.base.frozen)
+        return (embedding if train else after), self.classifier(drop(after))
+
+
+class VideoReID(_Identifier):
     """A 2-D trunk run on every frame, a temporal model, a linear classifier."""
 
     def __init__(
-        self, base: ResNet, temporal: nnx.Module, num_pids: int, *, dtype, rngs
+        self,
+        base: ResNet,
+        temporal: nnx.Module,
+        num_pids: int,
+        *,
+        neck: bool = False,
+        dtype,
+        rngs,
     ):
-        self.base = base
+        super().__init__(
+            base, temporal.num_features, num_pids, neck=neck, dtype=dtype, rngs=rngs
+        )
         self.temporal = temporal
-        self.classifier = _classifier(temporal.num_features, num_pids, dtype, rngs)
 
     def __call__(
         self, clips: Float[Array, "B T H W 3"], train: bool = False, rng=None
@@ -49,10 +91,10 @@ class VideoReID(nnx.Module):
         maps = maps.reshape(B, T, *maps.shape[1:])
         frames = maps.mean(axis=(2, 3), dtype=param_dtype(maps.dtype))
         embedding, attention = self.temporal(frames, maps)
-        return ReIDOutput(embedding, self.classifier(embedding), attention, frames)
+        return ReIDOutput(*self.identify(embedding, train), attention, frames)
 
 
-class VideoReID3D(nnx.Module):
+class VideoReID3D(_Identifier):
     """A 3-D trunk run on the whole clip, and a linear classifier.
 
     The embedding is what the trunk gives, pooled over the time and space it leaves.
@@ -61,9 +103,12 @@ class VideoReID3D(nnx.Module):
     `rng` is a key for the batch, or an array of one for each clip [B].
     """
 
-    def __init__(self, base: ResNet | C3D, num_pids: int, *, dtype, rngs):
-        self.base = base
-        self.classifier = _classifier(base.num_features, num_pids, dtype, rngs)
+    def __init__(
+        self, base: ResNet | C3D, num_pids: int, *, neck: bool = False, dtype, rngs
+    ):
+        super().__init__(
+            base, base.num_features, num_pids, neck=neck, dtype=dtype, rngs=rngs
+        )
 
     def __call__(
         self, clips: Float[Array, "B T H W 3"], train: bool = False, rng=None
@@ -77,12 +122,9 @@ class VideoReID3D(nnx.Module):
         maps = self.base(clips, train=train, keys=inside)
         left = tuple(range(1, maps.ndim - 1))
         embedding = maps.mean(axis=left, dtype=param_dtype(maps.dtype))
-        classified = embedding
-        if train and self.base.dropout:
-            classified = dropout(embedding, self.base.dropout, before)
-        return ReIDOutput(embedding, self.classifier(classified))
 
+        def drop(x):
+            has_dropout = train and self.base.dropout
+            return dropout(x, self.base.dropout, before) if has_dropout else x
 
-def _classifier(in_features: int, num_pids: int, dtype, rngs) -> nnx.Linear:
-    # The logits feed the loss, so they are computed in the dtype of the losses.
-    return linear(in_features, num_pids, dtype=param_dtype(dtype), rngs=rngs)
+        return ReIDOutput(*self.identify(embedding, train, drop))

@@ -1,0 +1,48 @@
+"""The flags of `--table`, which train.py and evaluate.py share."""
+
+import sys
+from typing import Any
+
+from absl import flags
+from ml_collections import config_flags
+
+from configs import tables
+from reid_jax import sources, table_plans
+
+
+def define() -> None:
+    flags.DEFINE_string(
+        "table", None, f"A table of the papers: {', '.join(tables.TABLES)}."
+    )
+    flags.DEFINE_string("runs", "runs", "Of --table: the folder of all workdirs.")
+    flags.DEFINE_string("dataset", None, "Of --table: what takes the place of MARS.")
+    flags.DEFINE_enum(
+        *("preset", "paper", list(table_plans.PRESETS)),
+        "Of --table: small is for two CPU cores.",
+    )
+    flags.DEFINE_enum(
+        "source", "files", list(sources.SOURCES), "Of --table: config.data.source."
+    )
+    flags.DEFINE_string(
+        "weights", "weights", "Of --table: the pretrained files' folder."
+    )
+
+
+def are_asked() -> bool:
+    """Whether the arguments, not parsed yet, ask for a table."""
+    names = {argument.partition("=")[0].lstrip("-") for argument in sys.argv[1:]}
+    return "table" in names
+
+
+def settings(*others: str) -> dict[str, Any]:
+    """What `table_plans.plans` takes; ValueError where one of `others` is set too.
+
+    `--config.field=value` are fields that every run of the table gets.
+    """
+    values = flags.FLAGS
+    for name in others:
+        if values[name].present:
+            raise ValueError(f"--{name} and --table do not go together.")
+    names = ("dataset", "preset", "source", "weights")
+    overrides = config_flags.get_override_values(values["config"])
+    return {name: values[name].value for name in names} | {"overrides": overrides}

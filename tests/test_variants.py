@@ -1,0 +1,64 @@
+"""Variants of configs: what they set, and those that cannot be."""
+
+import pytest
+
+from configs import attn_fc, attn_tconv, base, demo, pool_avg, resnet3d50, rnn, variants
+
+
+def test_variants_set_their_fields():
+    config = rnn.get_config("cell=gru,output=last,dim=1024,T=8")
+    model = config.model
+    assert (model.temporal, model.rnn_output) == ("gru", "last")
+    assert (model.rnn_dim, model.clip_length) == (1024, 8)
+    assert attn_fc.get_config("norm=sigmoid").model.attention_norm == "sigmoid"
+    assert rnn.get_config("preset=paper") == rnn.get_config()
+    scores = pool_avg.get_config("pool=max,metric=xqda,rerank=yes,frames=8")
+    assert scores.model.temporal == "max"
+    assert (scores.eval.metric, scores.eval.rerank) == ("xqda", True)
+    assert scores.eval.max_frames == 8
+    assert not pool_avg.get_config("rerank=no").eval.rerank
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (
+            "size=3",
+            "'size=3' is unknown; known: cell, output, dim, T, metric, rerank, ",
+        ),
+        ("norm=softmax", "'norm=softmax' is unknown; known: cell"),
+        ("gru", "'gru' is unknown; known: cell"),
+        ("cell=avg", "cell='avg'; known: lstm, gru"),
+        ("T=0", "T='0' must be a whole number from 1"),
+        ("T=x", "T='x' must be a whole number from 1"),
+        ("cell=gru,cell=lstm", "'cell=lstm' is given twice"),
+        ("preset=tiny", "preset='tiny'; known: paper, small"),
+    ],
+)
+def test_variants_that_cannot_be(text, message):
+    with pytest.raises(ValueError, match=message):
+        rnn.get_config(text)
+
+
+def test_the_small_preset_is_one_recipe():
+    small = [
+        module.get_config("preset=small")
+        for module in (attn_fc, attn_tconv, pool_avg, resnet3d50, rnn)
+    ]
+    for config in small:
+        base.check_config(config)
+        assert config.model.frame_size == (64, 32)
+        if config.model.temporal == "lstm":
+            config.train.learning_rate *= 3
+        assert config.train == small[0].train
+        assert config.data == small[0].data
+    assert rnn.get_config("dim=1024,preset=small").model.rnn_dim == 128
+    assert rnn.get_config("preset=small,dim=1024").model.rnn_dim == 128
+    assert resnet3d50.get_config("preset=small").model.backbone == "resnet3d14_w8"
+    assert demo.get_config().model == attn_tconv.get_config("preset=small").model
+
+
+def test_names_of_folders():
+    assert variants.slug("configs/rnn.py:cell=gru,T=8") == "rnn-cell-gru-T-8"
+    assert variants.slug("configs/c3d_joint.py:walkers") == "c3d_joint-walkers"
+    assert variants.slug("configs/rnn.py") == "rnn"
