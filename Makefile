@@ -33,7 +33,7 @@ lint: setup ## ruff: rules and format
 	$(BIN)/ruff format --check .
 
 bench: setup ## the benchmarks, one table each (about an hour on 2 cores: benchmarks/walkers.py trains 42 networks)
-	@for script in $(filter-out benchmarks/real_video.py,$(wildcard benchmarks/*.py)); do $(BIN)/python $$script || exit 1; done
+	@for script in $(filter-out %/real_video.py %/torch_networks.py %/walkers_study.py,$(wildcard benchmarks/*.py)); do $(BIN)/python $$script || exit 1; done
 
 .venv/.installed: requirements.txt requirements.lock
 	@command -v $(PYTHON) >/dev/null || { \

@@ -19,6 +19,7 @@ from ml_collections import config_flags
 from configs import base
 from reid_jax import (
     command_line,
+    compile_cache,
     metrics,
     pictures,
     report_page,
@@ -148,6 +149,7 @@ def _define_flags() -> None:
 
 
 def main() -> None:
+    compile_cache.enable()
     values = flags.FLAGS
     if values.table is not None:
         settings = table_flags.settings("workdir", "report", "study", "of_mixture")

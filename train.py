@@ -23,6 +23,7 @@ from configs import base, variants
 from reid_jax import (
     checkpoints,
     command_line,
+    compile_cache,
     metric_log,
     parallel,
     pretrained,
@@ -325,6 +326,7 @@ def _define_flags() -> None:
 
 
 def main() -> None:
+    compile_cache.enable()
     values = flags.FLAGS
     if values.table is not None:
         runs = pathlib.Path(values.runs)

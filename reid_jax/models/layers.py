@@ -9,7 +9,7 @@ from flax import nnx
 from jaxtyping import Float
 
 from reid_jax.arrays import Array
-from reid_jax.models.conv3d import conv3d
+from reid_jax.models import convolution
 
 he_normal_fan_out = nnx.initializers.variance_scaling(2.0, "fan_out", "normal")
 """Initialisation of ResNet's convolutions (He et al. 2015), as in torchvision."""
@@ -87,7 +87,7 @@ def conv(
         param_dtype=param_dtype(dtype),
         kernel_init=kernel_init or (init if use_bias else he_normal_fan_out),
         bias_init=bias_init or init,
-        conv_general_dilated=conv3d if dims == 3 else jax.lax.conv_general_dilated,
+        conv_general_dilated=convolution.conv,
         rngs=rngs,
     )
 

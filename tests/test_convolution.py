@@ -1,4 +1,4 @@
-"""reid_jax/models/conv3d.py and 3-D pooling: what XLA's own operations compute."""
+"""reid_jax/models/convolution.py and pooling: what XLA's own operations compute."""
 
 import jax
 import jax.numpy as jnp
@@ -8,13 +8,16 @@ from flax import nnx
 from jax import lax
 
 from reid_jax.models import layers
-from reid_jax.models.conv3d import conv3d
+from reid_jax.models.convolution import conv
 
-CLIPS_LAST = {"dimension_numbers": ("NDHWC", "DHWIO", "NDHWC")}
+CHANNELS_LAST = {4: ("NHWC", "HWIO", "NHWC"), 5: ("NDHWC", "DHWIO", "NDHWC")}
 
 
 def _as_xla(x, kernel, strides, padding):
-    return lax.conv_general_dilated(x, kernel, strides, padding, **CLIPS_LAST)
+    numbers = CHANNELS_LAST[x.ndim]
+    return lax.conv_general_dilated(
+        x, kernel, strides, padding, dimension_numbers=numbers
+    )
 
 
 def _with_gradients(function, *inputs):
@@ -49,6 +52,15 @@ def _normal(seed: int, *shape: int) -> np.ndarray:
         ((5, 7, 6, 12), (1, 1, 1), (2, 2, 2), (0, 0, 0)),  # a matrix product
         ((2, 24, 24, 5), (1, 1, 1), (1, 1, 1), (0, 0, 0)),
         ((3, 4, 4, 12), (1, 1, 1), (1, 1, 1), (1, 0, 0)),  # of padded clips
+        ((37, 33, 3), (7, 7), (2, 2), (3, 3)),  # images: ResNet's stem
+        ((17, 19, 24), (3, 3), (1, 1), (1, 1)),  # large
+        ((33, 35, 24), (3, 3), (2, 2), (1, 1)),
+        ((34, 36, 24), (3, 2), (2, 1), (0, 1)),  # where the last pixels are not seen
+        ((8, 4, 24), (3, 3), (1, 1), (1, 1)),  # small
+        ((8, 5, 24), (3, 3), (2, 2), (1, 1)),
+        ((8, 5, 24), (1, 1), (1, 1), (0, 0)),
+        ((8, 5, 3), (1, 1), (2, 2), (0, 0)),
+        ((7, 5, 3), (1, 1), (2, 3), (0, 1)),
     ],
 )
 def test_convolution_is_that_of_xla(clip, kernel, stride, padding):
@@ -57,7 +69,7 @@ def test_convolution_is_that_of_xla(clip, kernel, stride, padding):
         inputs = _normal(0, 2, *clip), _normal(1, *kernel, clip[-1], 5)
         actual, expected = (
             _with_gradients(lambda x, k, f=f: f(x, k, stride, pads), *inputs)
-            for f in (conv3d, _as_xla)
+            for f in (conv, _as_xla)
         )
         for ours, theirs in zip(actual, expected, strict=True):
             np.testing.assert_allclose(ours, theirs, atol=1e-11)
@@ -67,7 +79,7 @@ def test_layers_use_it_and_keep_their_parameters():
     layer = layers.conv(
         4, 6, (3, 3, 3), padding=1, dtype=jnp.dtype("float32"), rngs=nnx.Rngs(0)
     )
-    assert layer.conv_general_dilated is conv3d
+    assert layer.conv_general_dilated is conv
     assert layer.kernel.shape == (3, 3, 3, 4, 6)
 
 
@@ -76,7 +88,7 @@ def test_bfloat16_is_rounded_once():
     kernel = _normal(1, 3, 3, 3, 16, 8).astype("bfloat16")
     pads = ((1, 1),) * 3
     whole = _as_xla(x.astype("float32"), kernel.astype("float32"), (1, 1, 1), pads)
-    for f in (conv3d, _as_xla):
+    for f in (conv, _as_xla):
         y, dx, dkernel = _with_gradients(
             lambda x, k, f=f: f(x, k, (1, 1, 1), pads), x, kernel
         )

@@ -1,0 +1,210 @@
+"""Speed of training and embedding against PyTorch: the same weights, clips and threads.
+
+python benchmarks/networks.py                      (make bench)
+python benchmarks/networks.py --cases=resnet50 --clips=32 --dtype=bfloat16   on a GPU
+python benchmarks/networks.py --xla                with XLA's own convolutions
+
+A whole step of each: normalised pixels, network, both losses, gradient, Adam; and the
+embedding of clips. Both sides run in this process and take turns, so that what else the
+machine does slows both; on the GPU if both see one. PyTorch gets channels last, TF32 or
+autocast to --dtype on a GPU, and torch.compile there or with --compile. Medians of
+--repeats rounds, and half the distance between the quartiles as spread.
+"""
+
+import argparse
+import importlib.util
+import json
+import os
+import pathlib
+import platform
+import sys
+import time
+
+os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")  # PyTorch needs some
+# Beside other busy processes, OpenMP threads that spin cost PyTorch 30 ms a layer.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
+
+from configs import attn_tconv, c3d, resnet3d50
+from reid_jax import steps
+from reid_jax.models import build_model, convolution, torch_weights
+
+if importlib.util.find_spec("torch") is None:
+    print("benchmarks/networks.py compares with PyTorch: pip install torch")
+    sys.exit(0)
+
+import torch
+
+from benchmarks import torch_networks
+
+CASES = {"resnet50": attn_tconv, "resnet3d50": resnet3d50, "c3d": c3d}
+"""Name of the trunk: the paper's config that has it."""
+
+_NUM_PIDS = 625  # of MARS
+_MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--cases", default=",".join(CASES), help="trunks, with commas")
+    parser.add_argument("--clips", type=int, default=4, help="of a batch")
+    parser.add_argument("--repeats", type=int, default=7, help="rounds to time")
+    parser.add_argument("--dtype", default="float32", choices=["float32", "bfloat16"])
+    parser.add_argument("--compile", action="store_true", help="torch.compile on a CPU")
+    parser.add_argument("--xla", action="store_true", help="XLA's own convolutions")
+    args = parser.parse_args()
+    unknown = set(args.cases.split(",")) - set(CASES)
+    if unknown or args.clips < 2 or args.clips % 2 or args.repeats < 1:
+        parser.error(f"--cases are of {', '.join(CASES)}; --clips even; --repeats >= 1")
+    if args.xla:
+        convolution.is_ours = lambda kernel: False
+    device = _same_device_and_threads()
+    machine = {
+        "machine": platform.processor() or platform.machine(),
+        "device": str(jax.devices()[0]),
+        "threads": torch.get_num_threads(),
+        "jax": jax.__version__,
+        "torch": torch.__version__,
+        "dtype": args.dtype,
+    }
+    print(", ".join(f"{key} {value}" for key, value in machine.items()))
+    print(
+        f"{'frames/s':34}{'ours':>16} {'PyTorch':>16} {'ratio':>6} {'compiled in':>12}"
+    )
+    results = {}
+    for name in args.cases.split(","):
+        for what, frames, pair in _runs(name, args, device):
+            rates, compile_seconds = _rates(pair, frames, args.repeats)
+            (ours, our_spread), (theirs, their_spread) = rates
+            results[f"{name} {what}"] = {
+                "frames_per_second": [round(ours, 2), round(theirs, 2)],
+                "spread": [round(our_spread, 2), round(their_spread, 2)],
+                "ratio": round(ours / theirs, 3),
+                "compile_seconds": round(compile_seconds, 1),
+            }
+            cells = [f"{r:8.1f} ± {s:5.1f}" for r, s in rates]
+            label = f"{name} {what}, {frames} frames"
+            print(
+                f"{label:34}{cells[0]:>16} {cells[1]:>16} {ours / theirs:6.2f}"
+                f"{compile_seconds:10.1f} s",
+                flush=True,
+            )
+    print(json.dumps({"machine": machine, "results": results}, ensure_ascii=False))
+
+
+def _same_device_and_threads() -> torch.device:
+    if not torch.cuda.is_available():
+        jax.config.update("jax_platforms", "cpu")
+    # XLA's pool has a thread for each core that this process may use.
+    affinity = getattr(os, "sched_getaffinity", None)
+    torch.set_num_threads(len(affinity(0)) if affinity else os.cpu_count())
+    torch.set_float32_matmul_precision("high")  # TF32 on a GPU, which is JAX's default
+    return torch.device("cuda" if jax.default_backend() == "gpu" else "cpu")
+
+
+def _runs(name: str, args, device):
+    """What is done, its frames, and (ours, PyTorch)."""
+    config = CASES[name].get_config()
+    config.model.dtype = args.dtype
+    config.data.normalization = "imagenet"  # the same pixels for both
+    config.loss.triplet_weight = 1.0
+    config.loss.label_smoothing = 0.1
+    config.train.optimizer, config.train.learning_rate = "adam", 1e-4
+    config.data.p, config.data.k = args.clips // 2, 2
+    shape = args.clips, config.model.clip_length, *config.model.frame_size, 3
+    rng = np.random.default_rng(0)
+    clips = rng.integers(256, size=shape).astype(np.uint8)
+    labels = np.repeat(np.arange(config.data.p), 2).astype(np.int32)
+
+    model = build_model(config.model, _NUM_PIDS, rngs=nnx.Rngs(0))
+    trunk = torch_weights.export_torch_weights(model.base)
+    heads = torch_weights.export_torch_weights(model)
+    heads = {k: v for k, v in heads.items() if k.startswith("attention")}
+    heads["classifier.weight"] = np.asarray(model.classifier.kernel[...]).T
+    heads["classifier.bias"] = np.asarray(model.classifier.bias[...])
+    optimizer = steps.build_optimizer(config, lambda step: config.train.learning_rate)
+    graphdef, state = steps.initial_state(model, optimizer)
+    train_step = steps.make_train_step(graphdef, optimizer, config)
+    embed_step = steps.make_embed_step(graphdef, config)
+    ours = {"state": jax.tree.map(jnp.array, state)}
+    batch = {"clips": jnp.asarray(clips), "labels": jnp.asarray(labels)}
+
+    def our_step():
+        ours["state"], metrics = train_step(ours["state"], batch)
+        return metrics
+
+    weights = jax.tree.map(jnp.array, (state.params, state.batch_stats))
+
+    def our_embedding():
+        return embed_step(*weights, batch["clips"]).embedding
+
+    network = torch_networks.Network(name, config.model.temporal, trunk, heads)
+    network.to(device)
+    if "3d" not in name:
+        network.to(memory_format=torch.channels_last)
+    adam = torch.optim.Adam(network.parameters(), lr=1e-4, weight_decay=5e-4)
+    pixels = torch.tensor(clips, device=device).movedim(-1, 2)
+    torch_labels = torch.tensor(labels, device=device, dtype=torch.int64)
+    mean, std = (torch.tensor(v, device=device).view(3, 1, 1) for v in (_MEAN, _STD))
+
+    def forward(pixels):
+        return network((pixels.float() / 255 - mean) / std)
+
+    if args.compile or device.type == "cuda":
+        forward = torch.compile(forward)
+    cast = torch.autocast(device.type, torch.bfloat16, args.dtype == "bfloat16")
+
+    def their_step():
+        network.train()
+        adam.zero_grad()
+        with cast:
+            embedding, logits = forward(pixels)
+        torch_networks.loss(embedding, logits, torch_labels).backward()
+        adam.step()
+
+    def their_embedding():
+        network.eval()
+        with torch.no_grad(), cast:
+            return forward(pixels)[0]
+
+    expected = their_embedding().float().cpu().numpy()
+    error = np.abs(our_embedding() - expected).max() / np.abs(expected).max()
+    is_exact = device.type == "cpu" and args.dtype == "float32"
+    assert error < (1e-3 if is_exact else 5e-2), f"{name}: {error:.1e}"
+    frames = args.clips * config.model.clip_length
+    yield "embedding", frames, (our_embedding, their_embedding)
+    yield "training step", frames, (our_step, their_step)
+
+
+def _rates(pair, frames: int, repeats: int):
+    """Frames/s (median, spread) of each function, called in turn; our compile time."""
+
+    def finish(result):
+        jax.block_until_ready(result)
+        if torch.cuda.is_available():
+            torch.cuda.synchronize()
+
+    first = []
+    for run in pair:
+        start = time.perf_counter()
+        finish(run())  # compiles
+        first.append(time.perf_counter() - start)
+        finish(run())
+    rates = [[] for _ in pair]
+    for _ in range(repeats):
+        for run, found in zip(pair, rates, strict=True):
+            start = time.perf_counter()
+            finish(run())
+            found.append(frames / (time.perf_counter() - start))
+    quartiles = [np.quantile(found, (0.25, 0.5, 0.75)) for found in rates]
+    return [(mid, (high - low) / 2) for low, mid, high in quartiles], first[0]
+
+
+if __name__ == "__main__":
+    main()

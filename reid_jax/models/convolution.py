@@ -1,0 +1,180 @@
+"""Convolution in a form that XLA also runs fast on a CPU.
+
+XLA's own gradient of a kernel takes 3 to 15 times as long there as PyTorch's, its 3-D
+convolution 2 to 3.5 times (--xla of benchmarks/networks.py). Its matrix products and
+its 2-D convolution do not. So here a 1×1 convolution and the gradient of a larger
+kernel are matrix products, and a 3-D convolution is a sum of 2-D ones. Other devices
+get XLA's own.
+"""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+from jaxtyping import Float
+
+from reid_jax.arrays import Array
+
+_LARGE = 256
+"""Pixels of a frame from which on XLA's gradient of a kernel is slower than ours."""
+
+
+def conv(
+    x: Float[Array, "B ... C"],
+    kernel: Float[Array, "... C D"],
+    strides,
+    padding,
+    **options,
+) -> Float[Array, "B ... D"]:
+    """`lax.conv_general_dilated` over one to three axes, `padding` as pairs of numbers.
+
+    `options` are those that nnx.Conv adds to a plain convolution: channels last, one
+    group, no dilation; ValueError for others. On a CPU there is a gradient in reverse
+    mode only.
+    """
+    dilated = {
+        *(options.get("rhs_dilation") or ()),
+        *(options.get("lhs_dilation") or ()),
+    }
+    if options.get("feature_group_count", 1) != 1 or dilated - {1}:
+        raise ValueError(f"conv has neither groups nor dilation: {options}.")
+    if not is_ours(kernel):
+        return lax.conv_general_dilated(x, kernel, strides, padding, **options)
+    # As in XLA's own, the sum is one of at least float32, rounded once.
+    dtype = jnp.promote_types(x.dtype, jnp.float32)
+    on_cpu = _conv2d if kernel.ndim == 4 else _conv3d
+    pads = tuple(map(tuple, padding))
+    y = on_cpu(x.astype(dtype), kernel.astype(dtype), tuple(strides), pads)
+    return y.astype(x.dtype)
+
+
+def is_ours(kernel) -> bool:
+    """Whether `conv` does not leave it to XLA."""
+    return jax.default_backend() == "cpu" and kernel.ndim > 3
+
+
+def _conv3d(x, kernel, strides, padding):
+    """A 2-D convolution for every frame of the kernel, summed."""
+    (before, after), *pads = padding
+    step, *steps = strides
+    num_out = (x.shape[1] + before + after - len(kernel)) // step + 1
+
+    def conv2d(frames, kernel):
+        folded = frames.reshape(-1, *frames.shape[2:])
+        y = _conv2d(folded, kernel, tuple(steps), tuple(pads))
+        return y.reshape(*frames.shape[:2], *y.shape[1:])
+
+    if len(kernel) > 1 and len(kernel) * x.shape[-1] <= 16:
+        # Pixels alone are too few channels to be fast: neighbouring frames add theirs.
+        x = _pad_time(x, before, after)
+        end = (num_out - 1) * step + 1
+        neighbours = [x[:, a : a + end : step] for a in range(len(kernel))]
+        return conv2d(jnp.concatenate(neighbours, -1), jnp.concatenate(kernel, -2))
+    parts = []
+    for a, kernel_2d in enumerate(kernel):
+        # Output frame i meets input frame i * step + offset, where there is one.
+        offset = a - before
+        first = max(0, -(offset // step))
+        last = min(num_out - 1, (x.shape[1] - 1 - offset) // step)
+        if first <= last:
+            frames = x[:, first * step + offset : last * step + offset + 1 : step]
+            part = conv2d(frames, kernel_2d)
+            parts.append(_pad_time(part, first, num_out - 1 - last))
+    return sum(parts)
+
+
+def _pad_time(x, before: int, after: int):
+    return jnp.pad(x, ((0, 0), (before, after), (0, 0), (0, 0), (0, 0)))
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(2, 3))
+def _conv2d(x, kernel, strides, padding):
+    if not _is_product(kernel, padding):
+        return _xla(x, kernel, strides, padding)
+    h, w = strides
+    x = x[:, ::h, ::w]
+    return _of_rows(x, x.reshape(-1, x.shape[-1]) @ kernel[0, 0])
+
+
+def _forward(x, kernel, strides, padding):
+    return _conv2d(x, kernel, strides, padding), (x, kernel)
+
+
+def _backward(strides, padding, saved, dy):
+    x, kernel = saved
+    x, dy = _settled(x), _settled(dy)
+    if _is_product(kernel, padding):
+        h, w = strides
+        dx = _of_rows(dy, dy.reshape(-1, dy.shape[-1]) @ kernel[0, 0].T)
+        if strides != (1, 1):
+            dx = jnp.zeros_like(x).at[:, ::h, ::w].set(dx)
+        return dx, _product(x[:, ::h, ::w], dy)[None, None]
+    (dx,) = jax.linear_transpose(lambda x: _xla(x, kernel, strides, padding), x)(dy)
+    if dy.shape[1] * dy.shape[2] >= _LARGE:
+        return dx, _kernel_gradient(x, dy, kernel.shape, strides, padding)
+    of_kernel = jax.linear_transpose(lambda k: _xla(x, k, strides, padding), kernel)
+    return dx, *of_kernel(dy)
+
+
+_conv2d.defvjp(_forward, _backward)
+
+
+def _kernel_gradient(x, dy, shape, strides, padding):
+    """d kernel[a, b] = sum over frames, h, w of x[sₕ h + a, s_w w + b]ᵀ dy[h, w].
+
+    A product over all pixels for each row a of the kernel; the left matrix has columns
+    for every b and channel. With few channels one product for the whole kernel.
+    """
+    kh, kw, C, _ = shape
+    sh, sw = strides
+    _, H, W, _ = dy.shape
+    x = jnp.pad(x, ((0, 0), *padding, (0, 0)))
+
+    def neighbours(x):
+        return [x[:, :, b : b + (W - 1) * sw + 1 : sw] for b in range(kw)]
+
+    rows = [x[:, a : a + (H - 1) * sh + 1 : sh] for a in range(kh)]
+    if kw * C < 64:
+        every = [part for row in rows for part in neighbours(row)]
+        return _product(_settled(jnp.concatenate(every, -1)), dy).reshape(shape)
+    if sh == 1:  # the rows overlap: their neighbours are gathered once
+        wide = _settled(jnp.concatenate(neighbours(x), -1))
+        lefts = [wide[:, a : a + H] for a in range(kh)]
+    else:
+        lefts = [_settled(jnp.concatenate(neighbours(row), -1)) for row in rows]
+    return jnp.stack([_product(left, dy) for left in lefts]).reshape(shape)
+
+
+def _product(x, dy):
+    """[..., C], [..., D] → [C, D]: the sum over all pixels of xᵀ dy."""
+    x, dy = x.reshape(-1, x.shape[-1]), dy.reshape(-1, dy.shape[-1])
+    over_pixels = (((0,), (0,)), ((), ()))
+    if x.shape[1] <= dy.shape[1]:  # XLA transposes the first one
+        return lax.dot_general(x, dy, over_pixels)
+    return lax.dot_general(dy, x, over_pixels).T
+
+
+def _settled(x):
+    """`x` computed once, in memory as it is: row after row, channels last.
+
+    XLA would compute what leads to it anew for each use, and in the transposed order
+    that a product asks for, which is several times slower than a transposed copy.
+    """
+    return lax.optimization_barrier(x.reshape(-1)).reshape(x.shape)
+
+
+def _is_product(kernel, padding) -> bool:
+    return kernel.shape[:2] == (1, 1) and not any(map(any, padding))
+
+
+def _of_rows(x, rows):
+    """A matrix with a row for each pixel of `x`, as an image again."""
+    return rows.reshape(*x.shape[:-1], rows.shape[-1])
+
+
+def _xla(x, kernel, strides, padding):
+    layout = ("NHWC", "HWIO", "NHWC")
+    return lax.conv_general_dilated(
+        x, kernel, strides, padding, dimension_numbers=layout
+    )
