@@ -146,6 +146,7 @@ def _define_flags() -> None:
         "side", "both", list(studies.SIDES), "Whose tracklets it changes."
     )
     table_flags.define()
+    flags.adopt_module_key_flags(table_flags)  # for --help
 
 
 def main() -> None:

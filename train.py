@@ -320,6 +320,7 @@ def _define_flags() -> None:
         "Of several processes: host:port of number 0, or auto (SLURM, Cloud TPU).",
     )
     table_flags.define()
+    flags.adopt_module_key_flags(table_flags)  # for --help
     flags.DEFINE_integer("seeds", 1, "Of --table: runs of each row.", 1)
     flags.DEFINE_integer("num_processes", None, "How many there are.", 1)
     flags.DEFINE_integer("process_id", None, "The number of this one, from 0.", 0)

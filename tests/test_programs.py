@@ -364,7 +364,7 @@ def test_mistakes_end_in_a_plain_message(arguments, message):
 @pytest.mark.parametrize("program", ["train.py", "evaluate.py"])
 def test_help(program):
     ended = _run(program, "--help")
-    assert "--workdir" in ended.stdout
+    assert "--workdir" in ended.stdout and "  --table:" in ended.stdout
 
 
 @pytest.mark.slow
