@@ -20,8 +20,8 @@ from configs import base
 from reid_jax import (
     command_line,
     compile_cache,
+    curve_pictures,
     metrics,
-    pictures,
     report_page,
     run_embeddings,
     run_folder,
@@ -103,7 +103,7 @@ def _draw_together(folders: dict[pathlib.Path, pathlib.Path]) -> None:
         own = workdir.resolve().name
         curves[f"{own if names.count(own) == 1 else workdir}: {name}"] = curve
     path = next(iter(folders.values())) / "cmc_of_runs.png"
-    pictures.cmc_curve(path, curves)
+    curve_pictures.cmc(path, curves)
     print(f"\nCMC curves of all runs: {path}")
 
 
@@ -153,9 +153,11 @@ def main() -> None:
     compile_cache.enable()
     values = flags.FLAGS
     if values.table is not None:
-        settings = table_flags.settings("workdir", "report", "study", "of_mixture")
+        others = ("workdir", "report", "study", "levels", "side", "of_mixture")
+        settings = table_flags.settings(*others)
         print_table(values.table, pathlib.Path(values.runs), **settings)
         return
+    table_flags.refuse_without_table()
     if values.workdir is None:
         raise ValueError("--workdir=DIR is needed: the folder of a trained run.")
     if values.study is None and (values.levels or values.side != "both"):

@@ -13,7 +13,6 @@ import threading
 import time
 
 import jax
-import numpy as np
 from absl import flags
 from flax import nnx
 from ml_collections import config_flags
@@ -33,8 +32,10 @@ from reid_jax import (
     sources,
     steps,
     table_flags,
+    table_plans,
     table_runs,
 )
+from reid_jax.meter import Meter
 from reid_jax.models import build_model
 
 
@@ -99,7 +100,7 @@ def train(config, workdir: pathlib.Path, run: tuple[int, int] = (0, 1)) -> bool:
         embed_step = steps.make_embed_step(graphdef, config)
         log = metric_log.MetricLog(workdir if parallel.is_first() else None, first_step)
         bar = metric_log.TrainProgress(first_step, num_steps, run)
-        meter = _Meter(config, schedule, log, bar, num_steps, unlogged)
+        meter = Meter(config, schedule, log, bar, num_steps, unlogged)
 
         def score(state: steps.TrainState) -> dict[str, float]:
             embedded = run_embeddings.embed_trained(
@@ -179,7 +180,8 @@ def train_table(number: str, runs: pathlib.Path, num_seeds: int, **settings) -> 
 
     `settings` are those of `table_plans.plans`. Whether all are there now.
     """
-    lacking = table_runs.lacking(number, runs, num_seeds, **settings)
+    plans = table_plans.plans(number, **settings)
+    lacking = table_runs.lacking(plans, table_runs.read(runs), num_seeds)
     began = time.monotonic()
     for i, wanted in enumerate(lacking):
         left = "" if i == 0 else _minutes((time.monotonic() - began) / i, lacking[i:])
@@ -195,96 +197,6 @@ def _minutes(seconds_a_run: float, left: list) -> str:
 
 _ASK_EVERY = 10
 """Steps after which several processes ask each other whether one was told to stop."""
-
-
-class _Meter:
-    """Collects the scalars of each step; reads them from the device now and then.
-
-    `unlogged` are those that the log has not got yet, with their `step`.
-    """
-
-    def __init__(self, config, schedule, log, bar, num_steps: int, unlogged: list):
-        self._every = config.train.log_every_steps
-        self._frames = config.data.p * config.data.k * config.model.clip_length
-        self._schedule, self._log, self._bar = schedule, log, bar
-        self._loss, self._collapsed = config.loss, 0
-        self._num_steps = num_steps
-        self.unlogged: list[checkpoints.Scalars] = unlogged
-        self._pending: list[tuple[int, dict]] = []
-        self._timed_steps: int | None = None  # None: before the first, which compiles
-
-    def restart_clock(self) -> None:
-        """Leave what was done since the last step out of the rate."""
-        self._clock, self._timed_steps = time.perf_counter(), 0
-
-    def add(self, step: int, metrics: dict[str, jax.Array]) -> None:
-        self._pending.append((step, metrics))
-        self._bar.advance(step)
-        if self._timed_steps is None:
-            jax.block_until_ready(metrics)
-            self.restart_clock()
-        else:
-            self._timed_steps += 1
-        if step % self._every == 0:
-            self.check()
-            self.log()
-
-    def check(self, state: steps.TrainState | None = None) -> None:
-        """Read the steps since the last call.
-
-        Raises FloatingPointError when a loss, or `state` after them, is not finite.
-        """
-        read = jax.device_get(self._pending)
-        self._pending = []
-        for step, metrics in read:
-            if not np.isfinite(metrics["loss"]):
-                raise FloatingPointError(_DIVERGED.format(f"loss of step {step} is"))
-            scalars = {name: float(value) for name, value in metrics.items()}
-            self.unlogged.append({"step": step} | scalars)
-        if state is not None and not steps.is_finite(state):
-            after = f"parameters after step {int(state.step)} are"
-            raise FloatingPointError(_DIVERGED.format(after))
-
-    def log(self) -> None:
-        """Log the mean of what is not logged yet."""
-        if not self.unlogged:
-            return
-        last = self.unlogged[-1]["step"]
-        names = [name for name in self.unlogged[0] if name != "step"]
-        mean = {k: float(np.mean([row[k] for row in self.unlogged])) for k in names}
-        self.unlogged = []
-        mean["learning_rate"] = float(self._schedule(last - 1))
-        seconds_left = float("nan")
-        if self._timed_steps:
-            seconds = (time.perf_counter() - self._clock) / self._timed_steps
-            mean["frames_per_second"] = self._frames / seconds
-            seconds_left = seconds * (self._num_steps - last)
-        self._log.write(last, mean)
-        self._bar.note(last, mean, seconds_left)
-        self._say_if_collapsed(mean)
-        self.restart_clock()
-
-    def _say_if_collapsed(self, mean: dict[str, float]) -> None:
-        """Once, when batch-hard's loss stays at the margin: no distance is left."""
-        at_margin = (
-            self._loss.triplet_weight > 0
-            and mean["active_triplets"] > 0.98
-            and abs(mean["triplet"] - self._loss.margin) < 0.02 * self._loss.margin
-        )
-        self._collapsed = self._collapsed + 1 if at_margin else 0
-        if self._collapsed == _COLLAPSED_LOGS:
-            self._bar.print(_COLLAPSED)
-
-
-_COLLAPSED_LOGS = 5
-_COLLAPSED = (
-    "warning: the triplet loss stays at its margin: all embeddings are alike. A lower "
-    "config.train.learning_rate or a trained start (config.init_from) may help."
-)
-_DIVERGED = (
-    "the {} not finite: stopped; the last checkpoint is from before. A lower "
-    "config.train.learning_rate or a warm-up (config.train.warmup_epochs) may help."
-)
 
 
 @contextlib.contextmanager
@@ -331,10 +243,12 @@ def main() -> None:
     values = flags.FLAGS
     if values.table is not None:
         runs = pathlib.Path(values.runs)
-        settings = table_flags.settings("config", "workdir", "coordinator")
+        others = ("config", "workdir", "coordinator", "num_processes", "process_id")
+        settings = table_flags.settings(*others)
         if train_table(values.table, runs, values.seeds, **settings):
             evaluate.print_table(values.table, runs, **settings)
         return
+    table_flags.refuse_without_table("seeds")
     if values.config is None:
         raise ValueError("--config=configs/NAME.py is needed; see configs/.")
     parallel.connect(values.coordinator, values.num_processes, values.process_id)

@@ -84,8 +84,11 @@ class C3D(nn.Module):
 class Network(nn.Module):
     """Clips [B, T, 3, H, W] → embeddings [B, D] and logits, as our `build_model`.
 
-    `temporal` is "attn_tconv", or "none" for a 3-D trunk.
+    `temporal` is "attn_tconv", or "none" for a 3-D trunk. The trunk gets frames in
+    `memory_format`.
     """
+
+    memory_format = torch.contiguous_format
 
     def __init__(self, name: str, temporal: str, trunk: dict, heads: dict):
         super().__init__()
@@ -106,11 +109,12 @@ class Network(nn.Module):
 
     def forward(self, clips):
         if self.temporal == "none":
-            maps = self.base(clips.movedim(1, 2))
+            clips = clips.movedim(1, 2)
+            maps = self.base(clips.contiguous(memory_format=self.memory_format))
             embedding = maps.flatten(2).mean(2) if maps.ndim > 2 else maps
             return embedding, self.classifier(embedding)
         B, T = clips.shape[:2]
-        frames = clips.flatten(0, 1).to(memory_format=torch.channels_last)
+        frames = clips.flatten(0, 1).contiguous(memory_format=self.memory_format)
         maps = self.base(frames)
         spatial = self.attention_conv(maps).relu().view(B, T, -1).movedim(1, 2)
         weights = self.attention_tconv(spatial).relu()[:, 0].softmax(1)
@@ -122,10 +126,10 @@ class Network(nn.Module):
 def loss(embedding, logits, labels, margin: float = 0.3, smoothing: float = 0.1):
     """Batch-hard triplet and label-smoothed cross-entropy, as paper 1's."""
     embedding, logits = embedding.float(), logits.float()
-    squared = torch.cdist(embedding, embedding)
+    distances = torch.cdist(embedding, embedding)
     same = labels[:, None] == labels
-    positive = squared.masked_fill(~same, 0).amax(1)
-    negative = squared.masked_fill(same, torch.inf).amin(1)
+    positive = distances.masked_fill(~same, 0).amax(1)
+    negative = distances.masked_fill(same, torch.inf).amin(1)
     triplet = (margin + positive - negative).relu().mean()
     return triplet + nn.functional.cross_entropy(
         logits, labels, label_smoothing=smoothing

@@ -15,11 +15,15 @@ def enable() -> None:
     """Keep programs in `folder()`, the longest unused ones leave when it is full.
 
     JAX's own variable JAX_COMPILATION_CACHE_DIR names another folder, and none when it
-    is empty. A folder that cannot be written costs a warning by JAX, no more.
+    is empty. A folder that cannot be written costs a warning by JAX, no more; a user
+    without a home folder has no cache.
     """
     if "JAX_COMPILATION_CACHE_DIR" in os.environ:
         return
-    jax.config.update("jax_compilation_cache_dir", str(folder()))
+    try:
+        jax.config.update("jax_compilation_cache_dir", str(folder()))
+    except RuntimeError:  # Path.home's
+        return
     jax.config.update("jax_compilation_cache_max_size", _MOST_BYTES)
     jax.config.update("jax_persistent_cache_min_compile_time_secs", _LEAST_SECONDS)
 

@@ -6,6 +6,7 @@ import numpy as np
 from flax import nnx
 
 from reid_jax import (
+    curve_pictures,
     metric_log,
     network_pictures,
     pictures,
@@ -28,9 +29,9 @@ def draw(
 ) -> None:
     """Draw all of them into the run's evaluation folder."""
     folder = run_embeddings.eval_folder(config, workdir)
-    pictures.cmc_curve(folder / "cmc.png", curves)
+    curve_pictures.cmc(folder / "cmc.png", curves)
     if log := metric_log.read(workdir):
-        pictures.training(folder / "training.png", log)
+        curve_pictures.training(folder / "training.png", log)
     _draw_tracklets(config, dataset, scored, folder)
     _draw_network(config, workdir, step, dataset, folder)
 

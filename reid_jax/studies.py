@@ -13,9 +13,9 @@ import numpy as np
 
 from reid_jax import (
     corruptions,
+    curve_pictures,
     metrics,
     parallel,
-    pictures,
     run_embeddings,
     run_folder,
     scores,
@@ -82,7 +82,9 @@ def run(
     summary = {"dataset": config.data.name, "step": step, "study": name, "side": side}
     summary["made_from"] = _made_from(config, dataset, step)
     run_folder.write_json(path, summary | {"rows": rows})
-    pictures.study(path.with_suffix(".png"), _curves(rows), _unit(name), title=title)
+    curve_pictures.study(
+        path.with_suffix(".png"), _curves(rows), _unit(name), title=title
+    )
     print(f"\nwritten to {path} and .png")
     return rows
 

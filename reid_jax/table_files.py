@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from reid_jax import pictures, run_folder, scores
+from reid_jax import curve_pictures, run_folder, scores
 from reid_jax.tables import Measured, Result
 
 
@@ -111,7 +111,7 @@ def write(result: Result, runs: pathlib.Path) -> pathlib.Path:
         if found and len(found.curves) > 1
     }
     if curves:
-        pictures.study(
+        curve_pictures.study(
             path.with_suffix(".png"), {column.score: curves}, column.study or ""
         )
     return path

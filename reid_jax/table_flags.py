@@ -43,6 +43,25 @@ def settings(*others: str) -> dict[str, Any]:
     for name in others:
         if values[name].present:
             raise ValueError(f"--{name} and --table do not go together.")
-    names = ("dataset", "preset", "source", "weights")
     overrides = config_flags.get_override_values(values["config"])
+    for field, instead in _OF_ROWS.items():
+        if field in overrides:
+            raise ValueError(f"--config.{field} is the rows' own: {instead}.")
+    names = ("dataset", "preset", "source", "weights")
     return {name: values[name].value for name in names} | {"overrides": overrides}
+
+
+_OF_ROWS = {
+    "data.name": "--dataset takes the place of MARS",
+    "data.mixture": "--seeds trains on other splits",
+    "data.source": "use --source",
+    "seed": "use --seeds",
+    "init_from": "use --weights",
+}
+
+
+def refuse_without_table(*others: str) -> None:
+    """Raise ValueError where a flag of `--table`, or one of `others`, is set."""
+    for name in ("runs", "dataset", "preset", "source", "weights", *others):
+        if flags.FLAGS[name].present:
+            raise ValueError(f"--{name} belongs to --table.")

@@ -2,6 +2,7 @@
 
 import dataclasses
 import pathlib
+from collections.abc import Iterable
 
 from ml_collections import config_dict
 
@@ -106,24 +107,22 @@ class Wanted:
         return self.plan.command(self.folder, self.seed, self.start)
 
 
-def lacking(
-    number: str, folder: pathlib.Path, num_seeds: int, **settings
-) -> list[Wanted]:
-    """Each run of seeds 0, 1, … that a table has not yet, once.
+def lacking(plans: Iterable[Plan], runs: Runs, num_seeds: int) -> list[Wanted]:
+    """Each run of seeds 0, 1, … that the plans have not yet, once.
 
-    What others start from comes first. `settings` are those of `table_plans.plans`.
+    What others start from comes first.
     """
-    runs, wanted = read(folder), {}
-    for plan in table_plans.plans(number, **settings):
+    wanted = {}
+    for plan in plans:
+        there = runs.of(plan)
+        starts = {} if plan.first is None else runs.of(plan.first)
         for seed in range(num_seeds):
-            if seed in runs.of(plan):
+            if seed in there:
                 continue
-            start = None
-            if plan.first is not None:
-                start = runs.of(plan.first).get(seed)
-                if start is None:
-                    first = Wanted(plan.first, seed, folder, None)
-                    wanted.setdefault(first.workdir, first)
-            own = Wanted(plan, seed, folder, start)
+            start = starts.get(seed)
+            if plan.first is not None and start is None:
+                first = Wanted(plan.first, seed, runs.folder, None)
+                wanted.setdefault(first.workdir, first)
+            own = Wanted(plan, seed, runs.folder, start)
             wanted.setdefault(own.workdir, own)
     return list(wanted.values())

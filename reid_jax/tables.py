@@ -81,7 +81,7 @@ def collect(number: str, folder: pathlib.Path, **settings) -> Result:
             measured[row.name] = _mean(parts) if all(parts) else None
         elif row.config and row.name not in planned:
             notes.append(f"{row.name}: published weights as they are, not in a preset.")
-    wanted = table_runs.lacking(number, folder, 1, **settings)
+    wanted = table_runs.lacking(planned.values(), runs, 1)
     commands = [w.command for w in wanted if measured[w.plan.row.name] is None]
     notes = list(dict.fromkeys(notes))
     return Result(number, table, planned, measured, commands, notes)

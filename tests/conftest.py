@@ -64,6 +64,20 @@ def tiny_model():
     return lambda config: build_model(config.model, 5, rngs=nnx.Rngs(0))
 
 
+@pytest.fixture
+def figures(monkeypatch):
+    """The figures that are saved, in order."""
+    from reid_jax import curve_pictures, network_pictures
+
+    seen = []
+    for module in (curve_pictures, network_pictures):
+        save = module.save
+        monkeypatch.setattr(
+            module, "save", lambda c, p, save=save: (seen.append(c), save(c, p))
+        )
+    return seen
+
+
 @functools.partial(jax.jit, static_argnames=("graphdef", "train"))
 def _forward(graphdef, state, clips, train, rng):
     return nnx.merge(graphdef, state, copy=True)(clips, train=train, rng=rng)

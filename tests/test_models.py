@@ -213,6 +213,12 @@ def test_recurrent_layer_step_by_step(cell):
     np.testing.assert_allclose(layer(frames), _slow_rnn(layer, frames), atol=1e-5)
 
 
+def test_c3d_has_no_last_stride(tiny_config):
+    tiny_config.model.update(backbone="c3d_w8", temporal="none", last_stride=1)
+    with pytest.raises(ValueError, match="last_stride=1 is of ResNets"):
+        build_model(tiny_config.model, 5, rngs=nnx.Rngs(0))
+
+
 def test_every_config_builds():
     import importlib
     import pathlib

@@ -1,22 +1,9 @@
-"""reid_jax/network_pictures.py, and training curves: looked at through matplotlib."""
+"""reid_jax/network_pictures.py, looked at through matplotlib."""
 
 import numpy as np
 import pytest
-from PIL import Image
 
-from reid_jax import network_pictures, pictures, report, scores
-
-
-@pytest.fixture
-def figures(monkeypatch):
-    """The figures that are saved, in order."""
-    seen = []
-    for module in (pictures, network_pictures):
-        save = module.save
-        monkeypatch.setattr(
-            module, "save", lambda c, p, save=save: (seen.append(c), save(c, p))
-        )
-    return seen
+from reid_jax import network_pictures, report, scores
 
 
 @pytest.mark.parametrize("T", [1, 3])
@@ -90,24 +77,6 @@ def test_a_map_of_next_to_nothing(tmp_path, method, embeddings):
     pids, camids = np.arange(1, num + 1), np.zeros(num, int)
     network_pictures.embedding_map(path, embeddings, pids, camids, method=method)
     assert path.stat().st_size > 1000
-
-
-def test_training_curves(tmp_path, figures):
-    log = [
-        {"step": 1, "loss": 2.0, "triplet": 1.5, "cross_entropy": 0.5},
-        {"step": 2, "loss": 1.0, "triplet": 0.5, "cross_entropy": 0.5},
-        {"step": 2, "mean_ap": 0.25, "rank1": 0.5},
-    ]
-    pictures.training(tmp_path / "t.png", log)
-    loss, test = figures[0].axes
-    assert [line.get_label() for line in loss.lines] == [
-        *("both", "triplet", "cross-entropy")
-    ]
-    assert test.lines[0].get_ydata().tolist() == [25.0]
-    with Image.open(tmp_path / "t.png") as image:
-        assert image.width > 500
-    with pytest.raises(ValueError, match="no curve"):
-        pictures.training(tmp_path / "t.png", [])
 
 
 @pytest.mark.parametrize(

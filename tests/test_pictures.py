@@ -74,19 +74,6 @@ def test_right_and_wrong_differ_without_colours(tmp_path):
     assert np.mean(shapes[0] != shapes[1]) > 0.002  # dashes, and the mark
 
 
-def test_cmc_curve(tmp_path):
-    curves = {
-        "trained": np.array([0.5, 0.7, 1.0]),
-        "chance $1/G$": np.linspace(0.1, 0.9, 50),
-        "one rank": np.array([0.2]),
-    }
-    path = tmp_path / "cmc.png"
-    pictures.cmc_curve(path, curves)
-    assert _size(path) == (1200, 840)
-    pictures.cmc_curve(tmp_path / "cmc.pdf", curves)
-    assert (tmp_path / "cmc.pdf").read_bytes().startswith(b"%PDF")
-
-
 def test_attention_strips(tmp_path):
     clips = [
         (np.stack(_frames((32, 16), (32, 16), (32, 16))), np.array([0.2, 0.7, 0.1])),
@@ -105,10 +92,6 @@ def test_what_cannot_be_drawn_is_a_value_error(tmp_path):
     clip = np.stack(_frames((8, 8), (8, 8)))
     with pytest.raises(ValueError, match="rows is empty"):
         pictures.ranked_lists(path, [])
-    with pytest.raises(ValueError, match="no curve to draw"):
-        pictures.cmc_curve(path, {})
-    with pytest.raises(ValueError, match="no curve to draw"):
-        pictures.cmc_curve(path, {"a": np.array([])})
     with pytest.raises(ValueError, match="clips is empty"):
         pictures.attention_strips(path, [])
     with pytest.raises(ValueError, match="2 frames has 3 weights"):

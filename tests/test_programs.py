@@ -1,6 +1,5 @@
 """train.py and evaluate.py as a user runs them, on walkers/tiny and a tiny MARS."""
 
-import contextlib
 import io
 import json
 import pathlib
@@ -18,7 +17,7 @@ import train
 from data import prepare
 from data.walkers import world
 from docs import rank_video
-from reid_jax import checkpoints, metric_log, run_embeddings, run_folder
+from reid_jax import checkpoints, meter, run_embeddings, run_folder
 from tests import mars_layout
 from tests.source_layouts import write_video
 
@@ -170,14 +169,14 @@ def test_interrupted_and_resumed_is_the_same_run(tmp_path, config, monkeypatch):
     train.train(config, tmp_path / "straight")
     with monkeypatch.context() as patched:
         # In the middle of the second epoch, and between two lines of the log.
-        add = train._Meter.add
+        add = meter.Meter.add
 
         def interrupted(meter, step, metrics):
             add(meter, step, metrics)
             if step == 3:
                 signal.raise_signal(signal.SIGTERM)
 
-        patched.setattr(train._Meter, "add", interrupted)
+        patched.setattr(meter.Meter, "add", interrupted)
         train.train(config, tmp_path / "resumed")
     assert checkpoints.Checkpoints(tmp_path / "resumed").latest_step() == 3
     # What a run that went on without saving left behind is not logged twice.
@@ -245,47 +244,6 @@ def test_configs_that_are_listed_are_configs():
     assert "tables.py" not in listed and "variants.py" not in listed
 
 
-def test_progress_in_plain_lines(capsys):
-    bar = metric_log.TrainProgress(0, 20)
-    bar.advance(5)
-    bar.note(5, {"loss": 1.25}, seconds_left=61.2)
-    assert capsys.readouterr().out == "step 5/20  loss 1.25  left 61 s\n"
-    bar = metric_log.TrainProgress(0, 20, (1, 3))
-    bar.note(5, {"loss": 1.25}, seconds_left=61.2)
-    assert capsys.readouterr().out == "run 2/3  step 5/20  loss 1.25  left 61 s\n"
-
-
-def test_a_bar_for_the_run_and_one_for_all(monkeypatch):
-    monkeypatch.setattr(sys.stdout, "isatty", lambda: True, raising=False)
-    with contextlib.closing(metric_log.TrainProgress(4, 16, (1, 4))) as bar:
-        assert [task.completed for task in bar._bar.tasks] == [4, 1.25]
-        bar.note(8, {"loss": 1.25}, seconds_left=1.0)
-        assert [task.completed for task in bar._bar.tasks] == [8, 1.5]
-        assert [task.total for task in bar._bar.tasks] == [16, 4]
-    with contextlib.closing(metric_log.TrainProgress(0, 0)) as bar:
-        assert [task.completed for task in bar._bar.tasks] == [0]
-
-
-@pytest.mark.parametrize(
-    ("triplet", "active", "weight", "warnings"),
-    [(0.302, 1.0, 1.0, 1), (0.31, 1.0, 1.0, 0), (0.3, 0.9, 1.0, 0), (0.3, 1.0, 0.0, 0)],
-)
-def test_a_collapse_is_said_once(
-    tiny_config, capsys, triplet, active, weight, warnings
-):
-    tiny_config.train.log_every_steps = 1
-    tiny_config.loss.triplet_weight = weight
-    log, bar = metric_log.MetricLog(None, 0), metric_log.TrainProgress(0, 20)
-    meter = train._Meter(tiny_config, lambda step: 1e-3, log, bar, 20, [])
-    for step in range(1, 13):
-        scalars = {"loss": 5.2, "triplet": triplet, "active_triplets": active}
-        meter.add(step, {name: np.float32(value) for name, value in scalars.items()})
-    said = capsys.readouterr().out.count(
-        "warning: the triplet loss stays at its margin"
-    )
-    assert said == warnings
-
-
 def test_tracks_of_a_video_are_ranked(tmp_path, config, capsys):
     config.train.max_steps = 1
     train.train(config, tmp_path)
@@ -331,6 +289,11 @@ def _run(*arguments, **kwargs):
         (["train.py", "stray"], "stray"),
         (["train.py"], "--config=configs/NAME.py is needed"),
         (["evaluate.py"], "--workdir=DIR is needed"),
+        (["evaluate.py", "--runs=x"], "--runs belongs to --table"),
+        (["evaluate.py", "--table=5", "--workdir=x"], "--workdir and --table do not"),
+        (["evaluate.py", "--table=11"], "--table=11 is unknown; known: 1, 2"),
+        (["train.py", "--table=5", "--config.seed=3"], "config.seed is the rows' own"),
+        (["train.py", "--seeds=2"], "--seeds belongs to --table"),
         (
             ["train.py", "--config=configs/c3d_joint.py:walk"],
             "train.py: c3d_joint.py:walk is unknown; known: paper, walkers.",

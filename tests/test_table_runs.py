@@ -37,6 +37,11 @@ def run(tmp_path, monkeypatch):
     return make
 
 
+def _lacking(number, folder, num_seeds):
+    plans = table_plans.plans(number, preset="small")
+    return table_runs.lacking(plans, table_runs.read(folder), num_seeds)
+
+
 def test_what_may_differ_and_what_may_not(tmp_path, run):
     (plan, *_) = table_plans.plans("4", preset="small")
     same = run(plan, "same", seed=3, **{"eval.metric": "cosine"})
@@ -48,7 +53,7 @@ def test_what_may_differ_and_what_may_not(tmp_path, run):
     runs = table_runs.read(tmp_path)
     assert runs.of(plan) == {1: tmp_path / "also", 3: same}
     assert runs.left_out == []
-    wanted = table_runs.lacking("4", tmp_path, 2, preset="small")
+    wanted = _lacking("4", tmp_path, 2)
     assert [(w.plan.row.name, w.seed) for w in wanted] == [
         *(("softmax", 0), ("sigmoid", 0), ("sigmoid", 1))
     ]
@@ -81,7 +86,7 @@ def test_training_further_is_not_finished(tmp_path, run):
 def test_a_start_counts_wherever_it_is(tmp_path, run):
     (lstm, *_) = table_plans.plans("8", preset="small")
     image = run(lstm.first, "my_image")
-    wanted = table_runs.lacking("8", tmp_path, 1, preset="small")
+    wanted = _lacking("8", tmp_path, 1)
     assert [w.plan.row.name for w in wanted] == ["LSTM", "GRU"]
     assert all(w.config.init_from == str(image) for w in wanted)
     assert all(f"--config.init_from={image}" in w.command for w in wanted)
@@ -96,7 +101,7 @@ def test_a_start_counts_wherever_it_is(tmp_path, run):
 
 
 def test_what_others_start_from_comes_first(tmp_path):
-    wanted = table_runs.lacking("8", tmp_path, 2, preset="small")
+    wanted = _lacking("8", tmp_path, 2)
     names = [w.workdir.name.partition("-")[0] for w in wanted]
     assert names == ["image", "rnn", "image", "rnn", "rnn", "rnn"]
     commands = [w.command for w in wanted]

@@ -56,8 +56,9 @@ def runs(settings, tmp_path_factory):
 
 
 def test_what_is_lacking_is_trained(settings, runs, capsys):
-    assert table_runs.lacking("98", runs, 2, **settings) == []
-    (wanted,) = table_runs.lacking("98", runs, 3, **settings)
+    plans, there = table_plans.plans("98", **settings), table_runs.read(runs)
+    assert table_runs.lacking(plans, there, 2) == []
+    (wanted,) = table_runs.lacking(plans, there, 3)
     assert wanted.seed == 2
     assert train.train_table("98", runs, 2, **settings)
     assert "run 1" not in capsys.readouterr().out

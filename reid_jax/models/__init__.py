@@ -99,6 +99,11 @@ def check_model_config(config) -> None:
                 f"config.model.temporal='none' with the 2-D {config.backbone} takes "
                 f"clips of one frame, not clip_length={config.clip_length}"
             )
+        if config.backbone in _C3DS and config.last_stride != 2:
+            problems.append(
+                f"config.model.last_stride={config.last_stride} is of ResNets; "
+                f"{config.backbone} has 2"
+            )
         if not is_2d and config.temporal != "none":
             problems.append(
                 f"the 3-D {config.backbone} takes config.model.temporal='none', "

@@ -108,8 +108,9 @@ def difference(
 
     Of the difference of the mean scores, had other persons (`persons` is that of each
     query, all of whose queries are drawn together) and other runs of each side been
-    drawn: both with replacement. All have ranked the same queries. Of a few runs the
-    intervals are somewhat too narrow: their spread is known no better than that.
+    drawn: both with replacement. Of a few runs the intervals are somewhat too narrow:
+    their spread is known no better than that. Raises ValueError when not all runs have
+    ranked the same queries.
     """
     valid = np.isfinite(ours[0].ap)
     if any(not np.array_equal(valid, np.isfinite(o.ap)) for o in [*ours, *theirs]):

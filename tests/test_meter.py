@@ -1,0 +1,50 @@
+"""What is said while a run trains: progress, and a warning of a collapse."""
+
+import contextlib
+import sys
+
+import jax.numpy as jnp
+import pytest
+
+from reid_jax import meter, metric_log
+
+
+def test_progress_in_plain_lines(capsys):
+    bar = metric_log.TrainProgress(0, 20)
+    bar.advance(5)
+    bar.note(5, {"loss": 1.25}, seconds_left=61.2)
+    assert capsys.readouterr().out == "step 5/20  loss 1.25  left 61 s\n"
+    bar = metric_log.TrainProgress(0, 20, (1, 3))
+    bar.note(5, {"loss": 1.25}, seconds_left=61.2)
+    assert capsys.readouterr().out == "run 2/3  step 5/20  loss 1.25  left 61 s\n"
+
+
+def test_a_bar_for_the_run_and_one_for_all(monkeypatch):
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True, raising=False)
+    with contextlib.closing(metric_log.TrainProgress(4, 16, (1, 4))) as bar:
+        assert [task.completed for task in bar._bar.tasks] == [4, 1.25]
+        bar.note(8, {"loss": 1.25}, seconds_left=1.0)
+        assert [task.completed for task in bar._bar.tasks] == [8, 1.5]
+        assert [task.total for task in bar._bar.tasks] == [16, 4]
+    with contextlib.closing(metric_log.TrainProgress(0, 0)) as bar:
+        assert [task.completed for task in bar._bar.tasks] == [0]
+
+
+@pytest.mark.parametrize(
+    ("triplet", "active", "weight", "warnings"),
+    [(0.302, 1.0, 1.0, 1), (0.31, 1.0, 1.0, 0), (0.3, 0.9, 1.0, 0), (0.3, 1.0, 0.0, 0)],
+)
+def test_a_collapse_is_said_once(
+    tiny_config, capsys, triplet, active, weight, warnings
+):
+    tiny_config.train.log_every_steps = 1
+    tiny_config.loss.triplet_weight = weight
+    log, bar = metric_log.MetricLog(None, 0), metric_log.TrainProgress(0, 20)
+    scalars_of = meter.Meter(tiny_config, lambda step: 1e-3, log, bar, 20, [])
+    for step in range(1, 13):
+        scalars = {"loss": 5.2, "triplet": triplet, "active_triplets": active}
+        scalars_of.add(step, {k: jnp.float32(v) for k, v in scalars.items()})
+    said = capsys.readouterr().out.count(
+        "warning: the triplet loss stays at its margin"
+    )
+    assert said == warnings
