@@ -32,8 +32,8 @@ lint: setup ## ruff: rules and format
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
-bench: setup ## the benchmarks, one table each (about an hour on 2 cores: benchmarks/walkers.py trains 42 networks)
-	@for script in $(filter-out %/real_video.py %/torch_networks.py %/walkers_study.py,$(wildcard benchmarks/*.py)); do $(BIN)/python $$script || exit 1; done
+bench: setup ## the benchmarks of a CPU into docs/benchmarks.md (minutes; python benchmarks/walkers.py alone takes 40)
+	$(BIN)/python benchmarks/all.py
 
 .venv/.installed: requirements.txt requirements.lock
 	@command -v $(PYTHON) >/dev/null || { \

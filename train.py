@@ -120,16 +120,15 @@ def train(config, workdir: pathlib.Path, run: tuple[int, int] = (0, 1)) -> bool:
         save_every = max(1, round(often.checkpoint_every_epochs * steps_per_epoch))
 
         # 5. The loop: batches in, checkpoints out, until the last step or a signal.
-        rows = parallel.local_rows(config.data.p * config.data.k, mesh)
         batches = pipeline.train_batches(
-            tracklets, config, first_step=first_step, rows=rows
+            tracklets, config, first_step=first_step, mesh=mesh
         )
         with contextlib.ExitStack() as stack:
             for resource in (batches, log, bar):
                 stack.enter_context(contextlib.closing(resource))
             stop = stack.enter_context(_stop_on_signal())
             for step in range(first_step + 1, num_steps + 1):
-                state, metrics = train_step(state, parallel.shard(next(batches), mesh))
+                state, metrics = train_step(state, next(batches))
                 meter.add(step, metrics)
                 is_scored = step % eval_every == 0 or step == num_steps
                 is_stopped = stop.is_set()

@@ -44,7 +44,7 @@ def main() -> None:
         batch = next(batches)
         rates = {
             "render 128x64": _render_rate(),
-            "input pipeline": _rate(lambda: next(batches), frames),
+            "input pipeline": _rate(lambda: _draw(batches, 30), 30 * frames),
             **_network_rates(config, batch, frames),
         }
         batches.close()
@@ -53,6 +53,11 @@ def main() -> None:
     for name, rate in rates.items():
         print(f"{name:16} {rate:8.0f} frames/s  {rate / step:6.2f} x training step")
     print(json.dumps({"frames_per_second": rates, "jax": jax.__version__}))
+
+
+def _draw(batches, num: int) -> None:
+    for _ in range(num):
+        jax.block_until_ready(next(batches))
 
 
 def _render_rate() -> float:

@@ -45,6 +45,9 @@ def get_config() -> config_dict.ConfigDict:
     # Of "render": persons to train on; empty: as many as the world's files have.
     c.data.num_persons = config_dict.placeholder(int)
     c.data.data_dir = "datasets"  # prepared datasets
+    # Of "files", where frames wait: on the "disk" (and in the system's file cache),
+    # encoded in "ram", or the training frames decoded on each "device" (MARS: 50 GB)
+    c.data.cache = "disk"
     # Frames of a training clip: "consecutive" ones (P1 Sec. 3.2), or "restricted": one
     # at random from each of T equal parts of the tracklet (Li et al. 2018)
     c.data.sampling = "consecutive"
@@ -139,6 +142,12 @@ _NOT_NEGATIVE = (
     "loss.triplet_weight",
     "loss.cross_entropy_weight",
 )
+_OF_FILES = {
+    "data.resize": None,
+    "data.sampling": "consecutive",
+    "data.cache": "disk",
+    "augment.erase": 0,
+}
 _FRACTIONS = (
     "augment.flip",
     "augment.crop",
@@ -167,6 +176,7 @@ def check_config(config: config_dict.ConfigDict) -> None:
 
     choices = {
         "data.source": sources.SOURCES,
+        "data.cache": ("disk", "ram", "device"),
         "data.sampling": clips.SAMPLINGS,
         "data.normalization": pixels.NORMALIZATIONS,
         "loss.triplet_reduction": ("mean", "sum"),
@@ -217,12 +227,10 @@ def check_config(config: config_dict.ConfigDict) -> None:
             f"config.data.resize={tuple(resize)} must be at least "
             f"config.model.frame_size={tuple(frame_size)}"
         )
-    if config.data.source == "render" and resize is not None:
-        problems.append("config.data.resize is for config.data.source='files'")
     if config.data.source == "render":
         problems += [
             f"config.{field}={_get(config, field)!r} is for config.data.source='files'"
-            for field, usual in (("data.sampling", "consecutive"), ("augment.erase", 0))
+            for field, usual in _OF_FILES.items()
             if _get(config, field) != usual
         ]
     if config.data.source == "files" and config.data.num_persons is not None:

@@ -38,7 +38,10 @@ def load_dataset(config) -> Dataset:
     folder = pathlib.Path(builder.data_dir) / "frame_cache"
     splits = {
         split: frame_cache.open_split(
-            folder, split, lambda s=split: builder.as_data_source(s)
+            folder,
+            split,
+            lambda s=split: builder.as_data_source(s),
+            in_memory=config.data.cache == "ram",
         )
         for split in ("train", "query", "gallery")
     }

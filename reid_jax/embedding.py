@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterable
 import numpy as np
 from jaxtyping import Float, Int
 
+from reid_jax.arrays import Array
+
 
 @dataclasses.dataclass(frozen=True)
 class Embedded:
@@ -62,8 +64,8 @@ class EmbeddedDataset:
 
 
 def embed_tracklets(
-    embed_clips: Callable[[np.ndarray], Float[np.ndarray, "B D"]],
-    batches: Iterable[dict[str, np.ndarray]],
+    embed_clips: Callable[[Array], Float[Array, "B D"]],
+    batches: Iterable[dict[str, Array]],
     num_tracklets: int,
 ) -> Float[np.ndarray, "N D"]:
     """Mean embedding of every tracklet's clips, float32.

@@ -7,12 +7,14 @@ import abc
 import dataclasses
 import functools
 import hashlib
+import io
 import os
 import pathlib
 import tempfile
 from collections.abc import Iterable
 
 import numpy as np
+from PIL import Image
 
 from reid_jax import disk
 
@@ -21,18 +23,25 @@ from reid_jax import disk
 class Split(abc.ABC):
     """The tracklets of one split, without their frames.
 
-    `names`, `pids`, `camids`, `num_frames` have one entry a tracklet; `path` is where
-    the frames are.
+    `names`, `pids`, `camids`, `num_frames` have one entry a tracklet; `sizes` has one a
+    frame, tracklet after tracklet: height and width, 0 of what is no image. `path` is
+    where the frames are.
     """
 
     names: np.ndarray
     pids: np.ndarray
     camids: np.ndarray
     num_frames: np.ndarray
+    sizes: np.ndarray
     path: pathlib.Path
 
     def __len__(self) -> int:
         return len(self.names)
+
+    @functools.cached_property
+    def first_frame(self) -> np.ndarray:
+        """Position of each tracklet's first frame among all frames."""
+        return np.concatenate([[0], np.cumsum(self.num_frames)[:-1]])
 
     @functools.cached_property
     def fingerprint(self) -> str:
@@ -47,32 +56,39 @@ class Split(abc.ABC):
     def _sizes_of_files(self) -> bytes: ...
 
     @abc.abstractmethod
+    def frame_at(self, place: int) -> bytes:
+        """The encoded image (JPEG or PNG) of the frame at a place among all frames."""
+
     def frame(self, tracklet: int, index: int | np.integer) -> bytes:
-        """The encoded image (JPEG or PNG) of frame `index` of a tracklet."""
+        """The encoded image of frame `index` of a tracklet."""
+        return self.frame_at(int(self.first_frame[tracklet] + index))
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class CachedSplit(Split):
-    """A split whose frames are one file, `path`."""
+    """A split whose frames are one file, `path`; with `in_memory` it is read once."""
 
     offsets: np.ndarray  # of every frame's first byte, and the end
+    in_memory: bool = False
 
     def _sizes_of_files(self) -> bytes:
         return self.offsets.tobytes()
 
     @functools.cached_property
-    def first_frame(self) -> np.ndarray:
-        """Position of each tracklet's first frame among all frames."""
-        return np.concatenate([[0], np.cumsum(self.num_frames)[:-1]])
+    def _bytes(self) -> memoryview:
+        if self.in_memory:
+            return _read(self.path, self.path.stat().st_mtime_ns)
+        return memoryview(np.memmap(self.path, np.uint8, "r"))
 
-    @functools.cached_property
-    def _bytes(self) -> np.ndarray:
-        return np.memmap(self.path, np.uint8, "r")
-
-    def frame(self, tracklet: int, index: int | np.integer) -> bytes:
-        position = self.first_frame[tracklet] + index
-        start, end = self.offsets[position : position + 2]
+    def frame_at(self, place: int) -> bytes:
+        start, end = self.offsets[place : place + 2]
         return self._bytes[start:end].tobytes()
+
+
+@functools.cache
+def _read(path: pathlib.Path, mtime: int) -> memoryview:
+    """A file, once for all splits that are opened of it."""
+    return memoryview(path.read_bytes())
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -84,12 +100,16 @@ class JoinedSplit(Split):
     def _sizes_of_files(self) -> bytes:
         return "".join(part.fingerprint for part in self.parts).encode()
 
-    def frame(self, tracklet: int, index: int | np.integer) -> bytes:
-        for part in self.parts:
-            if tracklet < len(part):
-                return part.frame(tracklet, index)
-            tracklet -= len(part)
-        raise IndexError(f"tracklet {tracklet} past the end")
+    @functools.cached_property
+    def _starts(self) -> np.ndarray:
+        """Place of each part's first frame, and the end."""
+        return np.cumsum([0, *(len(part.sizes) for part in self.parts)])
+
+    def frame_at(self, place: int) -> bytes:
+        if not 0 <= place < len(self.sizes):
+            raise IndexError(f"frame {place} of {len(self.sizes)}")
+        number = int(np.searchsorted(self._starts, place, side="right")) - 1
+        return self.parts[number].frame_at(place - int(self._starts[number]))
 
 
 def join(splits: dict[str, Split]) -> JoinedSplit:
@@ -112,28 +132,40 @@ def join(splits: dict[str, Split]) -> JoinedSplit:
         pids=np.concatenate(pids),
         camids=np.concatenate(camids),
         num_frames=np.concatenate([split.num_frames for split in parts]),
+        sizes=np.concatenate([split.sizes for split in parts]),
         path=pathlib.Path(os.path.commonpath([split.path for split in parts])),
         parts=parts,
     )
 
 
-def open_split(folder: pathlib.Path, split: str, read_examples) -> CachedSplit:
+def open_split(
+    folder: pathlib.Path, split: str, read_examples, *, in_memory: bool = False
+) -> CachedSplit:
     """The split cached in `folder`, written there first if it is not.
 
     `read_examples()` yields the dataset's examples (`data/tracklets.py`); it is called
-    only when there is no cache yet.
+    only when there is no cache yet. With `in_memory` the whole cache is read when the
+    first frame is asked for.
     """
     index, frames = folder / f"{split}.index.npz", folder / f"{split}.frames"
-    if not index.exists():
+    if not _is_whole(index):
         folder.mkdir(parents=True, exist_ok=True)
         _write(index, frames, read_examples())
     with np.load(index) as arrays:
-        return CachedSplit(**arrays, path=frames)
+        return CachedSplit(**arrays, path=frames, in_memory=in_memory)
+
+
+def _is_whole(index: pathlib.Path) -> bool:
+    """Whether there is a cache, and not one of a version that kept no sizes."""
+    if not index.exists():
+        return False
+    with np.load(index) as arrays:
+        return "sizes" in arrays
 
 
 def _write(index: pathlib.Path, frames: pathlib.Path, examples: Iterable[dict]) -> None:
     # Under another name first, the index last: a cache is whole or not there.
-    rows, lengths = [], []
+    rows, lengths, sizes = [], [], []
     unfinished = []
     try:
         with tempfile.NamedTemporaryFile(dir=frames.parent, delete=False) as file:
@@ -142,6 +174,7 @@ def _write(index: pathlib.Path, frames: pathlib.Path, examples: Iterable[dict]) 
                 encoded = [bytes(frame) for frame in example["frames"]]
                 file.writelines(encoded)
                 lengths.extend(map(len, encoded))
+                sizes.extend(map(_size, encoded))
                 name = example["tracklet"]
                 name = name.decode() if isinstance(name, bytes) else str(name)
                 rows.append((name, example["pid"], example["camid"], len(encoded)))
@@ -155,6 +188,7 @@ def _write(index: pathlib.Path, frames: pathlib.Path, examples: Iterable[dict]) 
                 camids=np.asarray(camids, np.int64),
                 num_frames=np.asarray(num_frames, np.int64),
                 offsets=np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)]),
+                sizes=np.asarray(sizes, np.int32).reshape(-1, 2),
             )
         os.replace(unfinished[0], frames)
         os.replace(unfinished[1], index)
@@ -168,3 +202,12 @@ def _write(index: pathlib.Path, frames: pathlib.Path, examples: Iterable[dict]) 
             "kept. Free some space, or prepare the dataset in another "
             "--config.data.data_dir."
         ) from None
+
+
+def _size(encoded: bytes) -> tuple[int, int]:
+    """Height and width; decoding says what is wrong with an image that has none."""
+    try:
+        width, height = Image.open(io.BytesIO(encoded)).size
+    except (OSError, SyntaxError, ValueError):
+        return 0, 0
+    return height, width

@@ -1,29 +1,32 @@
 """Batches of clips with tf.data: P×K for training, padded and ordered for evaluation.
 
 Which frames and which augmentation a batch gets is drawn in NumPy, from (seed, epoch,
-position) alone; tf.data decodes, resizes and prefetches in parallel. Frames leave as
-uint8.
+position) alone; tf.data decodes and prefetches in parallel; the devices resize, crop
+and flip. Frames leave as uint8.
 """
 
 import collections
 import dataclasses
 import io
 import itertools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
+import jax
 import numpy as np
+from jax.sharding import Mesh
 from jaxtyping import Int
 from PIL import Image
 
 from data import tracklets
-from reid_jax import clips, erasing, pixels
+from reid_jax import augmentation, clips, decoding, erasing, parallel
+from reid_jax.augmentation import Clip
 from reid_jax.datasets import (
     identity_weights,
     load_dataset,
     load_training_split,
     training_pids,
 )
-from reid_jax.decoding import Clip, decode
+from reid_jax.device_frames import DeviceFrames
 from reid_jax.frame_cache import Split
 
 __all__ = [
@@ -45,25 +48,75 @@ def steps_per_epoch(split: Split, config) -> int:
 
 
 def train_batches(
-    split: Split,
-    config,
-    *,
-    first_step: int = 0,
-    rows: Int[np.ndarray, "_"] | None = None,
-) -> Iterator[dict[str, np.ndarray]]:
+    split: Split, config, *, first_step: int = 0, mesh: Mesh | None = None
+) -> Iterator[dict[str, jax.Array]]:
     """Endless P×K batches from `first_step` on, the same whatever was drawn before.
 
-    Yields `clips` uint8 [P*K, T, H, W, 3] and `labels` int32 [P*K]; of both only the
-    `rows`, where they are given: nothing else is read.
+    Yields `clips` uint8 [P*K, T, H, W, 3] and `labels` int32 [P*K], each device of the
+    mesh (by itself those of this process) with its rows: nothing else is read.
     """
+    mesh = parallel.local_mesh() if mesh is None else mesh
+    rows = parallel.local_rows(config.data.p * config.data.k, mesh)
     batches = train_clips(split, config, first_step)
-    if rows is not None:
-        batches = ([batch[row] for row in rows] for batch in batches)
-    color = pixels.mean_color(config.data.normalization)
-    for batch, frames in decode(split, config, batches):
-        erasing.erase(frames, [clip.boxes for clip in batch], color)
-        labels = np.asarray([clip.label for clip in batch], np.int32)
-        yield {"clips": frames, "labels": labels}
+    make = _kept if config.data.cache == "device" else _decoded
+    for batch, made in make(split, config, batches, rows, mesh):
+        labels = np.asarray([batch[row].label for row in rows], np.int32)
+        yield {"clips": made, "labels": parallel.shard(labels, mesh)}
+
+
+def _decoded(
+    split: Split, config, batches: Iterator[list[Clip]], rows, mesh: Mesh
+) -> Iterator[tuple[list[Clip], jax.Array]]:
+    """Each batch with its clips, uint8 [B, T, H, W, 3], decoded on the host."""
+    for batch, arguments, options in host_batches(split, config, batches, rows):
+        yield batch, augmentation.show(*parallel.shard(arguments, mesh), **options)
+
+
+def host_batches(
+    split: Split, config, batches: Iterator[list[Clip]], rows
+) -> Iterator[tuple[list[Clip], tuple, dict]]:
+    """Each batch, and the arguments and options of `augmentation.show` for its rows."""
+    sent = collections.deque()  # batches that are read in another thread
+    largest = split.sizes.max(axis=0, initial=0)
+    # Every process has to run the same program.
+    is_one_size = jax.process_count() > 1 or bool((split.sizes == largest).all())
+
+    def size_of(places: np.ndarray) -> np.ndarray:
+        if is_one_size:
+            return largest
+        height, width = split.sizes[places].reshape(-1, 2).max(axis=0).tolist()
+        return np.array([augmentation.round_up(height), augmentation.round_up(width)])
+
+    def requests() -> Iterator[decoding.Request]:
+        for batch in batches:
+            places = _places(split, batch, rows)
+            sent.append((batch, places))
+            yield places.ravel(), size_of(places)
+
+    for frames in decoding.decode(split, requests()):
+        batch, places = sent.popleft()
+        sizes = split.sizes[places]
+        most = largest if is_one_size else sizes
+        frames = frames.reshape(*places.shape, *frames.shape[1:])
+        shown = augmentation.windows([batch[row] for row in rows], config)
+        yield batch, (frames, sizes, shown), augmentation.options(most, config)
+
+
+def _kept(
+    split: Split, config, batches: Iterator[list[Clip]], rows, mesh: Mesh
+) -> Iterator[tuple[list[Clip], jax.Array]]:
+    """As `_decoded`, from frames that are on the devices."""
+    kept = DeviceFrames(split, config, mesh)
+    for batch in batches:
+        places = _places(split, batch, rows).astype(np.int32)
+        shown = augmentation.windows([batch[row] for row in rows], config)
+        yield batch, kept.show(*parallel.shard((places, shown), mesh))
+
+
+def _places(split: Split, batch: list[Clip], rows) -> Int[np.ndarray, "B T"]:
+    """Where the frames of these rows are among all frames."""
+    clips_of_rows = [batch[row] for row in rows]
+    return np.stack([split.first_frame[c.tracklet] + c.frames for c in clips_of_rows])
 
 
 def train_clips(split: Split, config, first_step: int = 0) -> Iterator[list[Clip]]:
@@ -73,6 +126,7 @@ def train_clips(split: Split, config, first_step: int = 0) -> Iterator[list[Clip
     """
     labels = np.searchsorted(training_pids(split), split.pids)
     rows = np.flatnonzero(split.pids != tracklets.JUNK_PID)
+    draw_clip = _clip_drawer(split, config)
     weights = identity_weights(split, config)
     if weights is not None:
         weights = weights[rows]
@@ -89,7 +143,7 @@ def train_clips(split: Split, config, first_step: int = 0) -> Iterator[list[Clip
         for position in range(first_position, len(batches)):
             rng = np.random.default_rng([config.seed, epoch, position, _FRAMES])
             yield [
-                _train_clip(rng, split, config, tracklet, int(labels[tracklet]))
+                draw_clip(rng, tracklet, int(labels[tracklet]))
                 for tracklet in rows[batches[position]].tolist()
             ]
         first_position = 0
@@ -99,44 +153,44 @@ _FRAMES = 2
 """Keeps this random stream apart from those of `clips.identity_batches`."""
 
 
-def _train_clip(rng, split: Split, config, tracklet: int, label: int) -> Clip:
-    T = config.model.clip_length
+def _clip_drawer(split: Split, config) -> Callable[..., Clip]:
+    """The function (rng, tracklet, label) → a training clip of that tracklet."""
+    T, augment = config.model.clip_length, config.augment.to_dict()
     sample = clips.SAMPLINGS[config.data.sampling]
-    frames = sample(rng, int(split.num_frames[tracklet]), T)
-    draws = T if config.augment.per_frame else 1
+    draws = T if augment["per_frame"] else 1
+    repeated = T // draws
 
-    def draw(*shape: int) -> np.ndarray:
-        return np.broadcast_to(rng.random((draws, *shape)), (T, *shape))
+    def draw_clip(rng: np.random.Generator, tracklet: int, label: int) -> Clip:
+        frames = sample(rng, split.num_frames[tracklet], T)
+        flip = (rng.random(draws) < augment["flip"]).repeat(repeated)
+        crop = (rng.random(draws) < augment["crop"]).repeat(repeated)
+        shift = rng.random((draws, 2)).repeat(repeated, axis=0)
+        boxes = None
+        if augment["erase"]:  # nothing is drawn for it otherwise
+            drawn = [erasing.draw_box(rng, config) for _ in range(draws)]
+            boxes = np.repeat(drawn, repeated, axis=0)
+        return Clip(tracklet, frames, label, flip, crop, shift, boxes)
 
-    flip, crop = draw() < config.augment.flip, draw() < config.augment.crop
-    shift, boxes = draw(2), None
-    if config.augment.erase:  # nothing is drawn for it otherwise
-        drawn = [erasing.draw_box(rng, config) for _ in range(draws)]
-        boxes = np.broadcast_to(drawn, (T, 4))
-    return Clip(tracklet, frames, label, flip, crop, shift, boxes)
+    return draw_clip
 
 
 def eval_batches(
-    split: Split, config, rows: Int[np.ndarray, "_"] | None = None
-) -> Iterator[dict[str, np.ndarray]]:
+    split: Split, config, mesh: Mesh | None = None
+) -> Iterator[dict[str, jax.Array | np.ndarray]]:
     """Every test clip of the split once, in order, in batches of one fixed shape.
 
     Of tracklets longer than `config.eval.max_frames` only the first frames.
 
-    Yields `clips` uint8 [B, T, H, W, 3] and `tracklet` int32 [B], the position of the
-    clip's tracklet in the split, -1 where the last batch is padded. With `rows`, only
-    these of the clips are read.
+    Yields `clips` uint8 [B, T, H, W, 3], each device of the mesh (by itself those of
+    this process) with its rows, and `tracklet` int32 [B], of all rows the position of
+    the clip's tracklet in the split, -1 where the last batch is padded.
     """
-    rows = np.arange(config.eval.batch_clips) if rows is None else rows
-    whole = collections.deque()  # labels of batches that are read in another thread
-
-    def to_read():
-        for batch in eval_clips(split, config):
-            whole.append(np.asarray([clip.label for clip in batch], np.int32))
-            yield [batch[row] for row in rows]
-
-    for _, frames in decode(split, config, to_read()):
-        yield {"clips": frames, "tracklet": whole.popleft()}
+    mesh = parallel.local_mesh() if mesh is None else mesh
+    rows = parallel.local_rows(config.eval.batch_clips, mesh)
+    batches = eval_clips(split, config)
+    for batch, made in _decoded(split, config, batches, rows, mesh):
+        tracklet = np.asarray([clip.label for clip in batch], np.int32)
+        yield {"clips": made, "tracklet": tracklet}
 
 
 def eval_clips(split: Split, config) -> Iterator[list[Clip]]:

@@ -1,6 +1,7 @@
 """The scalars of training steps: read now and then, checked, averaged, logged."""
 
 import time
+from concurrent import futures
 
 import jax
 import numpy as np
@@ -22,20 +23,25 @@ class Meter:
         self._num_steps = num_steps
         self.unlogged: list[checkpoints.Scalars] = unlogged
         self._pending: list[tuple[int, dict]] = []
-        self._timed_steps: int | None = None  # None: before the first, which compiles
+        self._watch = futures.ThreadPoolExecutor(1)
+        # When each step was given to the device, and when it was done there; None:
+        # before the first step, which compiles.
+        self._times: list[tuple[float, futures.Future[float]]] | None = None
 
     def restart_clock(self) -> None:
         """Leave what was done since the last step out of the rate."""
-        self._clock, self._timed_steps = time.perf_counter(), 0
+        self._clock, self._times = time.perf_counter(), []
 
     def add(self, step: int, metrics: dict[str, jax.Array]) -> None:
+        given = time.perf_counter()
         self._pending.append((step, metrics))
         self._bar.advance(step)
-        if self._timed_steps is None:
-            jax.block_until_ready(metrics)
+        done = self._watch.submit(_when_ready, metrics)
+        if self._times is None:
+            done.result()
             self.restart_clock()
         else:
-            self._timed_steps += 1
+            self._times.append((given, done))
         if step % self._every == 0:
             self.check()
             self.log()
@@ -66,14 +72,26 @@ class Meter:
         self.unlogged = []
         mean["learning_rate"] = float(self._schedule(last - 1))
         seconds_left = float("nan")
-        if self._timed_steps:
-            seconds = (time.perf_counter() - self._clock) / self._timed_steps
-            mean["frames_per_second"] = self._frames / seconds
-            seconds_left = seconds * (self._num_steps - last)
+        if self._times:
+            seconds = time.perf_counter() - self._clock
+            mean["frames_per_second"] = self._frames * len(self._times) / seconds
+            mean["device_waits"] = self._idle_seconds() / seconds
+            seconds_left = seconds / len(self._times) * (self._num_steps - last)
         self._log.write(last, mean)
         self._bar.note(last, mean, seconds_left)
         self._say_if_collapsed(mean)
         self.restart_clock()
+
+    def _idle_seconds(self) -> float:
+        """How long the device had no step to do since the clock was started.
+
+        Copies of a step's batch to the device count as the step.
+        """
+        ends = [self._clock, *(done.result() for _, done in self._times)]
+        starts = [given for given, _ in self._times]
+        return sum(
+            max(0.0, start - end) for start, end in zip(starts, ends, strict=False)
+        )
 
     def _say_if_collapsed(self, mean: dict[str, float]) -> None:
         """Once, when batch-hard's loss stays at the margin: no distance is left."""
@@ -85,6 +103,11 @@ class Meter:
         self._collapsed = self._collapsed + 1 if at_margin else 0
         if self._collapsed == _COLLAPSED_LOGS:
             self._bar.print(_COLLAPSED)
+
+
+def _when_ready(arrays) -> float:
+    jax.block_until_ready(arrays)
+    return time.perf_counter()
 
 
 _COLLAPSED_LOGS = 5

@@ -114,7 +114,10 @@ def read(workdir: str | os.PathLike) -> list[dict[str, float | int]]:
     return [json.loads(line) for line in _lines_until(path, sys.maxsize)]
 
 
-_SHOWN = ("loss", "active_triplets", "precision_at_1", "frames_per_second")
+TIMES = ("frames_per_second", "device_waits")
+"""What is different each time that the same steps are run, and absent after a start."""
+
+_SHOWN = ("loss", "active_triplets", "precision_at_1", *TIMES)
 """Of all that is logged, what a plain line shows."""
 
 

@@ -142,13 +142,20 @@ def local_rows(num_clips: int, mesh: Mesh) -> Int[np.ndarray, "_"]:
 
 
 def shard(batch, mesh: Mesh):
-    """The rows of this process, an array or a dictionary of them: one global batch."""
+    """The rows of this process, an array or a pytree of them: one global batch.
+
+    What is one already stays.
+    """
     sharding = NamedSharding(mesh, PartitionSpec("data"))
-    if mesh.is_multi_process:
-        return jax.tree.map(
-            lambda rows: jax.make_array_from_process_local_data(sharding, rows), batch
-        )
-    return jax.device_put(batch, sharding)
+    if not mesh.is_multi_process:
+        return jax.device_put(batch, sharding)
+
+    def joined(rows):
+        if isinstance(rows, jax.Array) and not rows.is_fully_addressable:
+            return rows
+        return jax.make_array_from_process_local_data(sharding, rows)
+
+    return jax.tree.map(joined, batch)
 
 
 def replicate(tree, mesh: Mesh):

@@ -13,13 +13,13 @@ from collections.abc import Iterator
 
 import jax
 import numpy as np
-from jaxtyping import Int
+from jax.sharding import Mesh
 
 from data.walkers import plan, stream, world
 from data.walkers.plan import Entry
 from data.walkers.sizes import SIZES
 from data.walkers.world import World
-from reid_jax import clips
+from reid_jax import clips, parallel
 
 
 @dataclasses.dataclass(frozen=True)
@@ -134,14 +134,15 @@ def train_batches(
     config,
     *,
     first_step: int = 0,
-    rows: Int[np.ndarray, "_"] | None = None,
-) -> Iterator[dict[str, np.ndarray | jax.Array]]:
+    mesh: Mesh | None = None,
+) -> Iterator[dict[str, jax.Array]]:
     """Endless P×K batches from `first_step` on, the same whatever was drawn before.
 
-    Yields `clips` uint8 [P*K, T, H, W, 3], on the device, and `labels` int32 [P*K]; of
-    both only the `rows`, where they are given: nothing else is rendered.
+    Yields `clips` uint8 [P*K, T, H, W, 3] and `labels` int32 [P*K], each device of the
+    mesh (by itself those of this process) with its rows: nothing else is rendered.
     """
-    rows = np.arange(config.data.p * config.data.k) if rows is None else rows
+    mesh = parallel.local_mesh() if mesh is None else mesh
+    rows = parallel.local_rows(config.data.p * config.data.k, mesh)
     street, pids = stream.Street(split.world.sizes), training_pids(split)
     k, T = config.data.k, config.model.clip_length
     batches = (
@@ -155,21 +156,23 @@ def train_batches(
     )
     # The device is given the next batch before this one is trained on.
     for batch, _ in itertools.pairwise(batches):
-        yield batch
+        yield parallel.shard(batch, mesh)
 
 
 def eval_batches(
-    split: Split, config, rows: Int[np.ndarray, "_"] | None = None
-) -> Iterator[dict[str, np.ndarray]]:
+    split: Split, config, mesh: Mesh | None = None
+) -> Iterator[dict[str, jax.Array | np.ndarray]]:
     """Every test clip of the split once, in order, in batches of one fixed shape.
 
     Of tracklets longer than `config.eval.max_frames` only the first frames.
 
-    Yields `clips` uint8 [B, T, H, W, 3] and `tracklet` int32 [B], the position of the
-    clip's tracklet in the split, -1 where the last batch is padded. With `rows`, only
-    these of the clips are given (but all are rendered).
+    Yields `clips` uint8 [B, T, H, W, 3], each device of the mesh (by itself those of
+    this process) with its rows (but all are rendered), and `tracklet` int32 [B], of all
+    rows the position of the clip's tracklet in the split, -1 where the last batch is
+    padded.
     """
-    rows = np.arange(config.eval.batch_clips) if rows is None else rows
+    mesh = parallel.local_mesh() if mesh is None else mesh
+    rows = parallel.local_rows(config.eval.batch_clips, mesh)
     T, limit = config.model.clip_length, config.eval.max_frames or np.inf
     limit = int(min(limit, split.num_frames.max()))
     every = (
@@ -181,7 +184,7 @@ def eval_batches(
         padding = [(batch[-1][0], -1)] * (config.eval.batch_clips - len(batch))
         pixels, tracklet = zip(*batch, *padding, strict=True)
         yield {
-            "clips": np.stack([pixels[row] for row in rows]),
+            "clips": parallel.shard(np.stack([pixels[row] for row in rows]), mesh),
             "tracklet": np.asarray(tracklet, np.int32),
         }
 

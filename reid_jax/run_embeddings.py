@@ -104,7 +104,7 @@ def _embedder(method: str, config, workdir: pathlib.Path, step: int):
         one_frame.model.clip_length = 1
         batches_of = sources.pipeline(config).eval_batches
         return lambda split: _embedded(
-            lambda clips: color_histogram.stripe_histogram(clips[:, 0]),
+            lambda clips: color_histogram.stripe_histogram(np.asarray(clips)[:, 0]),
             batches_of(split, one_frame),
             split,
         )
@@ -123,15 +123,13 @@ def network_embedder(
     batch of that number; `embed_clips` maps clips to embeddings and is always the same.
     """
 
-    rows = parallel.local_rows(config.eval.batch_clips, mesh)
-
     def embed_clips(clips):
         clips = parallel.shard(clips, mesh)
         embedding = embed_step(state.params, state.batch_stats, clips).embedding
         return parallel.gather(embedding, mesh)
 
     def embed(split, change: Callable[..., np.ndarray] | None = None) -> Embedded:
-        batches = sources.pipeline(config).eval_batches(split, config, rows)
+        batches = sources.pipeline(config).eval_batches(split, config, mesh)
         if change is not None:
             batches = (
                 batch | {"clips": change(batch["clips"], number, embed_clips)}

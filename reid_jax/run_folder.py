@@ -17,6 +17,7 @@ from reid_jax import disk
 
 MAY_CHANGE = (
     "data.data_dir",
+    "data.cache",
     "train.epochs",
     "train.max_steps",
     "train.eval_every_epochs",

@@ -65,6 +65,7 @@ def _draw_network(
     if drawn.exists() and drawn.stat().st_mtime > made.stat().st_mtime:
         return
     batch = next(sources.pipeline(config).eval_batches(dataset.query, config))
+    batch = {name: np.asarray(values) for name, values in batch.items()}
     if config.model.temporal.startswith("attn"):
         embed_step, state = run_embeddings.restore(config, workdir, step)
         out = embed_step(state.params, state.batch_stats, batch["clips"])

@@ -7,11 +7,11 @@ Each has the same functions, which is all that programs know of a source:
   and a `fingerprint` of its own;
 - `load_training_split(config, dataset)`: what is trained on, `dataset.train` or more;
 - `training_pids(split)`, `steps_per_epoch(split, config)`;
-- `train_clips` and `train_batches(split, config, first_step, rows)`: what the P×K
+- `train_clips` and `train_batches(split, config, first_step, mesh)`: what the P×K
   batches show, and their pixels; each is a pure function of (seed, epoch, position);
-- `eval_batches(split, config, rows)`, `first_middle_last(split, tracklet)`.
+- `eval_batches(split, config, mesh)`, `first_middle_last(split, tracklet)`.
 
-`rows` are those of each batch that this process needs.
+Batches lie on the devices of `mesh`; a process makes the rows of its own ones only.
 """
 
 import types

@@ -8,7 +8,7 @@ import jax
 import numpy as np
 import pytest
 
-from reid_jax import checkpoints, run_embeddings, run_folder
+from reid_jax import checkpoints, metric_log, run_embeddings, run_folder
 from tests import processes
 
 # Three steps multiply float32's rounding by a thousand in so small a network.
@@ -57,8 +57,8 @@ def _assert_same_run(workdir, other):
         for folder in (workdir, other)
     ]
     for one, two in zip(*logs, strict=True):
-        names = one.keys() - {"frames_per_second"}  # has none right after a start
-        assert two.keys() - {"frames_per_second"} == names
+        names = one.keys() - {*metric_log.TIMES}
+        assert two.keys() - {*metric_log.TIMES} == names
         for name in names:
             assert two[name] == pytest.approx(one[name], rel=1e-5)
     scores = [

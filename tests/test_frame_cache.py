@@ -34,5 +34,5 @@ def test_joined_splits_keep_persons_cameras_and_frames_apart(tmp_path):
         assert joined.num_frames[i] == part.num_frames[row]
         for t in range(joined.num_frames[i]):
             assert joined.frame(i, t) == part.frame(row, t)
-    with pytest.raises(IndexError, match="past the end"):
-        joined.frame(13, 0)
+    with pytest.raises(IndexError, match="frame 36 of 36"):
+        joined.frame_at(36)

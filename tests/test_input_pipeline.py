@@ -4,12 +4,20 @@ import io
 import itertools
 import pathlib
 
+import jax
 import numpy as np
 import pytest
 from PIL import Image
 
 from configs import base
-from reid_jax import datasets, frame_cache, input_pipeline
+from reid_jax import (
+    augmentation,
+    datasets,
+    device_frames,
+    frame_cache,
+    input_pipeline,
+    parallel,
+)
 
 
 def _encode(shade: int, kind: str = "PNG", size=(20, 40)) -> bytes:
@@ -124,27 +132,29 @@ def test_a_process_reads_only_its_rows(split, tiny_config, monkeypatch):
     whole = next(input_pipeline.train_batches(split, tiny_config))
     of_test = next(input_pipeline.eval_batches(split, tiny_config))
     clips = next(input_pipeline.train_clips(split, tiny_config))
-    batches = input_pipeline.eval_batches(split, tiny_config, rows)
+    monkeypatch.setattr(parallel, "local_rows", lambda num_clips, mesh: rows)
+    batches = input_pipeline.eval_batches(split, tiny_config)
     evaluated = next(batches)
     batches.close()
     np.testing.assert_array_equal(evaluated["clips"], of_test["clips"][rows])
     np.testing.assert_array_equal(evaluated["tracklet"], of_test["tracklet"])
 
     read = []
-    frame = type(split).frame
+    frame_at = type(split).frame_at
 
-    def noted(self, tracklet, index):
-        read.append((tracklet, int(index)))
-        return frame(self, tracklet, index)
+    def noted(self, place):
+        read.append(place)
+        return frame_at(self, place)
 
-    monkeypatch.setattr(type(split), "frame", noted)
+    monkeypatch.setattr(type(split), "frame_at", noted)
     monkeypatch.setattr(
         input_pipeline, "train_clips", lambda *_: iter([clips])
     )  # one batch: nothing is read ahead
-    (part,) = input_pipeline.train_batches(split, tiny_config, rows=rows)
+    (part,) = input_pipeline.train_batches(split, tiny_config)
     np.testing.assert_array_equal(part["clips"], whole["clips"][rows])
     np.testing.assert_array_equal(part["labels"], whole["labels"][rows])
-    wanted = [(clips[row].tracklet, int(t)) for row in rows for t in clips[row].frames]
+    first = split.first_frame
+    wanted = [first[clips[r].tracklet] + int(t) for r in rows for t in clips[r].frames]
     assert read == wanted
 
 
@@ -215,6 +225,88 @@ def test_evaluation_batches_hold_every_clip_once(split, tiny_config):
     shades = np.concatenate([batch["clips"][:, :, 0, 0, 0] for batch in batches])
     np.testing.assert_array_equal(shades[0], [0, 0, 0])  # one frame, repeated
     np.testing.assert_array_equal(shades[2], [13, 14, 13])  # frames 3 and 4 of five
+
+
+@pytest.fixture
+def sizes(tmp_path):
+    """Two datasets of four persons, their frames of many sizes."""
+    rng = np.random.default_rng(0)
+
+    def frame(*size):
+        file = io.BytesIO()
+        Image.fromarray(rng.integers(256, size=size).astype(np.uint8)).save(file, "PNG")
+        return file.getvalue()
+
+    def tracklets():
+        for pid in range(1, 5):
+            size = *rng.integers(10, 70, 2).tolist(), 3
+            yield pid, 0, [frame(*size) for _ in range(pid)]
+
+    return {name: _split(tmp_path / name, [*tracklets()]) for name in "ab"}
+
+
+def test_training_sees_the_same_wherever_frames_wait(sizes, tiny_config):
+    tiny_config.augment.update(per_frame=True, erase=0.5)
+    split = frame_cache.join(sizes)
+    kept = {}
+    for cache in ("disk", "device"):
+        tiny_config.data.cache = cache
+        source = input_pipeline.train_batches(split, tiny_config)
+        kept[cache] = list(itertools.islice(source, 6))
+    for one, other in zip(*kept.values(), strict=True):
+        np.testing.assert_array_equal(one["clips"], other["clips"])
+        np.testing.assert_array_equal(one["labels"], other["labels"])
+
+
+def test_processes_run_one_program_for_frames_of_many_sizes(
+    sizes, tiny_config, monkeypatch
+):
+    monkeypatch.setattr(jax, "process_count", lambda: 2)
+    split = frame_cache.join(sizes)
+    programs = set()
+    for rows in ([0, 1], [2, 3]):
+        batches = input_pipeline.train_clips(split, tiny_config)
+        made = input_pipeline.host_batches(split, tiny_config, batches, rows)
+        for _, (frames, *_), options in itertools.islice(made, 5):
+            programs.add((frames.shape, *options.values()))
+    assert len(programs) == 1
+
+
+def test_sizes_are_rounded_up_to_few():
+    rounded = {augmentation.round_up(n) for n in range(1, 1025)}
+    assert {1, 2, 3, 64, 96, 128, 1024} < rounded and len(rounded) == 20
+    assert all(n <= augmentation.round_up(n) <= 1.5 * n for n in range(1, 1025))
+
+
+def test_frames_in_memory_are_read_once(tmp_path, split):
+    on_disk = frame_cache.open_split(tmp_path, "train", None)
+    kept = frame_cache.open_split(tmp_path, "train", None, in_memory=True)
+    assert on_disk.frame(3, 8) == kept.frame(3, 8) == _encode(38)
+    with kept.path.open("r+b") as file:
+        file.write(b"x" * kept.path.stat().st_size)
+    assert on_disk.frame(8, 1) != kept.frame(8, 1) == _encode(81)
+
+
+def test_a_cache_of_an_older_version_is_written_anew(tmp_path, split):
+    index = tmp_path / "train.index.npz"
+    with np.load(index) as arrays:
+        older = {name: arrays[name] for name in arrays if name != "sizes"}
+    np.savez(index, **older)
+    assert frame_cache.open_split(tmp_path, "train", lambda: []).sizes.shape == (0, 2)
+
+
+def test_frames_that_do_not_fit_on_the_device():
+    class Small:
+        def __str__(self):
+            return "TPU 0"
+
+        def memory_stats(self):
+            return {"bytes_limit": 90_000, "bytes_in_use": 20_000}
+
+    shape = (35, 40, 20, 3)
+    with pytest.raises(ValueError, match=r"35 frames of 40×20.*TPU 0.*cache='ram'"):
+        device_frames._check_room(shape, [Small()])
+    device_frames._check_room((23, *shape[1:]), [Small()])
 
 
 def test_memory_stays_bounded_on_a_long_tracklet(tmp_path, tiny_config):

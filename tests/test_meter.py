@@ -2,6 +2,8 @@
 
 import contextlib
 import sys
+import types
+from concurrent import futures
 
 import jax.numpy as jnp
 import pytest
@@ -28,6 +30,32 @@ def test_a_bar_for_the_run_and_one_for_all(monkeypatch):
         assert [task.total for task in bar._bar.tasks] == [16, 4]
     with contextlib.closing(metric_log.TrainProgress(0, 0)) as bar:
         assert [task.completed for task in bar._bar.tasks] == [0]
+
+
+def test_the_device_waits_while_the_host_does(tiny_config, monkeypatch):
+    tiny_config.train.log_every_steps = 3
+    rows = []
+    log = types.SimpleNamespace(write=lambda step, scalars: rows.append(scalars))
+    bar = metric_log.TrainProgress(0, 20)
+    scalars_of = meter.Meter(tiny_config, lambda step: 1e-3, log, bar, 20, [])
+    given = iter([0, 5, 6, 10, 12, 14])  # seconds; each step takes 2
+    monkeypatch.setattr(meter.time, "perf_counter", lambda: clock.now)
+    clock = types.SimpleNamespace(now=0.0)
+
+    def done_after_two_seconds(*_):
+        done = futures.Future()
+        done.set_result(clock.now + 2)
+        return done
+
+    scalars_of._watch = types.SimpleNamespace(submit=done_after_two_seconds)
+    scalars = {name: jnp.float32(1) for name in ("loss", "triplet", "active_triplets")}
+    for step, clock.now in enumerate(given, start=1):
+        scalars_of.add(step, scalars)
+    # The clock starts with the first step: nothing to do until 5, busy at 6.
+    assert rows[0]["device_waits"] == pytest.approx(5 / 6)
+    assert rows[0]["frames_per_second"] == pytest.approx(2 * 12 / 6)
+    # Nothing to do from 6 to 10, then a step is done when the next one comes.
+    assert rows[1]["device_waits"] == pytest.approx(4 / 8)
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ import train
 from data import prepare
 from data.walkers import world
 from docs import rank_video
-from reid_jax import checkpoints, meter, run_embeddings, run_folder
+from reid_jax import checkpoints, meter, metric_log, run_embeddings, run_folder
 from tests import mars_layout
 from tests.source_layouts import write_video
 
@@ -60,7 +60,8 @@ def _final(workdir, config):
     _, state = run_embeddings.restore(config, workdir, step)
     log = [json.loads(s) for s in (workdir / "metrics.jsonl").read_text().splitlines()]
     for row in log:
-        row.pop("frames_per_second", None)
+        for name in metric_log.TIMES:
+            row.pop(name, None)
     return state, log
 
 

@@ -13,7 +13,7 @@ import pytest
 from configs import base
 from data.walkers import plan, stream
 from data.walkers.sizes import SIZES
-from reid_jax import clips, render_pipeline, sources
+from reid_jax import clips, parallel, render_pipeline, sources
 
 ROOT = pathlib.Path(__file__).parents[1]
 
@@ -54,10 +54,11 @@ def test_a_batch_is_a_function_of_seed_and_step(config, dataset):
 
 
 @pytest.mark.slow
-def test_a_process_renders_only_its_rows(config, dataset):
+def test_a_process_renders_only_its_rows(config, dataset, monkeypatch):
     rows = np.array([1, 2])
     whole = next(render_pipeline.train_batches(dataset.train, config))
-    part = next(render_pipeline.train_batches(dataset.train, config, rows=rows))
+    monkeypatch.setattr(parallel, "local_rows", lambda num_clips, mesh: rows)
+    part = next(render_pipeline.train_batches(dataset.train, config))
     assert part["clips"].shape == (2, *whole["clips"].shape[1:])
     np.testing.assert_array_equal(part["labels"], whole["labels"][rows])
     # Another batch size may round another way: a level of 256 at most.
@@ -129,8 +130,8 @@ def test_what_cannot_be_rendered_is_refused(config):
     config.data.name = "mars"
     with pytest.raises(ValueError, match=r"'mars' cannot be rendered.*walkers/tiny"):
         sources.pipeline(config).load_dataset(config)
-    config.data.resize = (64, 32)
-    with pytest.raises(ValueError, match="resize is for"):
+    config.data.update(resize=(64, 32), cache="device")
+    with pytest.raises(ValueError, match=r"resize=\(64, 32\) is .*cache='device' is"):
         base.check_config(config)
     config.data.source = "files"
     config.data.num_persons = 5

@@ -1,0 +1,299 @@
+"""How time and memory grow as the data doubles four times, each size in a process.
+
+python benchmarks/growth.py        (make bench; draws docs/images/growth.png)
+
+An epoch of training (identities), embedding of a split (tracklets, frames of each),
+ranking and re-ranking of tracklets, a training step on several devices (the cores of
+this machine as so many devices, the batch the same). Median seconds of three calls
+after the one that compiles; memory beside that of the smallest size. The exponent is
+that of the last three sizes: 1 is proportional, and what compares all with all
+(ranking, re-ranking) has 2 by its mathematics.
+"""
+
+import argparse
+import io
+import json
+import os
+import pathlib
+import platform
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+
+ROOT = pathlib.Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+
+SIZES = {
+    "identities, an epoch": (64, 128, 256, 512, 1024),
+    "tracklets, embedding": (128, 256, 512, 1024, 2048),
+    "frames of 64 tracklets, embedding": (8, 16, 32, 64, 128),
+    "queries and gallery, ranking": (1000, 2000, 4000, 8000, 16000),
+    "queries and gallery, re-ranking": (500, 1000, 2000, 4000, 8000),
+    "devices, a training step": (1, 2, 4, 8, 16),
+}
+"""What grows, and what is timed."""
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--measure", choices=SIZES, help=argparse.SUPPRESS)
+    parser.add_argument("--size", type=int, help=argparse.SUPPRESS)
+    args = parser.parse_args()
+    if args.measure:
+        _measure(args.measure, args.size)
+        return
+    print(f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores")
+    found = {}
+    for what, sizes in SIZES.items():
+        found[what] = [_in_a_process(what, size) for size in sizes]
+        seconds, megabytes = zip(*found[what], strict=True)
+        print(f"\n{what}: {', '.join(map(str, sizes))}")
+        print(f"  seconds   {'  '.join(f'{s:8.3f}' for s in seconds)}", end="")
+        print(f"   exponent {_exponent(sizes, seconds):.2f}")
+        more = "  ".join(f"{m - megabytes[0]:8.0f}" for m in megabytes)
+        print(f"  + MB      {more}", flush=True)
+    _draw(found, ROOT / "docs" / "images" / "growth.png")
+    print("\n" + json.dumps(found, ensure_ascii=False))
+
+
+def _in_a_process(what: str, size: int) -> tuple[float, float]:
+    devices = size if what.startswith("devices") else 1
+    flags = f"--xla_force_host_platform_device_count={devices}"
+    command = [sys.executable, __file__, f"--measure={what}", f"--size={size}"]
+    child = subprocess.run(
+        command,
+        capture_output=True,
+        text=True,
+        env=os.environ | {"XLA_FLAGS": flags, "JAX_PLATFORMS": "cpu"},
+    )
+    if child.returncode:
+        sys.exit(child.stderr)
+    seconds, megabytes = child.stdout.split()[-2:]
+    return float(seconds), float(megabytes)
+
+
+def _exponent(sizes, seconds) -> float:
+    """Slope in a double logarithmic plot of the last three."""
+    import numpy as np
+
+    return float(np.polyfit(np.log(sizes[-3:]), np.log(seconds[-3:]), 1)[0])
+
+
+def _measure(what: str, size: int) -> None:
+    from reid_jax import command_line
+
+    command_line.quieten()
+    prepare = {
+        "identities, an epoch": _epoch,
+        "tracklets, embedding": lambda n, folder: _embedding(n, 4, folder),
+        "frames of 64 tracklets, embedding": lambda n, folder: _embedding(
+            64, n, folder
+        ),
+        "queries and gallery, ranking": _ranking,
+        "queries and gallery, re-ranking": _reranking,
+        "devices, a training step": lambda n, folder: _step(),
+    }
+    with tempfile.TemporaryDirectory() as folder:
+        run = prepare[what](size, pathlib.Path(folder))
+        times = []
+        for _ in range(4):  # the first one compiles
+            start = time.perf_counter()
+            run()
+            times.append(time.perf_counter() - start)
+    print(
+        statistics.median(times[1:]),
+        resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+    )
+
+
+def _epoch(num_pids: int, folder: pathlib.Path):
+    import jax
+
+    from reid_jax import input_pipeline
+
+    config, split = _config(), _split(num_pids, 2, 4, folder)
+    step = _trainer(config)
+
+    def run() -> None:
+        batches = input_pipeline.train_batches(split, config)
+        for _ in range(input_pipeline.steps_per_epoch(split, config)):
+            metrics = step(next(batches))
+        jax.block_until_ready(metrics)
+        batches.close()
+
+    return run
+
+
+def _embedding(num_tracklets: int, num_frames: int, folder: pathlib.Path):
+    from flax import nnx
+
+    from reid_jax import embedding, input_pipeline, steps
+    from reid_jax.models import build_model
+
+    config = _config()
+    split = _split(num_tracklets, 1, num_frames, folder)
+    model = build_model(config.model, 8, rngs=nnx.Rngs(0))
+    graphdef, state = steps.initial_state(model, _optimizer(config))
+    embed = steps.make_embed_step(graphdef, config)
+
+    def run() -> None:
+        embedding.embed_tracklets(
+            lambda clips: embed(state.params, state.batch_stats, clips).embedding,
+            input_pipeline.eval_batches(split, config),
+            len(split),
+        )
+
+    return run
+
+
+def _ranking(num: int, folder: pathlib.Path):
+    from reid_jax.retrieval import ranking
+
+    features, labels = _features(num)
+    return lambda: ranking.evaluate_features(*features, *labels)
+
+
+def _reranking(num: int, folder: pathlib.Path):
+    from reid_jax.retrieval import rerank
+
+    features, _ = _features(num // 2)
+    return lambda: rerank.k_reciprocal(*features)
+
+
+def _features(num: int):
+    """Embeddings of `num` queries and as many of the gallery, four of each person."""
+    import numpy as np
+
+    rng = np.random.default_rng(0)
+    pids = np.arange(num) // 4
+    centers = rng.normal(size=(num // 4 + 1, 128))
+    features = [centers[pids] + rng.normal(size=(num, 128)) for _ in range(2)]
+    camids = np.zeros(num, int), np.ones(num, int)
+    return [f.astype(np.float32) for f in features], (pids, pids, *camids)
+
+
+def _step():
+    import jax
+    import numpy as np
+
+    from reid_jax import parallel
+
+    config = _config()
+    step = _trainer(config)
+    clips = config.data.p * config.data.k
+    shape = (clips, config.model.clip_length, *config.model.frame_size, 3)
+    batch = {
+        "clips": np.random.default_rng(0).integers(256, size=shape).astype(np.uint8),
+        "labels": np.arange(clips, dtype=np.int32) // config.data.k,
+    }
+    batch = parallel.shard(batch, parallel.data_mesh())
+
+    def run() -> None:
+        for _ in range(10):
+            metrics = step(batch)
+        jax.block_until_ready(metrics)
+
+    return run
+
+
+def _config():
+    from configs import base
+
+    config = base.get_config()
+    config.model.update(backbone="resnet14_w8", frame_size=(64, 32), clip_length=2)
+    config.data.update(p=16, k=2)
+    return config
+
+
+def _optimizer(config):
+    from reid_jax import steps
+
+    return steps.build_optimizer(config, lambda step: 1e-3)
+
+
+def _trainer(config):
+    """The function batch → metrics that trains a small network a step further."""
+    from flax import nnx
+
+    from reid_jax import parallel, steps
+    from reid_jax.models import build_model
+
+    optimizer = _optimizer(config)
+    model = build_model(config.model, 1024, rngs=nnx.Rngs(0))
+    graphdef, state = steps.initial_state(model, optimizer)
+    carry = [parallel.replicate(state, parallel.data_mesh())]
+    train_step = steps.make_train_step(graphdef, optimizer, config)
+
+    def step(batch):
+        carry[0], metrics = train_step(carry[0], batch)
+        return metrics
+
+    return step
+
+
+def _split(num_pids: int, per_pid: int, num_frames: int, folder: pathlib.Path):
+    """Tracklets of 64 different JPEGs of 128×64."""
+    import numpy as np
+    from PIL import Image
+
+    from reid_jax import frame_cache
+
+    rng = np.random.default_rng(0)
+    images = []
+    for _ in range(64):
+        file = io.BytesIO()
+        blocks = rng.integers(256, size=(16, 8, 3)).repeat(8, 0).repeat(8, 1)
+        Image.fromarray(blocks.astype(np.uint8)).save(file, "JPEG")
+        images.append(file.getvalue())
+    examples = (
+        {
+            "frames": [images[(pid + t) % 64] for t in range(num_frames)],
+            "pid": pid + 1,
+            "camid": camid,
+            "tracklet": f"{pid}-{camid}",
+        }
+        for pid in range(num_pids)
+        for camid in range(per_pid)
+    )
+    return frame_cache.open_split(folder, "train", lambda: examples)
+
+
+_LEGEND = {"loc": "outside lower center", "ncols": 3, "frameon": False, "fontsize": 7}
+
+
+def _draw(found: dict[str, list[tuple[float, float]]], path: pathlib.Path) -> None:
+    import numpy as np
+    from matplotlib import figure
+
+    from reid_jax.pictures import COLORS, DPI, MARKERS, save
+
+    canvas = figure.Figure(figsize=(8, 3.8), dpi=2 * DPI, layout="constrained")
+    times, memory = canvas.subplots(1, 2)
+    doubled = [1, 2, 4, 8, 16]
+    for i, (what, measured) in enumerate(found.items()):
+        seconds, megabytes = np.array(measured).T
+        style = {"color": COLORS[i % len(COLORS)], "marker": MARKERS[i % len(MARKERS)]}
+        style |= {"markersize": 4, "label": what}
+        times.plot(doubled, seconds / seconds[0], **style)
+        memory.plot(doubled, megabytes, **style)
+    for power, name in ((1, "proportional"), (2, "square")):
+        curve = [n**power for n in doubled]
+        times.plot(doubled, curve, color="0.6", linestyle=":", linewidth=1)
+        times.annotate(name, (16, 16**power), color="0.4", fontsize=7, ha="right")
+    times.set_yscale("log", base=2)
+    times.set(ylabel="times the seconds of the smallest")
+    memory.set(ylabel="largest memory of the process, MB", ylim=(0, None))
+    for axes in (times, memory):
+        axes.set_xscale("log", base=2)
+        axes.set(xlabel="times the smallest size")
+        axes.grid(color="0.9")
+        axes.spines[["top", "right"]].set_visible(False)
+    canvas.legend(*times.get_legend_handles_labels(), **_LEGEND)
+    save(canvas, path)
+
+
+if __name__ == "__main__":
+    main()
