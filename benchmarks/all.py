@@ -17,7 +17,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[1]
 PAGE = ROOT / "docs" / "benchmarks.md"
 
 COMMANDS = {
-    "networks": ["--repeats=4"],
+    "networks": ["--clips=2", "--repeats=4"],
     "input": [],
     "start": [],
     "growth": [],
