@@ -1,6 +1,6 @@
 """Every benchmark of a CPU, one after the other, into docs/benchmarks.md.
 
-python benchmarks/all.py        (make bench; --only=input,start prints these alone)
+python benchmarks/all.py        (make bench; --only=input,start renews these sections)
 """
 
 import argparse
@@ -32,7 +32,7 @@ COMMANDS = {
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--only", help="names, with commas; the page stays as it is")
+    parser.add_argument("--only", help="names, with commas; other sections stay")
     args = parser.parse_args()
     names = args.only.split(",") if args.only else list(COMMANDS)
     if unknown := set(names) - set(COMMANDS):
@@ -40,24 +40,29 @@ def main() -> None:
             f"--only={','.join(sorted(unknown))}; known: {', '.join(COMMANDS)}"
         )
     began = time.monotonic()
-    sections = []
+    sections = _written()
     for name in names:
         print(f"== {name}", flush=True)
-        sections.append(_section(name))
-    minutes = (time.monotonic() - began) / 60
-    print(f"== {minutes:.1f} minutes")
-    if not args.only:
-        PAGE.write_text("\n".join([_head(minutes), *sections]))
-        print(f"written to {PAGE}")
+        sections[_doc(name).partition("\n")[0]] = _section(name)
+        titles = [_doc(known).partition("\n")[0] for known in COMMANDS]
+        ordered = [sections[title] for title in titles if title in sections]
+        PAGE.write_text("\n".join([_head(), *ordered]))
+    print(f"== {(time.monotonic() - began) / 60:.1f} minutes, written to {PAGE}")
 
 
-def _head(minutes: float) -> str:
-    packages = ("jax", "flax", "numpy", "tensorflow", "torch")
+def _written() -> dict[str, str]:
+    """The sections of the page as it is, by title."""
+    _, *sections = PAGE.read_text().split("\n## ") if PAGE.exists() else [""]
+    return {s.partition("\n")[0]: f"## {s.rstrip()}\n" for s in sections}
+
+
+def _head() -> str:
+    packages = ("jax", "flax", "numpy", "tensorflow-cpu", "torch")
     versions = ", ".join(f"{name} {_version(name)}" for name in packages)
     return f"""# Benchmarks
 
-Written by `make bench` ({minutes:.0f} minutes): each script's own words and output.
-What was tried, and what is measured elsewhere: [performance](performance.md).
+Written by `make bench`: each script's own words and output. What was tried, and what is
+measured elsewhere: [performance](performance.md).
 
 Machine: {platform.machine()}, {os.cpu_count()} cores, {platform.system()}, Python
 {platform.python_version()}; {versions}.
@@ -69,6 +74,10 @@ def _version(package: str) -> str:
         return importlib.metadata.version(package)
     except importlib.metadata.PackageNotFoundError:
         return "not installed"
+
+
+def _doc(name: str) -> str:
+    return ast.get_docstring(ast.parse((ROOT / f"benchmarks/{name}.py").read_text()))
 
 
 def _section(name: str) -> str:
@@ -85,9 +94,8 @@ def _section(name: str) -> str:
         if not line.startswith("{"):
             lines.append(line)
     if child.wait():
-        sys.exit(f"{command[0]} failed; {PAGE} stays as it was.")
-    doc = ast.get_docstring(ast.parse((ROOT / command[0]).read_text()))
-    title, _, words = doc.partition("\n")
+        sys.exit(f"{command[0]} failed; its section of {PAGE} stays as it was.")
+    title, _, words = _doc(name).partition("\n")
     _, _, words = words.strip().partition("\n\n")
     output = "".join(lines).strip("\n")
     picture = ROOT / "docs" / "images" / f"{name}.png"

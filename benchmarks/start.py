@@ -22,10 +22,7 @@ import time
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 STATEMENTS = ("import jax", "import reid_jax.models", "import tensorflow")
-RUNS = {
-    "configs/demo.py": (),
-    "configs/attn_tconv.py": ("--config.data.p=2", "--config.data.k=2"),
-}
+CONFIGS = ("configs/demo.py", "configs/attn_tconv.py")
 
 
 def main() -> None:
@@ -43,7 +40,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         prepare = ["-m", "data.prepare", "walkers/tiny", f"--data_dir={folder}/data"]
         _seconds(prepare)
-        for config, more in RUNS.items():
+        for config in CONFIGS:
             cache = pathlib.Path(folder) / pathlib.Path(config).stem
             for start in ("first", "second"):
                 seconds = _seconds(
@@ -56,7 +53,8 @@ def main() -> None:
                         "--config.train.max_steps=1",
                         "--config.eval.pictures=False",
                         "--config.eval.baselines=False",
-                        *more,
+                        "--config.data.p=2",
+                        "--config.data.k=2",
                     ],
                     XDG_CACHE_HOME=str(cache),
                 )

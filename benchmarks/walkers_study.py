@@ -22,7 +22,7 @@ from reid_jax.retrieval import summary
 
 @dataclasses.dataclass(frozen=True)
 class Conclusion:
-    """A sentence of the paper, Sec. 4.3, and the rows it is about."""
+    """A sentence of the paper, Sec. 4.2, and the rows it is about."""
 
     text: str
     table: str
@@ -45,9 +45,10 @@ CONCLUSIONS = (
     Conclusion("pooling beats the image model", "10", "Ours (pool)", "Ours (image)"),
     Conclusion("attention beats the image model", "10", "Ours (att)", "Ours (image)"),
     Conclusion("attention beats pooling", "10", "Ours (att)", "Ours (pool)"),
-    Conclusion("RNN is below the image model", "10", "Ours (image)", "Ours (RNN)"),
+    Conclusion("LSTM is below the image model", "10", "Ours (image)", "Ours (RNN)"),
+    Conclusion("LSTM is below pooling", "10", "Ours (pool)", "Ours (RNN)"),
     Conclusion("3-D is below the image model", "10", "Ours (image)", "Ours (3Dconv)"),
-    Conclusion("re-ranking helps", "10", "Ours (re-rank)", "Ours (att)"),
+    Conclusion("re-ranking helps mAP", "10", "Ours (re-rank)", "Ours (att)"),
 )
 
 
