@@ -62,9 +62,8 @@ def evaluate(config, workdir: pathlib.Path, *, with_report: bool = False) -> lis
     folder = run_embeddings.eval_folder(config, workdir)
     summary = {"dataset": config.data.name, "step": step, "rows": rows}
     run_folder.write_json(folder / "scores.json", summary)
-    print(
-        f"\n{config.data.name}, step {step} of {workdir}\n{scores.format_table(rows)}"
-    )
+    print(f"\n{config.data.name}, step {step} of {workdir}{_conditions(config)}")
+    print(scores.format_table(rows))
     shown.write_queries(folder / "queries.csv")
     print(
         f"{shown.name(embedded.protocols)}: the right person is at rank "
@@ -80,6 +79,13 @@ def evaluate(config, workdir: pathlib.Path, *, with_report: bool = False) -> lis
         path = report_page.write(config, workdir, dataset, shown, summary)
         print(f"\nreport: {path}, for any browser")
     return rows
+
+
+def _conditions(config) -> str:
+    """What was made harder for query and gallery."""
+    limit, noise = config.eval.max_frames, config.eval.noise
+    frames = f", the first {limit} frames of each tracklet" if limit else ""
+    return frames + (f", with noise of variance {noise:g}" if noise else "")
 
 
 def score_of_training(embedded: EmbeddedDataset, config) -> ranking.Ranking:

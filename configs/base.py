@@ -95,6 +95,9 @@ def get_config() -> config_dict.ConfigDict:
     c.eval.batch_clips = 64  # clips a batch, of any tracklets
     # Only the first so many frames of every tracklet; by itself all
     c.eval.max_frames = config_dict.placeholder(int)
+    # White Gaussian noise on query and gallery: its variance, pixels in 0..1 (paper 2:
+    # 1e-4 to 3e-3)
+    c.eval.noise = 0.0
     c.eval.metric = "l2"  # l2, cosine, xqda, kissme; several with commas: l2,xqda
     c.eval.rerank = False  # k-reciprocal re-ranking too, a row more for each metric
     c.eval.rerank_k1 = 20  # Zhong et al. 2017, Sec. 4.1
@@ -153,6 +156,7 @@ _FRACTIONS = (
     "augment.crop",
     "augment.erase",
     "loss.label_smoothing",
+    "eval.noise",
     "eval.rerank_lambda",
 )
 

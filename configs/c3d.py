@@ -3,10 +3,10 @@
 python train.py --config=configs/c3d.py --config.init_from=c3d.pickle
 """
 
-from configs import base
+from configs import base, variants
 
 
-def get_config():
+def get_config(variant: str = ""):
     config = base.get_config()
     config.model.backbone = "c3d"
     config.model.temporal = "none"
@@ -34,4 +34,5 @@ def get_config():
     config.train.epochs = 10_000  # at least one step each: max_steps decides
     config.train.eval_every_epochs = 100
     config.train.checkpoint_every_epochs = 20
-    return config
+    values = variants.parse(variant, variants.FOR_SCORES)
+    return variants.set_fields(config, values)

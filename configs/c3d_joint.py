@@ -8,7 +8,7 @@ weights to start from: C3D, which has no normalization, stayed at chance there, 
 ResNet under Adam, and smaller frames. docs/paper2.md has both.
 """
 
-from configs import c3d
+from configs import c3d, variants
 
 DATA = {
     "paper": ("prid2011/all0", "ilids_vid/split0", "p_destre/seeded0"),
@@ -16,15 +16,15 @@ DATA = {
 }
 
 
-def get_config(data: str = "paper"):
-    if data not in DATA:
-        raise ValueError(f"c3d_joint.py:{data} is unknown; known: {', '.join(DATA)}.")
+def get_config(variant: str = ""):
+    values = variants.parse(variant, variants.FOR_SCORES, data=DATA)
+    data = values.pop("data", "paper")
     config = c3d.get_config()
     config.data.mixture = DATA[data]  # Sec. IV-A; all three are scored at the end
     config.data.name = DATA[data][0]
     if data == "walkers":
         make_small(config)
-    return config
+    return variants.set_fields(config, values)
 
 
 def make_small(config) -> None:

@@ -9,7 +9,7 @@ many persons, cameras and distractors as MARS; its 700,000 frames are rendered a
 run goes, of long tracklets the first 32.
 """
 
-from configs import c3d, c3d_joint
+from configs import c3d, c3d_joint, variants
 
 DATA = {
     "paper": "mars",
@@ -18,9 +18,9 @@ DATA = {
 }
 
 
-def get_config(data: str = "paper"):
-    if data not in DATA:
-        raise ValueError(f"c3d_mars.py:{data} is unknown; known: {', '.join(DATA)}.")
+def get_config(variant: str = ""):
+    values = variants.parse(variant, variants.FOR_SCORES, data=DATA)
+    data = values.pop("data", "paper")
     config = c3d.get_config()
     config.data.name = DATA[data]  # Sec. IV-A
     if data != "paper":
@@ -30,4 +30,4 @@ def get_config(data: str = "paper"):
         config.data.source = "render"
         config.data.resize = None
         config.eval.max_frames = 32
-    return config
+    return variants.set_fields(config, values)

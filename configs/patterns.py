@@ -13,7 +13,7 @@ triplet loss draws its outputs to a point. Some minutes for two CPU cores each.
 docs/paper2.md has the results.
 """
 
-from configs import base
+from configs import base, variants
 
 MODELS = {
     "avg": ("resnet14_w8", "avg"),
@@ -22,9 +22,9 @@ MODELS = {
 }
 
 
-def get_config(model: str = "avg"):
-    if model not in MODELS:
-        raise ValueError(f"patterns.py:{model} is unknown; known: {', '.join(MODELS)}.")
+def get_config(variant: str = ""):
+    values = variants.parse(variant, variants.FOR_SCORES, model=MODELS)
+    model = values.pop("model", "avg")
     config = base.get_config()
     config.model.backbone, config.model.temporal = MODELS[model]
     config.model.rnn_dim = 64
@@ -39,4 +39,4 @@ def get_config(model: str = "avg"):
     config.train.epochs = 30
     config.train.decay_every_epochs = 20
     config.train.eval_every_epochs = 30
-    return config
+    return variants.set_fields(config, values)

@@ -1,11 +1,16 @@
 """Variants of a config, named after it: configs/rnn.py:cell=gru,output=last,dim=1024
 
-A config offers some of `VARIANTS` in its `get_config(variant)`; all offer `FOR_ALL`.
+A config offers some of `VARIANTS` in its `get_config(variant)`; all of paper 1's offer
+`FOR_ALL`, paper 2's `FOR_SCORES`.
 """
 
+import math
 from collections.abc import Iterable, Mapping
 
 from ml_collections import config_dict
+
+Value = str | int | float
+Kind = tuple[str, ...] | type[int] | type[float]
 
 VARIANTS = {
     "T": ("model.clip_length", int),  # frames of a clip
@@ -17,11 +22,13 @@ VARIANTS = {
     "metric": ("eval.metric", ("l2", "cosine", "xqda", "kissme")),
     "rerank": ("eval.rerank", ("no", "yes")),
     "frames": ("eval.max_frames", int),  # of every tracklet that is scored
+    "noise": ("eval.noise", float),  # its variance
     "preset": (None, ("paper", "small")),
 }
-"""Name: the field it sets, and its values: a list, or any whole number from 1."""
+"""Name: the field it sets, and its values: a list, int from 1 or float from 0."""
 
-FOR_ALL = ("T", "metric", "rerank", "frames", "preset")
+FOR_SCORES = ("metric", "rerank", "frames", "noise")
+FOR_ALL = ("T", *FOR_SCORES, "preset")
 
 
 def apply(
@@ -31,8 +38,13 @@ def apply(
 
     Raises ValueError with the known names or values.
     """
-    known = (*names, *FOR_ALL)
-    values = parse(text, {name: VARIANTS[name][1] for name in known})
+    return set_fields(config, parse(text, (*names, *FOR_ALL)))
+
+
+def set_fields(
+    config: config_dict.ConfigDict, values: Mapping[str, Value]
+) -> config_dict.ConfigDict:
+    """Set the fields of variants that were parsed."""
     for name, value in values.items():
         if name != "preset":
             value = value == "yes" if name == "rerank" else value
@@ -42,30 +54,45 @@ def apply(
     return config
 
 
-def parse(
-    text: str, known: Mapping[str, type[int] | Iterable[str]], *, first: str = ""
-) -> dict[str, str | int]:
-    """The values in "name=value,…"; a value without a name is that of `first`."""
+def parse(text: str, names: Iterable[str], **own: Iterable[str]) -> dict[str, Value]:
+    """The values in "name=value,…", of `names` or of a config's `own` variants.
+
+    A value without a name is one of the first of `own`. Raises ValueError with the
+    known names or values.
+    """
+    known = {n: tuple(values) for n, values in own.items()}
+    known |= {name: VARIANTS[name][1] for name in names}
     values = {}
     for item in filter(None, text.split(",")):
         name, is_named, value = item.partition("=")
-        if not is_named and first:
-            name, value = first, item
+        if not is_named and own:
+            name, value = next(iter(own)), item
         if name not in known or name in values:
             reason = "is given twice" if name in values else "is unknown"
-            listed = ", ".join(map(str, known))
+            listed = ", ".join(known)
             raise ValueError(f"The variant {item!r} {reason}; known: {listed}.")
-        if known[name] is int:
-            if not value.isascii() or not value.isdigit() or int(value) < 1:
-                raise ValueError(
-                    f"The variant {name}={value!r} must be a whole number from 1."
-                )
-            value = int(value)
-        elif value not in known[name]:
-            listed = ", ".join(known[name])
-            raise ValueError(f"The variant {name}={value!r}; known: {listed}.")
-        values[name] = value
+        values[name] = _value(name, value, known[name])
     return values
+
+
+def _value(name: str, value: str, known: Kind) -> Value:
+    if known is int:
+        if not value.isascii() or not value.isdigit() or int(value) < 1:
+            raise ValueError(
+                f"The variant {name}={value!r} must be a whole number from 1."
+            )
+        return int(value)
+    if known is float:
+        try:
+            number = float(value)
+        except ValueError:
+            number = math.nan
+        if not 0 <= number < math.inf:
+            raise ValueError(f"The variant {name}={value!r} must be a number from 0.")
+        return number
+    if value not in known:
+        raise ValueError(f"The variant {name}={value!r}; known: {', '.join(known)}.")
+    return value
 
 
 def slug(config_file: str) -> str:

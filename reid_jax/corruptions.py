@@ -19,6 +19,7 @@ from reid_jax.arrays import Array
 
 Clips = UInt8[Array, "B T H W 3"]
 Level = float | int
+SPLITS = ("query", "gallery")
 _PGD_STEPS = 10
 
 
@@ -42,8 +43,20 @@ def gaussian_noise(clips: Clips, variance: Level, key) -> Clips:
 
     Source: Kansal & Subramanyam 2018, Sec. V: variances 1e-4 to 3e-3.
     """
+    return np.asarray(add_noise(clips, variance, key))
+
+
+@jax.jit
+def add_noise(clips: Clips, variance, key) -> Clips:
+    """`gaussian_noise` on the device."""
     noise = variance**0.5 * jax.random.normal(key, clips.shape)
-    return _to_uint8(clips + 255 * noise)
+    return jnp.clip(jnp.round(clips + 255 * noise), 0, 255).astype(jnp.uint8)
+
+
+def batch_key(seed: int, split: str, number: int) -> jax.Array:
+    """The random key of a batch: query and gallery are disturbed independently."""
+    of_split = jax.random.fold_in(jax.random.key(seed), SPLITS.index(split))
+    return jax.random.fold_in(of_split, number)
 
 
 def blur(clips: Clips, sigma: Level, key) -> Clips:

@@ -1,5 +1,6 @@
 """The scalars of training steps: read now and then, checked, averaged, logged."""
 
+import threading
 import time
 from concurrent import futures
 
@@ -23,7 +24,6 @@ class Meter:
         self._num_steps = num_steps
         self.unlogged: list[checkpoints.Scalars] = unlogged
         self._pending: list[tuple[int, dict]] = []
-        self._watch = futures.ThreadPoolExecutor(1)
         # When each step was given to the device, and when it was done there; None:
         # before the first step, which compiles.
         self._times: list[tuple[float, futures.Future[float]]] | None = None
@@ -36,7 +36,7 @@ class Meter:
         given = time.perf_counter()
         self._pending.append((step, metrics))
         self._bar.advance(step)
-        done = self._watch.submit(_when_ready, metrics)
+        done = _when_ready(metrics)
         if self._times is None:
             done.result()
             self.restart_clock()
@@ -105,9 +105,20 @@ class Meter:
             self._bar.print(_COLLAPSED)
 
 
-def _when_ready(arrays) -> float:
-    jax.block_until_ready(arrays)
-    return time.perf_counter()
+def _when_ready(arrays) -> futures.Future[float]:
+    """The time at which they are, once they are; the program's end does not wait."""
+    done = futures.Future()
+
+    def wait() -> None:
+        try:
+            jax.block_until_ready(arrays)
+        except BaseException as error:
+            done.set_exception(error)
+        else:
+            done.set_result(time.perf_counter())
+
+    threading.Thread(target=wait, daemon=True).start()
+    return done
 
 
 _COLLAPSED_LOGS = 5

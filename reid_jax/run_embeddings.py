@@ -10,6 +10,7 @@ from flax import nnx
 from reid_jax import (
     checkpoints,
     color_histogram,
+    corruptions,
     metrics,
     parallel,
     pretrained,
@@ -57,7 +58,7 @@ def stored_or_made(
     for method, names in missing:
         if names:
             embed = _embedder(method, config, workdir, step)
-            made = {name: embed(getattr(dataset, name)) for name in names}
+            made = {name: embed(dataset, name) for name in names}
             known[method] = {**known.get(method, {}), **made}
     if any(names for _, names in missing):
         everything = EmbeddedDataset(known, made_from, dataset.protocols)
@@ -71,7 +72,7 @@ def embed_trained(
 ) -> EmbeddedDataset:
     """Queries and gallery of `dataset` as the network in `state` sees them."""
     embed = network_embedder(embed_step, state, config, mesh)
-    splits = {name: embed(getattr(dataset, name)) for name in ("query", "gallery")}
+    splits = {name: embed(dataset, name) for name in SPLITS[:2]}
     made_from = source(config, dataset, int(state.step))
     return EmbeddedDataset({"trained": splits}, made_from, dataset.protocols)
 
@@ -98,15 +99,14 @@ def restore(config, workdir: pathlib.Path, step: int):
 
 
 def _embedder(method: str, config, workdir: pathlib.Path, step: int):
-    """The function split → Embedded of one of `METHODS`."""
+    """The function (dataset, split's name) → Embedded of one of `METHODS`."""
     if method == "color_histogram":
         one_frame = config.copy_and_resolve_references()
         one_frame.model.clip_length = 1
-        batches_of = sources.pipeline(config).eval_batches
-        return lambda split: _embedded(
+        return lambda dataset, name: _embedded(
             lambda clips: color_histogram.stripe_histogram(np.asarray(clips)[:, 0]),
-            batches_of(split, one_frame),
-            split,
+            _batches(dataset, name, one_frame),
+            getattr(dataset, name),
         )
     embed_step, state = restore(config, workdir, step)
     if method == "untrained":
@@ -117,10 +117,11 @@ def _embedder(method: str, config, workdir: pathlib.Path, step: int):
 def network_embedder(
     embed_step, state: steps.TrainState, config, mesh
 ) -> Callable[..., Embedded]:
-    """The function (split, change=None) → Embedded of the network in `state`.
+    """The function (dataset, name, change=None) → Embedded of the network in `state`.
 
-    `change(clips, number, embed_clips)` are the clips that it sees in place of the
-    batch of that number; `embed_clips` maps clips to embeddings and is always the same.
+    It embeds the split of that name. `change(clips, number, embed_clips)` are the clips
+    that it sees in place of the batch of that number; `embed_clips` maps clips to
+    embeddings and is always the same.
     """
 
     def embed_clips(clips):
@@ -128,16 +129,30 @@ def network_embedder(
         embedding = embed_step(state.params, state.batch_stats, clips).embedding
         return parallel.gather(embedding, mesh)
 
-    def embed(split, change: Callable[..., np.ndarray] | None = None) -> Embedded:
-        batches = sources.pipeline(config).eval_batches(split, config, mesh)
+    def embed(
+        dataset, name: str, change: Callable[..., np.ndarray] | None = None
+    ) -> Embedded:
+        batches = _batches(dataset, name, config, mesh)
         if change is not None:
             batches = (
                 batch | {"clips": change(batch["clips"], number, embed_clips)}
                 for number, batch in enumerate(batches)
             )
-        return _embedded(embed_clips, batches, split)
+        return _embedded(embed_clips, batches, getattr(dataset, name))
 
     return embed
+
+
+def _batches(dataset, name: str, config, mesh=None):
+    """Every clip of a split; what a metric is learnt on stays without noise."""
+    split = getattr(dataset, name)
+    batches = sources.pipeline(config).eval_batches(split, config, mesh)
+    for number, batch in enumerate(batches):
+        clips = batch["clips"]
+        if config.eval.noise and name in corruptions.SPLITS:
+            key = corruptions.batch_key(config.seed, name, number)
+            clips = corruptions.add_noise(clips, config.eval.noise, key)
+        yield batch | {"clips": clips}
 
 
 def _embedded(embed_clips, batches, split) -> Embedded:
@@ -168,6 +183,8 @@ def source(config, dataset, step: int) -> str:
             config.data.mean_cube,
         ],
     }
+    if config.eval.noise:
+        made_from["noise"] = [config.eval.noise, config.seed]
     return json.dumps(made_from, sort_keys=True)
 
 

@@ -8,7 +8,6 @@ import json
 import pathlib
 from collections.abc import Sequence
 
-import jax
 import numpy as np
 
 from reid_jax import (
@@ -25,7 +24,7 @@ from reid_jax import (
 Level = corruptions.Level
 FRAMES = "frames"
 NAMES = (FRAMES, *corruptions.CORRUPTIONS)
-SIDES = {"both": ("query", "gallery"), "query": ("query",), "gallery": ("gallery",)}
+SIDES = {"both": corruptions.SPLITS, "query": ("query",), "gallery": ("gallery",)}
 _FRAME_LEVELS = (1, 8, 16, 32)  # Kansal & Subramanyam 2018, Table III
 
 
@@ -68,12 +67,12 @@ def run(
         splits = dict(plain)
         if level is not None:
             for split in SIDES[side]:
-                tracklets = getattr(dataset, split)
                 if name == FRAMES:
-                    splits[split] = network(config=_limited(config, level))(tracklets)
+                    limited = network(config=_limited(config, level))
+                    splits[split] = limited(dataset, split)
                 else:
                     change = _change(config, name, level, split)
-                    splits[split] = embed(tracklets, change)
+                    splits[split] = embed(dataset, split, change)
         for metric in learnt:
             scored = scores.score("trained", splits, metric, config, protocol)
             rows.append({"level": level} | scored.row())
@@ -157,13 +156,9 @@ def _unit(name: str) -> str:
 
 def _change(config, name: str, level: Level, split: str):
     apply = corruptions.CORRUPTIONS[name].apply
-    # Query and gallery are disturbed independently, each the same way at every level.
-    side_key = jax.random.fold_in(
-        jax.random.key(config.seed), SIDES["both"].index(split)
-    )
 
     def change(clips, number, embed_clips):
-        key = jax.random.fold_in(side_key, number)
+        key = corruptions.batch_key(config.seed, split, number)  # of every level
         return apply(clips, level, key, embed_clips)
 
     return change

@@ -48,3 +48,9 @@ def test_what_is_not_resized_stays():
     frame = np.random.default_rng(0).integers(256, size=(40, 24, 3)).astype(np.uint8)
     ours = _show(frame, 9, (40, 24), (5, 2), (32, 20))
     np.testing.assert_array_equal(ours, frame[5:37, 2:22])
+
+
+def test_sizes_are_rounded_up_to_few():
+    rounded = {augmentation.round_up(n) for n in range(1, 1025)}
+    assert {1, 2, 3, 64, 96, 128, 1024} < rounded and len(rounded) == 20
+    assert all(n <= augmentation.round_up(n) <= 1.5 * n for n in range(1, 1025))

@@ -14,7 +14,7 @@ from tests import processes
 # Three steps multiply float32's rounding by a thousand in so small a network.
 FLOAT64 = (
     *("--config.model.dtype=float64", "--config.train.max_steps=3"),
-    "--config.train.eval_every_epochs=1",
+    *("--config.train.eval_every_epochs=1", "--config.eval.noise=1e-3"),
 )
 
 

@@ -42,12 +42,12 @@ def test_the_device_waits_while_the_host_does(tiny_config, monkeypatch):
     monkeypatch.setattr(meter.time, "perf_counter", lambda: clock.now)
     clock = types.SimpleNamespace(now=0.0)
 
-    def done_after_two_seconds(*_):
+    def done_after_two_seconds(metrics):
         done = futures.Future()
         done.set_result(clock.now + 2)
         return done
 
-    scalars_of._watch = types.SimpleNamespace(submit=done_after_two_seconds)
+    monkeypatch.setattr(meter, "_when_ready", done_after_two_seconds)
     scalars = {name: jnp.float32(1) for name in ("loss", "triplet", "active_triplets")}
     for step, clock.now in enumerate(given, start=1):
         scalars_of.add(step, scalars)
@@ -56,6 +56,15 @@ def test_the_device_waits_while_the_host_does(tiny_config, monkeypatch):
     assert rows[0]["frames_per_second"] == pytest.approx(2 * 12 / 6)
     # Nothing to do from 6 to 10, then a step is done when the next one comes.
     assert rows[1]["device_waits"] == pytest.approx(4 / 8)
+
+
+def test_a_step_that_fails_says_why(monkeypatch):
+    def fail(arrays):
+        raise RuntimeError("out of memory")
+
+    monkeypatch.setattr(meter.jax, "block_until_ready", fail)
+    with pytest.raises(RuntimeError, match="out of memory"):
+        meter._when_ready({}).result(timeout=60)
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ import pytest
 
 import evaluate
 import train
-from reid_jax import run_embeddings, studies
+from reid_jax import embedding, run_embeddings, studies
 
 
 @pytest.fixture(scope="module")
@@ -42,6 +42,34 @@ def test_more_frames_until_there_are_no_more(config, workdir, capsys):
     config.eval.max_frames = None
     (row,) = evaluate.evaluate(config, workdir)
     assert row["mean_ap"] == rows[0]["mean_ap"]
+
+
+def test_noise_is_also_a_field_of_its_own(config, workdir, capsys):
+    rows = studies.run(config, workdir, "noise", (0.01,))
+    config.eval.update(noise=0.01, baselines=True)
+    trained, _, histogram = evaluate.evaluate(config, workdir)
+    assert rows[0]["mean_ap"] != rows[1]["mean_ap"] == trained["mean_ap"]
+    assert "with noise of variance 0.01\n" in capsys.readouterr().out
+    config.eval.noise = 0.0
+    plain, _, of_plain = evaluate.evaluate(config, workdir)
+    assert plain["mean_ap"] == rows[0]["mean_ap"]
+    assert {histogram["method"], of_plain["method"]} == {"color_histogram"}
+    assert histogram["mean_ap"] != of_plain["mean_ap"]
+
+
+def test_a_metric_is_learnt_without_noise(config, workdir):
+    config.eval.metric = "kissme"
+    config.eval.kissme_dim = 4
+    train = {}
+    for config.eval.noise in (0.0, 0.01):
+        evaluate.evaluate(config, workdir)
+        path = workdir / "eval" / "walkers-tiny" / "embeddings.npz"
+        splits = embedding.EmbeddedDataset.load(path).methods["trained"]
+        train[config.eval.noise] = splits
+    with_noise, without = train[0.01], train[0.0]
+    for name in ("query", "gallery", "train"):
+        one, other = with_noise[name].embeddings, without[name].embeddings
+        assert np.array_equal(one, other) == (name == "train")
 
 
 def test_sides_and_several_metrics(config, workdir):

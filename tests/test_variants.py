@@ -2,7 +2,20 @@
 
 import pytest
 
-from configs import attn_fc, attn_tconv, base, demo, pool_avg, resnet3d50, rnn, variants
+from configs import (
+    attn_fc,
+    attn_tconv,
+    base,
+    c3d,
+    c3d_joint,
+    c3d_mars,
+    demo,
+    patterns,
+    pool_avg,
+    resnet3d50,
+    rnn,
+    variants,
+)
 
 
 def test_variants_set_their_fields():
@@ -12,10 +25,10 @@ def test_variants_set_their_fields():
     assert (model.rnn_dim, model.clip_length) == (1024, 8)
     assert attn_fc.get_config("norm=sigmoid").model.attention_norm == "sigmoid"
     assert rnn.get_config("preset=paper") == rnn.get_config()
-    scores = pool_avg.get_config("pool=max,metric=xqda,rerank=yes,frames=8")
+    scores = pool_avg.get_config("pool=max,metric=xqda,rerank=yes,frames=8,noise=1e-3")
     assert scores.model.temporal == "max"
     assert (scores.eval.metric, scores.eval.rerank) == ("xqda", True)
-    assert scores.eval.max_frames == 8
+    assert (scores.eval.max_frames, scores.eval.noise) == (8, 1e-3)
     assert not pool_avg.get_config("rerank=no").eval.rerank
 
 
@@ -33,11 +46,34 @@ def test_variants_set_their_fields():
         ("T=x", "T='x' must be a whole number from 1"),
         ("cell=gru,cell=lstm", "'cell=lstm' is given twice"),
         ("preset=tiny", "preset='tiny'; known: paper, small"),
+        ("noise=-1", "noise='-1' must be a number from 0"),
+        ("noise=some", "noise='some' must be a number from 0"),
+        ("noise=nan", "noise='nan' must be a number from 0"),
     ],
 )
 def test_variants_that_cannot_be(text, message):
     with pytest.raises(ValueError, match=message):
         rnn.get_config(text)
+
+
+@pytest.mark.parametrize("module", [c3d, c3d_joint, c3d_mars, patterns])
+def test_scores_have_variants_in_every_config(module):
+    config = module.get_config("metric=xqda,noise=0.001,frames=8")
+    scores = config.eval
+    assert (scores.metric, scores.noise, scores.max_frames) == ("xqda", 1e-3, 8)
+    with pytest.raises(ValueError, match=r"'T=4' is unknown; known: .*metric, rerank"):
+        module.get_config("T=4")
+
+
+def test_a_config_s_own_variant_needs_no_name():
+    named = c3d_mars.get_config("data=street,rerank=yes")
+    assert named == c3d_mars.get_config("rerank=yes,street")
+    assert named.eval.max_frames == 32 and named.eval.rerank
+    assert c3d_mars.get_config("street,frames=8").eval.max_frames == 8
+    with pytest.raises(ValueError, match="data='walk'; known: paper, walkers, street"):
+        c3d_mars.get_config("walk")
+    with pytest.raises(ValueError, match="'street' is given twice"):
+        c3d_mars.get_config("data=walkers,street")
 
 
 def test_the_small_preset_is_one_recipe():
