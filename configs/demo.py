@@ -3,10 +3,11 @@
 python train.py --config=configs/demo.py --workdir=runs/demo   (make demo)
 """
 
-from configs import attn_tconv
+from configs import attn_tconv, variants
 
 
-def get_config():
+def get_config(variant: str = ""):
     config = attn_tconv.get_config("preset=small")
     config.eval.baselines = True
-    return config
+    values = variants.parse(variant, variants.FOR_SCORES)
+    return variants.set_fields(config, values)

@@ -56,7 +56,7 @@ def test_variants_that_cannot_be(text, message):
         rnn.get_config(text)
 
 
-@pytest.mark.parametrize("module", [c3d, c3d_joint, c3d_mars, patterns])
+@pytest.mark.parametrize("module", [c3d, c3d_joint, c3d_mars, demo, patterns])
 def test_scores_have_variants_in_every_config(module):
     config = module.get_config("metric=xqda,noise=0.001,frames=8")
     scores = config.eval
