@@ -61,6 +61,9 @@ def _normal(seed: int, *shape: int) -> np.ndarray:
         ((8, 5, 24), (1, 1), (1, 1), (0, 0)),
         ((8, 5, 3), (1, 1), (2, 2), (0, 0)),
         ((7, 5, 3), (1, 1), (2, 3), (0, 1)),
+        ((7, 4, 24), (7, 4), (1, 1), (0, 0)),  # the whole image: attention's
+        ((2, 3, 4, 6), (2, 3, 4), (2, 1, 1), (0, 0, 0)),
+        ((3, 3, 6), (3, 3), (1, 1), (1, 1)),  # as large as the image, and padded
     ],
 )
 def test_convolution_is_that_of_xla(clip, kernel, stride, padding):

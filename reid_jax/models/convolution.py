@@ -1,10 +1,10 @@
 """Convolution in a form that XLA also runs fast on a CPU.
 
 XLA's own gradient of a kernel takes 3 to 15 times as long there as PyTorch's, its 3-D
-convolution 2 to 3.5 times (--xla of benchmarks/networks.py). Its matrix products and
-its 2-D convolution do not. So here a 1×1 convolution and the gradient of a larger
-kernel are matrix products, and a 3-D convolution is a sum of 2-D ones. Other devices
-get XLA's own.
+convolution 2 to 3.5 times, one whose kernel is as large as the image 9 times (--xla of
+benchmarks/networks.py). Its matrix products and its 2-D convolution do not. So here a
+1×1 convolution, one of the whole image and the gradient of other kernels are matrix
+products, and a 3-D convolution is a sum of 2-D ones. Other devices get XLA's own.
 """
 
 import functools
@@ -15,9 +15,6 @@ from jax import lax
 from jaxtyping import Float
 
 from reid_jax.arrays import Array
-
-_LARGE = 256
-"""Pixels of a frame from which on XLA's gradient of a kernel is slower than ours."""
 
 
 def conv(
@@ -43,8 +40,11 @@ def conv(
         return lax.conv_general_dilated(x, kernel, strides, padding, **options)
     # As in XLA's own, the sum is one of at least float32, rounded once.
     dtype = jnp.promote_types(x.dtype, jnp.float32)
-    on_cpu = _conv2d if kernel.ndim == 4 else _conv3d
     pads = tuple(map(tuple, padding))
+    if kernel.shape[:-1] == x.shape[1:] and not any(map(any, pads)):
+        on_cpu = _whole
+    else:
+        on_cpu = _conv2d if kernel.ndim == 4 else _conv3d
     y = on_cpu(x.astype(dtype), kernel.astype(dtype), tuple(strides), pads)
     return y.astype(x.dtype)
 
@@ -52,6 +52,12 @@ def conv(
 def is_ours(kernel) -> bool:
     """Whether `conv` does not leave it to XLA."""
     return jax.default_backend() == "cpu" and kernel.ndim > 3
+
+
+def _whole(x, kernel, strides, padding):
+    """Of a kernel as large as the image: one pixel."""
+    y = x.reshape(len(x), -1) @ kernel.reshape(-1, kernel.shape[-1])
+    return y.reshape(len(x), *(1,) * (x.ndim - 2), -1)
 
 
 def _conv3d(x, kernel, strides, padding):
@@ -111,10 +117,7 @@ def _backward(strides, padding, saved, dy):
             dx = jnp.zeros_like(x).at[:, ::h, ::w].set(dx)
         return dx, _product(x[:, ::h, ::w], dy)[None, None]
     (dx,) = jax.linear_transpose(lambda x: _xla(x, kernel, strides, padding), x)(dy)
-    if dy.shape[1] * dy.shape[2] >= _LARGE:
-        return dx, _kernel_gradient(x, dy, kernel.shape, strides, padding)
-    of_kernel = jax.linear_transpose(lambda k: _xla(x, k, strides, padding), kernel)
-    return dx, *of_kernel(dy)
+    return dx, _kernel_gradient(x, dy, kernel.shape, strides, padding)
 
 
 _conv2d.defvjp(_forward, _backward)
@@ -123,27 +126,35 @@ _conv2d.defvjp(_forward, _backward)
 def _kernel_gradient(x, dy, shape, strides, padding):
     """d kernel[a, b] = sum over frames, h, w of x[sₕ h + a, s_w w + b]ᵀ dy[h, w].
 
-    A product over all pixels for each row a of the kernel; the left matrix has columns
-    for every b and channel. With few channels one product for the whole kernel.
+    A product over all pixels for each row a of the kernel: the left matrix has columns
+    for every b and channel; not it but dy is moved by a. With few channels one product
+    for the whole kernel.
     """
     kh, kw, C, _ = shape
-    sh, sw = strides
+    (sh, sw), ((top, _), (left, _)) = strides, padding
     _, H, W, _ = dy.shape
-    x = jnp.pad(x, ((0, 0), *padding, (0, 0)))
-
-    def neighbours(x):
-        return [x[:, :, b : b + (W - 1) * sw + 1 : sw] for b in range(kw)]
-
-    rows = [x[:, a : a + (H - 1) * sh + 1 : sh] for a in range(kh)]
+    neighbours = [_part(x, b - left, sw, W, axis=2) for b in range(kw)]
     if kw * C < 64:
-        every = [part for row in rows for part in neighbours(row)]
+        every = [_part(y, a - top, sh, H) for a in range(kh) for y in neighbours]
         return _product(_settled(jnp.concatenate(every, -1)), dy).reshape(shape)
-    if sh == 1:  # the rows overlap: their neighbours are gathered once
-        wide = _settled(jnp.concatenate(neighbours(x), -1))
-        lefts = [wide[:, a : a + H] for a in range(kh)]
-    else:
-        lefts = [_settled(jnp.concatenate(neighbours(row), -1)) for row in rows]
-    return jnp.stack([_product(left, dy) for left in lefts]).reshape(shape)
+    wide = jnp.concatenate(neighbours, -1)
+    phases = [_settled(wide[:, phase::sh]) for phase in range(sh)]
+    rows = []
+    for a in range(kh):
+        later, phase = divmod(a - top, sh)
+        left = phases[phase]
+        moved = _part(dy, -later, 1, left.shape[1])
+        rows.append(_product(left, _settled(moved)))
+    return jnp.stack(rows).reshape(shape)
+
+
+def _part(x, first: int, step: int, size: int, axis: int = 1):
+    """Entries first + step * i of an axis, i below `size`; 0 where there are none."""
+    missing = first + step * (size - 1) + 1 - x.shape[axis]
+    pads = [(0, 0, 0)] * x.ndim
+    pads[axis] = (-first, missing, 0)
+    x = lax.pad(x, jnp.zeros((), x.dtype), pads)
+    return lax.slice_in_dim(x, 0, None, step, axis)
 
 
 def _product(x, dy):
