@@ -60,9 +60,11 @@ def evaluate(config, workdir: pathlib.Path, *, with_report: bool = False) -> lis
     # The headline protocol first.
     rows.sort(key=lambda row: row["protocol"] != first)
     folder = run_embeddings.eval_folder(config, workdir)
-    summary = {"dataset": config.data.name, "step": step, "rows": rows}
+    summary = {"dataset": config.data.name, "step": step}
+    summary |= {"conditions": scores.conditions(config), "rows": rows}
     run_folder.write_json(folder / "scores.json", summary)
-    print(f"\n{config.data.name}, step {step} of {workdir}{_conditions(config)}")
+    of_run = f"{config.data.name}, step {step} of {workdir}"
+    print("\n" + ", ".join([of_run, *scores.conditions(config)]))
     print(scores.format_table(rows))
     shown.write_queries(folder / "queries.csv")
     print(
@@ -79,13 +81,6 @@ def evaluate(config, workdir: pathlib.Path, *, with_report: bool = False) -> lis
         path = report_page.write(config, workdir, dataset, shown, summary)
         print(f"\nreport: {path}, for any browser")
     return rows
-
-
-def _conditions(config) -> str:
-    """What was made harder for query and gallery."""
-    limit, noise = config.eval.max_frames, config.eval.noise
-    frames = f", the first {limit} frames of each tracklet" if limit else ""
-    return frames + (f", with noise of variance {noise:g}" if noise else "")
 
 
 def score_of_training(embedded: EmbeddedDataset, config) -> ranking.Ranking:

@@ -39,11 +39,11 @@ from reid_jax.meter import Meter
 from reid_jax.models import build_model
 
 
-def train(config, workdir: pathlib.Path, run: tuple[int, int] = (0, 1)) -> bool:
+def train(config, workdir: pathlib.Path, run: tuple[int, int] = (0, 1)) -> None:
     """The whole run that `config` describes, from its data to its score table.
 
     `run` is its number, from 0, of how many: of several there is a total progress too.
-    Whether it came to its end, or was interrupted.
+    Raises KeyboardInterrupt where it was interrupted, when all is saved.
     """
     # 1. The tracklets, and how many steps their identities make.
     config = config.copy_and_resolve_references()
@@ -76,6 +76,8 @@ def train(config, workdir: pathlib.Path, run: tuple[int, int] = (0, 1)) -> bool:
             if parallel.is_first():
                 owned.enter_context(run_folder.owned(workdir))
                 run_folder.bind(workdir, config, pids, tracklets.fingerprint)
+        training = owned.enter_context(contextlib.ExitStack())
+        stop = training.enter_context(_stop_on_signal())
         saved = checkpoints.Checkpoints(workdir, write=True)
         model = build_model(config.model, len(pids), rngs=nnx.Rngs(config.seed))
         graphdef, state = steps.initial_state(model, optimizer)
@@ -123,10 +125,9 @@ def train(config, workdir: pathlib.Path, run: tuple[int, int] = (0, 1)) -> bool:
         batches = pipeline.train_batches(
             tracklets, config, first_step=first_step, mesh=mesh
         )
-        with contextlib.ExitStack() as stack:
+        with training:
             for resource in (batches, log, bar):
-                stack.enter_context(contextlib.closing(resource))
-            stop = stack.enter_context(_stop_on_signal())
+                training.enter_context(contextlib.closing(resource))
             for step in range(first_step + 1, num_steps + 1):
                 state, metrics = train_step(state, next(batches))
                 meter.add(step, metrics)
@@ -159,35 +160,34 @@ def train(config, workdir: pathlib.Path, run: tuple[int, int] = (0, 1)) -> bool:
                 f"Interrupted: step {int(state.step)} of {num_steps} is saved in "
                 f"{workdir}; the same command goes on."
             )
-            return False
+            raise stop.error
         if parallel.is_first():
             run_folder.mark_finished(workdir, num_steps)
 
         # 7. The score table of each dataset, with its files and pictures.
         if not parallel.is_first():
             parallel.wait_for_all("scored")
-            return True
+            return
         for name in dict.fromkeys([config.data.name, *config.data.mixture]):
             config.data.name = name
             evaluate.evaluate(config, workdir)
         parallel.wait_for_all("scored")
-        return True
 
 
-def train_table(number: str, runs: pathlib.Path, num_seeds: int, **settings) -> bool:
+def train_table(number: str, runs: pathlib.Path, num_seeds: int, **settings) -> None:
     """Train the runs that a table of the papers still lacks, one after the other.
 
-    `settings` are those of `table_plans.plans`. Whether all are there now.
+    `settings` are those of `table_plans.plans`.
     """
     plans = table_plans.plans(number, **settings)
     lacking = table_runs.lacking(plans, table_runs.read(runs), num_seeds)
+    total = table_runs.number(plans, num_seeds)
     began = time.monotonic()
     for i, wanted in enumerate(lacking):
         left = "" if i == 0 else _minutes((time.monotonic() - began) / i, lacking[i:])
-        print(f"\nrun {i + 1} of {len(lacking)}: {wanted.workdir}{left}", flush=True)
-        if not train(wanted.config, wanted.workdir, (i, len(lacking))):
-            return False
-    return True
+        run = (total - len(lacking) + i, total)
+        print(f"\nrun {run[0] + 1} of {total}: {wanted.workdir}{left}", flush=True)
+        train(wanted.config, wanted.workdir, run)
 
 
 def _minutes(seconds_a_run: float, left: list) -> str:
@@ -200,12 +200,18 @@ _ASK_EVERY = 10
 
 @contextlib.contextmanager
 def _stop_on_signal():
-    """An event that Ctrl-C or SIGTERM sets; a second Ctrl-C interrupts at once."""
+    """An event that Ctrl-C or SIGTERM sets; a second Ctrl-C interrupts at once.
+
+    Its `error` is what the program is to end by.
+    """
     stop = threading.Event()
+    stop.error = KeyboardInterrupt
 
     def handle(number, frame):
         if stop.is_set() and number == signal.SIGINT:
             raise KeyboardInterrupt
+        if number == signal.SIGTERM:
+            stop.error = command_line.Terminated
         stop.set()
 
     before = {n: signal.signal(n, handle) for n in (signal.SIGINT, signal.SIGTERM)}
@@ -244,8 +250,8 @@ def main() -> None:
         runs = pathlib.Path(values.runs)
         others = ("config", "workdir", "coordinator", "num_processes", "process_id")
         settings = table_flags.settings(*others)
-        if train_table(values.table, runs, values.seeds, **settings):
-            evaluate.print_table(values.table, runs, **settings)
+        train_table(values.table, runs, values.seeds, **settings)
+        evaluate.print_table(values.table, runs, **settings)
         return
     table_flags.refuse_without_table("seeds")
     if values.config is None:

@@ -8,8 +8,10 @@ import operator
 
 from ml_collections import config_dict
 
+from configs import variants
 
-def get_config() -> config_dict.ConfigDict:
+
+def get_config(variant: str = "") -> config_dict.ConfigDict:
     """The configuration of temporal average pooling; other configs change it."""
     c = config_dict.ConfigDict()
     c.seed = 0
@@ -115,7 +117,7 @@ def get_config() -> config_dict.ConfigDict:
     c.init_from = config_dict.placeholder(
         str
     )  # checkpoint file or workdir to start from
-    return c
+    return variants.apply(c, variant)
 
 
 _POSITIVE = (

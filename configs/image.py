@@ -11,4 +11,5 @@ def get_config(variant: str = ""):
     config = base.get_config()
     config.model.temporal = "none"
     config.model.clip_length = 1
-    return variants.apply(config, variant)
+    names = (*variants.FOR_SCORES, "preset")  # T is 1
+    return variants.set_fields(config, variants.parse(variant, names))

@@ -4,7 +4,7 @@ A config offers some of `VARIANTS` in its `get_config(variant)`; all of paper 1'
 `FOR_ALL`, paper 2's `FOR_SCORES`.
 """
 
-import math
+import re
 from collections.abc import Iterable, Mapping
 
 from ml_collections import config_dict
@@ -25,7 +25,7 @@ VARIANTS = {
     "noise": ("eval.noise", float),  # its variance
     "preset": (None, ("paper", "small")),
 }
-"""Name: the field it sets, and its values: a list, int from 1 or float from 0."""
+"""Name: the field it sets, and its values: a list, int from 1 or float in 0..1."""
 
 FOR_SCORES = ("metric", "rerank", "frames", "noise")
 FOR_ALL = ("T", *FOR_SCORES, "preset")
@@ -83,16 +83,17 @@ def _value(name: str, value: str, known: Kind) -> Value:
             )
         return int(value)
     if known is float:
-        try:
-            number = float(value)
-        except ValueError:
-            number = math.nan
-        if not 0 <= number < math.inf:
-            raise ValueError(f"The variant {name}={value!r} must be a number from 0.")
-        return number
+        if not _FRACTION.fullmatch(value) or float(value) > 1:
+            raise ValueError(f"The variant {name}={value!r} must be in 0..1.")
+        return float(value)
     if value not in known:
-        raise ValueError(f"The variant {name}={value!r}; known: {', '.join(known)}.")
+        raise ValueError(
+            f"The variant {name}={value!r} is unknown; known: {', '.join(known)}."
+        )
     return value
+
+
+_FRACTION = re.compile(r"[0-9]*\.?[0-9]+(e-?[0-9]+)?", re.ASCII)
 
 
 def slug(config_file: str) -> str:
@@ -118,8 +119,8 @@ def make_small(config: config_dict.ConfigDict) -> None:
     from nothing their outputs are so alike that the triplet loss draws them to a point.
     """
     config.model.backbone = _SMALL_BACKBONES[config.model.backbone]
-    config.model.attention_dim //= _NARROWER
-    config.model.rnn_dim //= _NARROWER
+    for field in ("attention_dim", "rnn_dim"):
+        config.model[field] = max(1, config.model[field] // _NARROWER)
     # With the published code's ReLUs every score of so small a network soon is 0 and
     # stays there: all frames weigh the same. These are the paper's plain equations.
     config.model.attention_relu = False

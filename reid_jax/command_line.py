@@ -13,9 +13,9 @@ from absl import app, flags, logging
 def run(main: Callable[[], None], define_flags: Callable[[], None]) -> None:
     """Define and parse flags, run `main`; what the user can mend ends in one line.
 
-    Exit status: 0 when done or interrupted after saving, 1 for an error, 2 for flags
-    that cannot be, 130 for Ctrl-C and 143 for SIGTERM outside training. With
-    --verbosity=1 an error keeps its traceback.
+    Exit status: 0 when done, 1 for an error, 2 for flags that cannot be. Ctrl-C and
+    SIGTERM end the process as their signals do (130 and 143 in a shell), so that a
+    shell's loop ends too. With --verbosity=1 an error keeps its traceback.
     """
     quieten()
     guard(
@@ -31,10 +31,10 @@ def guard(function: Callable[[], None]) -> None:
     signal.signal(signal.SIGTERM, _terminate)
     try:
         function()
-    except _Terminated:
-        fail("terminated.", status=143)
+    except Terminated:
+        _end_by(signal.SIGTERM, "terminated.")
     except KeyboardInterrupt:
-        fail("interrupted.", status=130)
+        _end_by(signal.SIGINT, "interrupted.")
 
 
 def parser(module: str, doc: str) -> argparse.ArgumentParser:
@@ -61,18 +61,28 @@ def fail(error: object, status: int) -> None:
     Threads of JAX and TensorFlow may still run; an interpreter that shuts down beside
     them can crash, so it does not get to.
     """
-    print(f"{os.path.basename(sys.argv[0])}: {error}", file=sys.stderr)
-    sys.stdout.flush()
-    sys.stderr.flush()
+    _say(error)
     os._exit(status)
 
 
-class _Terminated(KeyboardInterrupt):
+def _end_by(number: signal.Signals, message: str) -> None:
+    _say(message)
+    signal.signal(number, signal.SIG_DFL)
+    os.kill(os.getpid(), number)
+
+
+def _say(message: object) -> None:
+    print(f"{os.path.basename(sys.argv[0])}: {message}", file=sys.stderr)
+    sys.stdout.flush()
+    sys.stderr.flush()
+
+
+class Terminated(KeyboardInterrupt):
     """SIGTERM: unwinds as Ctrl-C does."""
 
 
 def _terminate(number, frame) -> None:
-    raise _Terminated
+    raise Terminated
 
 
 def _parse(argv: list[str], define_flags: Callable[[], None]) -> list[str]:

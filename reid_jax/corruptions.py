@@ -1,7 +1,8 @@
 """What can happen to a camera's pictures: changes of clips for tests of robustness.
 
-Each takes clips uint8 [B, T, H, W, 3], how much of it, and a random key, and gives
-clips of the same kind. `CORRUPTIONS` names them with their unit and usual levels.
+Each takes clips uint8 [B, T, H, W, 3], how much of it, and a random key for each clip,
+and gives clips of the same kind. `CORRUPTIONS` names them with their unit and usual
+levels.
 """
 
 import dataclasses
@@ -25,7 +26,7 @@ _PGD_STEPS = 10
 
 @dataclasses.dataclass(frozen=True)
 class Corruption:
-    """A change of clips: `apply(clips, level, key, embed)`.
+    """A change of clips: `apply(clips, level, keys, embed)`.
 
     `embed` maps clips (uint8, or float in 0..255) to embeddings [B, D]: attacks look
     for the worst change through it, the others do not use it.
@@ -38,28 +39,37 @@ class Corruption:
     whole: bool = False  # whether only whole numbers are levels
 
 
-def gaussian_noise(clips: Clips, variance: Level, key) -> Clips:
+def gaussian_noise(clips: Clips, variance: Level, keys) -> Clips:
     """White Gaussian noise of a variance in [0, 1]² on every pixel and channel.
 
     Source: Kansal & Subramanyam 2018, Sec. V: variances 1e-4 to 3e-3.
     """
-    return np.asarray(add_noise(clips, variance, key))
+    return np.asarray(add_noise(clips, variance, keys))
 
 
 @jax.jit
-def add_noise(clips: Clips, variance, key) -> Clips:
+def add_noise(clips: Clips, variance, keys) -> Clips:
     """`gaussian_noise` on the device."""
-    noise = variance**0.5 * jax.random.normal(key, clips.shape)
+    noise = variance**0.5 * _each(jax.random.normal, keys, clips.shape[1:])
     return jnp.clip(jnp.round(clips + 255 * noise), 0, 255).astype(jnp.uint8)
 
 
-def batch_key(seed: int, split: str, number: int) -> jax.Array:
-    """The random key of a batch: query and gallery are disturbed independently."""
+def clip_keys(seed: int, split: str, first: int, num: int) -> jax.Array:
+    """The random keys of `num` clips of a split from number `first` on.
+
+    Query and gallery are disturbed independently, each the same way at every level and
+    in batches of any size.
+    """
     of_split = jax.random.fold_in(jax.random.key(seed), SPLITS.index(split))
-    return jax.random.fold_in(of_split, number)
+    return jax.vmap(jax.random.fold_in, (None, 0))(of_split, first + jnp.arange(num))
 
 
-def blur(clips: Clips, sigma: Level, key) -> Clips:
+def _each(draw: Callable, keys, shape: tuple[int, ...], **options) -> jax.Array:
+    """`draw` for each clip by its own key."""
+    return jax.vmap(lambda key: draw(key, shape=shape, **options))(keys)
+
+
+def blur(clips: Clips, sigma: Level, keys) -> Clips:
     """Gaussian blur, sigma in pixels of the network's frames."""
     x = np.asarray(clips, np.float32)
     radius = max(1, round(3 * sigma))
@@ -76,61 +86,63 @@ def blur(clips: Clips, sigma: Level, key) -> Clips:
     return _to_uint8(x)
 
 
-def low_light(clips: Clips, exposure: Level, key) -> Clips:
+def low_light(clips: Clips, exposure: Level, keys) -> Clips:
     """A share of the light: linear intensities times `exposure`, in eight bits."""
     linear = (jnp.asarray(clips, jnp.float32) / 255) ** 2.2
     return _to_uint8(255 * (exposure * linear) ** (1 / 2.2))
 
 
-def jpeg(clips: Clips, quality: Level, key) -> Clips:
+def jpeg(clips: Clips, quality: Level, keys) -> Clips:
     """Every frame through JPEG of a quality in 1..100."""
     frames = np.asarray(clips).reshape(-1, *clips.shape[2:])
     decoded = np.stack([_through_jpeg(frame, int(quality)) for frame in frames])
     return decoded.reshape(clips.shape)
 
 
-def dropped_frames(clips: Clips, share: Level, key) -> Clips:
+def dropped_frames(clips: Clips, share: Level, keys) -> Clips:
     """Frames that are lost, each with probability `share`: the last one stays on.
 
     A clip's first frame is never lost.
     """
-    lost = jax.random.bernoulli(key, float(share), clips.shape[:2]).at[:, 0].set(False)
-    shown = jnp.where(lost, 0, jnp.arange(clips.shape[1]))
+    T = clips.shape[1]
+    lost = _each(jax.random.bernoulli, keys, (T,), p=float(share)).at[:, 0].set(False)
+    shown = jnp.where(lost, 0, jnp.arange(T))
     shown = np.asarray(jax.lax.cummax(shown, axis=1))
     return np.take_along_axis(np.asarray(clips), shown[:, :, None, None, None], axis=1)
 
 
-def occluding_bar(clips: Clips, share: Level, key) -> Clips:
+def occluding_bar(clips: Clips, share: Level, keys) -> Clips:
     """An upright grey bar over `share` of the width, still for the whole clip."""
-    B, _, _, W, _ = clips.shape
-    place_key, shade_key = jax.random.split(key)
-    left = jax.random.uniform(place_key, (B, 1), maxval=1 - share) * W
+    W = clips.shape[3]
+    places, shades = jnp.moveaxis(jax.vmap(jax.random.split)(keys), 1, 0)
+    left = _each(jax.random.uniform, places, (1,), maxval=1 - share) * W
     x = jnp.arange(W) + 0.5
     covered = ((x >= left) & (x < left + share * W))[:, None, None, :, None]
-    shade = jax.random.randint(shade_key, (B, 1, 1, 1, 1), 0, 256).astype(jnp.uint8)
-    return np.asarray(jnp.where(covered, shade, jnp.asarray(clips)))
+    shade = _each(jax.random.randint, shades, (1, 1, 1, 1), minval=0, maxval=256)
+    return _to_uint8(jnp.where(covered, shade, jnp.asarray(clips)))
 
 
-def fgsm(clips: Clips, epsilon: Level, key, embed: Callable) -> Clips:
+def fgsm(clips: Clips, epsilon: Level, keys, embed: Callable) -> Clips:
     """One step of the gradient's sign that moves the embedding away from its own.
 
     Every value moves by at most `epsilon` of 255. The gradient is 0 where nothing has
     moved, so that the step starts from a random place.
     Source: Goodfellow et al. 2015; random start: Wong et al. 2020.
     """
-    return _attack(clips, epsilon, key, embed, step=epsilon, num_steps=1)
+    return _attack(clips, epsilon, keys, embed, step=epsilon, num_steps=1)
 
 
-def pgd(clips: Clips, epsilon: Level, key, embed: Callable) -> Clips:
+def pgd(clips: Clips, epsilon: Level, keys, embed: Callable) -> Clips:
     """As `fgsm`, ten steps of a quarter of `epsilon` (Madry et al. 2018)."""
-    return _attack(clips, epsilon, key, embed, step=epsilon / 4, num_steps=_PGD_STEPS)
+    return _attack(clips, epsilon, keys, embed, step=epsilon / 4, num_steps=_PGD_STEPS)
 
 
-def _attack(clips, epsilon: Level, key, embed, *, step: Level, num_steps: int):
+def _attack(clips, epsilon: Level, keys, embed, *, step: Level, num_steps: int):
     x = jnp.asarray(clips, jnp.float32)
     reference, gradient = embed(x), _moved_gradient(embed)
-    start = jax.random.uniform(key, x.shape, minval=-epsilon, maxval=epsilon)
-    attacked = jnp.clip(x + start, 0, 255)
+    bounds = {"minval": -epsilon, "maxval": epsilon}
+    attacked = x + _each(jax.random.uniform, keys, x.shape[1:], **bounds)
+    attacked = jnp.clip(attacked, 0, 255)
     for _ in range(num_steps):
         attacked = attacked + step * jnp.sign(gradient(attacked, reference))
         attacked = jnp.clip(jnp.clip(attacked, x - epsilon, x + epsilon), 0, 255)
@@ -150,7 +162,7 @@ def _moved_gradient(embed: Callable) -> Callable:
 
 def _without_network(change: Callable) -> Callable:
     return functools.wraps(change)(
-        lambda clips, level, key, embed: change(clips, level, key)
+        lambda clips, level, keys, embed: change(clips, level, keys)
     )
 
 

@@ -88,6 +88,7 @@ def write(
         workdir=workdir.resolve().name,
         dataset=summary["dataset"],
         step=summary["step"],
+        conditions=summary["conditions"],
         rows=summary["rows"],
         ranks=scores.CMC_RANKS,
         distance=scored.metric.name + ", re-ranked" * scored.metric.rerank,

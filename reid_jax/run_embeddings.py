@@ -147,12 +147,14 @@ def _batches(dataset, name: str, config, mesh=None):
     """Every clip of a split; what a metric is learnt on stays without noise."""
     split = getattr(dataset, name)
     batches = sources.pipeline(config).eval_batches(split, config, mesh)
+    if not config.eval.noise or name not in corruptions.SPLITS:
+        yield from batches
+        return
+    num_clips = config.eval.batch_clips
     for number, batch in enumerate(batches):
-        clips = batch["clips"]
-        if config.eval.noise and name in corruptions.SPLITS:
-            key = corruptions.batch_key(config.seed, name, number)
-            clips = corruptions.add_noise(clips, config.eval.noise, key)
-        yield batch | {"clips": clips}
+        keys = corruptions.clip_keys(config.seed, name, number * num_clips, num_clips)
+        noisy = corruptions.add_noise(batch["clips"], config.eval.noise, keys)
+        yield batch | {"clips": noisy}
 
 
 def _embedded(embed_clips, batches, split) -> Embedded:

@@ -26,6 +26,13 @@ def protocol_gallery(query: Embedded, gallery: Embedded, protocol: str) -> Embed
     return Embedded(*both)
 
 
+def conditions(config) -> list[str]:
+    """What `config.eval` makes harder for query and gallery, in words."""
+    limit, noise = config.eval.max_frames, config.eval.noise
+    said = [f"the first {limit} frames of each tracklet"] if limit else []
+    return said + ([f"with noise of variance {noise:g}"] if noise else [])
+
+
 def headline(config, protocols: tuple[str, ...]) -> str:
     """The protocol whose score leads: `config.eval.protocol` or the only one."""
     if len(protocols) == 1:

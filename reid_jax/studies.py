@@ -40,13 +40,13 @@ def run(
     `levels` are the study's usual ones when empty. `side` says which tracklets change:
     those of the queries, the gallery's, or both. A learnt metric is learnt on training
     tracklets as they are. Rows are those of `scores.json` with `level` (None: as it
-    is). Writes `<eval folder>/study_<name>[_<side>].json` and `.png`.
+    is, without the noise of `config.eval.noise`). Writes
+    `<eval folder>/study_<name>[_<side>].json` and `.png`.
     Raises ValueError for an unknown name or side and for levels that cannot be.
     """
-    levels = _checked(name, levels, side)
+    levels, config = _checked(name, levels, side), _without_noise(config)
     step = run_embeddings.wanted_step(config, workdir)
     dataset = sources.pipeline(config).load_dataset(config)
-    config = config.copy_and_resolve_references()
     config.eval.baselines = False
     stored = run_embeddings.stored_or_made(config, workdir, step, dataset)
     plain = stored.methods["trained"]
@@ -95,7 +95,7 @@ def stored_or_run(
 
     Levels that were stored beside the wanted ones are kept.
     """
-    wanted = _checked(name, levels, "both")
+    wanted, config = _checked(name, levels, "both"), _without_noise(config)
     step = run_embeddings.wanted_step(config, workdir)
     dataset = sources.pipeline(config).load_dataset(config)
     made_from = _made_from(config, dataset, step)
@@ -158,10 +158,18 @@ def _change(config, name: str, level: Level, split: str):
     apply = corruptions.CORRUPTIONS[name].apply
 
     def change(clips, number, embed_clips):
-        key = corruptions.batch_key(config.seed, split, number)  # of every level
-        return apply(clips, level, key, embed_clips)
+        first = number * config.eval.batch_clips
+        keys = corruptions.clip_keys(config.seed, split, first, len(clips))
+        return apply(clips, level, keys, embed_clips)
 
     return change
+
+
+def _without_noise(config):
+    """A study's levels take its place."""
+    config = config.copy_and_resolve_references()
+    config.eval.noise = 0.0
+    return config
 
 
 def _limited(config, level: Level):

@@ -48,15 +48,25 @@ def _of_runs(found: Measured) -> str:
 def heading(result: Result) -> list[str]:
     """What the table is of, on which datasets, by which rules, what is odd about it."""
     table = result.table
+    own = [row.dataset or table.dataset for row in table.rows if row.config]
+    papers = dict.fromkeys(_OF_PAPERS[name.partition("/")[0]] for name in own)
     places = dict.fromkeys(plan.dataset for plan in result.planned.values())
     rules = dict.fromkeys(f.protocol for f in result.measured.values() if f)
     said = [
         f"{_title(result.number)} of {table.paper}: {table.caption}",
-        f"paper: {table.dataset}; measured: {', '.join(places)}; percent",
+        f"paper: {', '.join(papers)}; measured: {', '.join(places)}; percent",
     ]
     if rules:
         said.append(f"measured by {'; '.join(rules)}")
     return said + ([f"Note: {table.note}."] if table.note else [])
+
+
+_OF_PAPERS = {
+    "mars": "MARS",
+    "prid2011": "PRID-2011",
+    "ilids_vid": "iLIDS-VID",
+    "p_destre": "an aerial set of its own",
+}
 
 
 def _title(number: str) -> str:

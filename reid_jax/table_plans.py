@@ -117,6 +117,10 @@ def plans(
     table = known(number)
     if preset not in PRESETS:
         raise ValueError(f"--preset={preset} is unknown; known: {', '.join(PRESETS)}.")
+    if dataset:
+        from data import prepare
+
+        prepare.find_builder(dataset, "")  # known?
     is_small = preset == "small"
 
     def planned(row: Row) -> Plan:
@@ -139,6 +143,11 @@ def plans(
         elif config.model.temporal in _RNN:
             starts_from = variants.RNN_START
         config.update_from_flattened_dict(dict(overrides or {}))
+        base.check_config(config)
+        if "," in config.eval.metric:
+            raise ValueError(
+                f"config.eval.metric={config.eval.metric}: a table is by one metric."
+            )
         first = None
         if starts_from:
             first = planned(Row(row.name, row.paper, starts_from, dataset=row.dataset))

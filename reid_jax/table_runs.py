@@ -126,3 +126,8 @@ def lacking(plans: Iterable[Plan], runs: Runs, num_seeds: int) -> list[Wanted]:
             own = Wanted(plan, seed, runs.folder, start)
             wanted.setdefault(own.workdir, own)
     return list(wanted.values())
+
+
+def number(plans: Iterable[Plan], num_seeds: int) -> int:
+    """Of all runs that the plans need, there or not."""
+    return len(lacking(plans, Runs(pathlib.Path(), {}, []), num_seeds))

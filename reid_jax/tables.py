@@ -104,7 +104,8 @@ def measure(
     intervals = np.array([_interval(sure, column.score) for column in columns])
     first = scored[0]
     distance = first.metric.name + ", re-ranked" * first.metric.rerank
-    protocol = f"{first.protocol} protocol, {first.ap} AP, {distance} distance"
+    rules = [f"{first.protocol} protocol", f"{first.ap} AP", f"{distance} distance"]
+    protocol = ", ".join([*rules, *scores.conditions(next(iter(configs.values())))])
     return Measured(workdirs, np.array(values, float), intervals, protocol, scored)
 
 

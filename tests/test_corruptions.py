@@ -7,7 +7,7 @@ import pytest
 
 from reid_jax.corruptions import CORRUPTIONS
 
-KEY = jax.random.key(0)
+KEYS = jax.random.split(jax.random.key(0), 64)
 RNG = np.random.default_rng(0)
 CLIPS = RNG.integers(60, 200, (3, 5, 32, 16, 3)).astype(np.uint8)
 WEIGHTS = RNG.normal(size=(5 * 32 * 16 * 3, 7)).astype("f") / 255
@@ -18,8 +18,8 @@ def _embed(clips):
     return jnp.tanh(x @ WEIGHTS / 50)
 
 
-def _changed(name, level, key=KEY, clips=CLIPS):
-    return CORRUPTIONS[name].apply(clips, level, key, _embed)
+def _changed(name, level, keys=KEYS, clips=CLIPS):
+    return CORRUPTIONS[name].apply(clips, level, keys[: len(clips)], _embed)
 
 
 @pytest.mark.parametrize("name", CORRUPTIONS)
@@ -35,8 +35,13 @@ def test_clips_stay_clips_and_depend_on_the_key_alone(name):
     assert (once != CLIPS).any()
     np.testing.assert_array_equal(CLIPS, before)
     is_random = name not in ("blur", "low_light", "jpeg")
-    other = _changed(name, level, key=jax.random.key(1))
+    other = _changed(name, level, keys=KEYS[::-1])
     assert (other != once).any() == is_random
+    # Each clip by its own key, in whatever batch it is; rounding decides the signs of
+    # attacks' smallest gradients.
+    one_by_one = [_changed(name, level, KEYS[i:], CLIPS[i : i + 1]) for i in range(3)]
+    differs = np.concatenate(one_by_one) != once
+    assert differs.mean() < (1e-3 if name in ("fgsm", "pgd") else 1e-9)
 
 
 @pytest.mark.parametrize(

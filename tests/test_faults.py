@@ -124,7 +124,7 @@ def test_one_workdir_one_run_and_sigterm_saves_it(tmp_path, walkers_tiny):
     assert f"{workdir} is being written by process {run.pid} on" in refused
     assert "Traceback" not in refused
     run.send_signal(signal.SIGTERM)
-    (printed,) = processes.end(run)
+    (printed,) = processes.end(run, status=-signal.SIGTERM)
     step = checkpoints.Checkpoints(workdir).latest_step()
     assert step >= 3
     assert f"Interrupted: step {step} of" in printed

@@ -297,7 +297,7 @@ def _run(*arguments, **kwargs):
         (["train.py", "--seeds=2"], "--seeds belongs to --table"),
         (
             ["train.py", "--config=configs/c3d_joint.py:walk"],
-            "train.py: The variant data='walk'; known: paper, walkers.",
+            "train.py: The variant data='walk' is unknown; known: paper, walkers.",
         ),
         (["evaluate.py", "--workdir=absent"], "absent holds no run"),
         (["evaluate.py", "--workdir=a,./a"], "--workdir=a,./a names one twice"),

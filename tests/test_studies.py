@@ -50,6 +50,14 @@ def test_noise_is_also_a_field_of_its_own(config, workdir, capsys):
     trained, _, histogram = evaluate.evaluate(config, workdir)
     assert rows[0]["mean_ap"] != rows[1]["mean_ap"] == trained["mean_ap"]
     assert "with noise of variance 0.01\n" in capsys.readouterr().out
+    summary = json.loads((workdir / "eval/walkers-tiny/scores.json").read_text())
+    assert summary["conditions"] == ["with noise of variance 0.01"]
+    # A study's own levels take its place.
+    assert studies.run(config, workdir, "noise", (0.01,)) == rows
+    config.eval.batch_clips = 16  # the noise of a clip is that of its number
+    (workdir / "eval/walkers-tiny/embeddings.npz").unlink()
+    again, *_ = evaluate.evaluate(config, workdir)
+    assert again["mean_ap"] == pytest.approx(trained["mean_ap"], abs=1e-6)
     config.eval.noise = 0.0
     plain, _, of_plain = evaluate.evaluate(config, workdir)
     assert plain["mean_ap"] == rows[0]["mean_ap"]

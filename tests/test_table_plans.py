@@ -155,3 +155,17 @@ def test_a_seed_of_paper_2_is_a_split(tmp_path):
         config = plan.of_seed(tmp_path, 3)
         assert config.data.name in (name, "prid2011/all3")
         assert plan.of_scores(config).data.name == name
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"overrides": {"eval.noise": 7.0}}, r"config.eval.noise=7.0 must be in 0..1"),
+        ({"overrides": {"eval.metric": "l2,xqda"}}, "a table is by one metric"),
+        ({"overrides": {"eval.metric": "x"}}, "eval.metric='x'"),
+        ({"dataset": "nonsense/x"}, "nonsense"),
+    ],
+)
+def test_what_cannot_be_scored_is_refused_before_it_is_trained(settings, message):
+    with pytest.raises(ValueError, match=message):
+        table_plans.plans("5", **settings)

@@ -10,6 +10,7 @@ from configs import (
     c3d_joint,
     c3d_mars,
     demo,
+    image,
     patterns,
     pool_avg,
     resnet3d50,
@@ -30,6 +31,9 @@ def test_variants_set_their_fields():
     assert (scores.eval.metric, scores.eval.rerank) == ("xqda", True)
     assert (scores.eval.max_frames, scores.eval.noise) == (8, 1e-3)
     assert not pool_avg.get_config("rerank=no").eval.rerank
+    assert base.get_config("T=8").model.clip_length == 8
+    with pytest.raises(ValueError, match="'T=4' is unknown"):
+        image.get_config("T=4")
 
 
 @pytest.mark.parametrize(
@@ -41,14 +45,16 @@ def test_variants_set_their_fields():
         ),
         ("norm=softmax", "'norm=softmax' is unknown; known: cell"),
         ("gru", "'gru' is unknown; known: cell"),
-        ("cell=avg", "cell='avg'; known: lstm, gru"),
+        ("cell=avg", "cell='avg' is unknown; known: lstm, gru"),
         ("T=0", "T='0' must be a whole number from 1"),
         ("T=x", "T='x' must be a whole number from 1"),
         ("cell=gru,cell=lstm", "'cell=lstm' is given twice"),
-        ("preset=tiny", "preset='tiny'; known: paper, small"),
-        ("noise=-1", "noise='-1' must be a number from 0"),
-        ("noise=some", "noise='some' must be a number from 0"),
-        ("noise=nan", "noise='nan' must be a number from 0"),
+        ("preset=tiny", "preset='tiny' is unknown; known: paper, small"),
+        ("noise=-1", "noise='-1' must be in 0..1"),
+        ("noise=some", "noise='some' must be in 0..1"),
+        ("noise=nan", "noise='nan' must be in 0..1"),
+        ("noise=1.5", "noise='1.5' must be in 0..1"),
+        ("noise=1_0", "noise='1_0' must be in 0..1"),
     ],
 )
 def test_variants_that_cannot_be(text, message):
@@ -70,7 +76,7 @@ def test_a_config_s_own_variant_needs_no_name():
     assert named == c3d_mars.get_config("rerank=yes,street")
     assert named.eval.max_frames == 32 and named.eval.rerank
     assert c3d_mars.get_config("street,frames=8").eval.max_frames == 8
-    with pytest.raises(ValueError, match="data='walk'; known: paper, walkers, street"):
+    with pytest.raises(ValueError, match="data='walk' is unknown; known: paper, walk"):
         c3d_mars.get_config("walk")
     with pytest.raises(ValueError, match="'street' is given twice"):
         c3d_mars.get_config("data=walkers,street")
