@@ -66,6 +66,7 @@ def test_resnet3d_trains(tmp_path, config):
     assert 0 < _scores(tmp_path)[0]["mean_ap"] <= 1
 
 
+@pytest.mark.slow
 def test_scoring_given_weights_without_a_step(tmp_path, config, capsys):
     """The way to score an original checkpoint; a conversion changes no score."""
     train.train(config, tmp_path / "first")

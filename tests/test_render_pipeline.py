@@ -177,6 +177,7 @@ print([row["metric"] for row in evaluate.evaluate(config, folder / "straight")])
 """
 
 
+@pytest.mark.slow
 def test_whole_runs_without_tensorflow_resume_exactly(tmp_path):
     ended = subprocess.run(
         [sys.executable, "-c", _RUN, tmp_path],

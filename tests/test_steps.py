@@ -178,9 +178,10 @@ def _after_three_steps(config):
                 {"model.remat": True},
             ],
         ),
-        (
+        pytest.param(
             {"backbone": "c3d_w8", "clip_length": 16, "frame_size": (16, 16)},
             [{"train.accumulate": 2, "model.remat": True}],
+            marks=pytest.mark.slow,
         ),
     ],
 )
