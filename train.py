@@ -160,6 +160,7 @@ def train(config, workdir: pathlib.Path, run: tuple[int, int] = (0, 1)) -> None:
                 f"Interrupted: step {int(state.step)} of {num_steps} is saved in "
                 f"{workdir}; the same command goes on."
             )
+            parallel.leave()
             raise stop.error
         if parallel.is_first():
             run_folder.mark_finished(workdir, num_steps)

@@ -83,9 +83,10 @@ def _exponent(sizes, seconds) -> float:
 
 
 def _measure(what: str, size: int) -> None:
-    from reid_jax import command_line
+    from reid_jax import command_line, compile_cache
 
     command_line.quieten()
+    compile_cache.enable()
     prepare = {
         "identities, an epoch": _epoch,
         "tracklets, embedding": lambda n, folder: _embedding(n, 4, folder),
@@ -99,7 +100,7 @@ def _measure(what: str, size: int) -> None:
     with tempfile.TemporaryDirectory() as folder:
         run = prepare[what](size, pathlib.Path(folder))
         times = []
-        for _ in range(4):  # the first one compiles
+        for _ in range(4):  # the first one compiles, or reads what was compiled
             start = time.perf_counter()
             run()
             times.append(time.perf_counter() - start)

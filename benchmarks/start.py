@@ -55,6 +55,7 @@ def main() -> None:
                         "--config.eval.baselines=False",
                         "--config.data.p=2",
                         "--config.data.k=2",
+                        "--config.eval.batch_clips=8",
                     ],
                     XDG_CACHE_HOME=str(cache),
                 )

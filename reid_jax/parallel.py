@@ -107,6 +107,12 @@ def wait_for_all(name: str) -> None:
         multihost_utils.sync_global_devices(name)
 
 
+def leave() -> None:
+    """Part from the other processes once all are here: none ends as a lost one then."""
+    if jax.process_count() > 1:
+        jax.distributed.shutdown()
+
+
 def data_mesh() -> Mesh:
     """All devices along one axis, "data"."""
     return _mesh(jax.devices())

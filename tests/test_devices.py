@@ -129,6 +129,21 @@ def test_what_the_first_process_refuses_ends_all(tmp_path, start_two):
 
 
 @pytest.mark.slow
+def test_a_signal_to_one_process_stops_and_saves_both(tmp_path, start_two):
+    endless = ("--config.train.max_steps=100000", "--config.train.epochs=100000")
+    endless += ("--config.train.eval_every_epochs=100000",)
+    first, second = both = start_two(endless, endless)
+    processes.wait_for_lines(first, tmp_path / "metrics.jsonl", 3)
+    second.send_signal(signal.SIGTERM)
+    printed = [process.communicate(timeout=400)[0] for process in both]
+    assert "Interrupted: step" in printed[0]
+    assert "Traceback" not in printed[0] + printed[1]
+    step = checkpoints.Checkpoints(tmp_path).latest_step()
+    assert step >= 10 and step % 10 == 0
+    assert (first.returncode, second.returncode) == (-signal.SIGINT, -signal.SIGTERM)
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("lost", [0, 1])
 def test_a_process_that_is_killed_ends_the_others(tmp_path, start_two, lost):
     endless = ("--config.train.max_steps=100000", "--config.train.epochs=100000")

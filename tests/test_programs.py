@@ -17,7 +17,14 @@ import train
 from data import prepare
 from data.walkers import world
 from docs import rank_video
-from reid_jax import checkpoints, meter, metric_log, run_embeddings, run_folder
+from reid_jax import (
+    checkpoints,
+    command_line,
+    meter,
+    metric_log,
+    run_embeddings,
+    run_folder,
+)
 from tests import mars_layout
 from tests.source_layouts import write_video
 
@@ -178,7 +185,8 @@ def test_interrupted_and_resumed_is_the_same_run(tmp_path, config, monkeypatch):
                 signal.raise_signal(signal.SIGTERM)
 
         patched.setattr(meter.Meter, "add", interrupted)
-        train.train(config, tmp_path / "resumed")
+        with pytest.raises(command_line.Terminated):
+            train.train(config, tmp_path / "resumed")
     assert checkpoints.Checkpoints(tmp_path / "resumed").latest_step() == 3
     # What a run that went on without saving left behind is not logged twice.
     with (tmp_path / "resumed" / "metrics.jsonl").open("a") as log:
