@@ -155,7 +155,7 @@ def train(config, workdir: pathlib.Path, run: tuple[int, int] = (0, 1)) -> None:
 
         # 6. Interrupted: everything is saved, the same command goes on.
         saved.close()
-        if int(state.step) < num_steps:
+        if parallel.any_process(stop.is_set()) or int(state.step) < num_steps:
             print(
                 f"Interrupted: step {int(state.step)} of {num_steps} is saved in "
                 f"{workdir}; the same command goes on."

@@ -91,7 +91,7 @@ def _section(name: str) -> str:
     lines = []
     for line in child.stdout:
         print(line, end="", flush=True)
-        if not line.startswith("{"):
+        if not line.startswith(("{", "Rendering ")):  # JSON, and a temporary folder
             lines.append(line)
     if child.wait():
         sys.exit(f"{command[0]} failed; its section of {PAGE} stays as it was.")

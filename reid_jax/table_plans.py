@@ -117,7 +117,7 @@ def plans(
     table = known(number)
     if preset not in PRESETS:
         raise ValueError(f"--preset={preset} is unknown; known: {', '.join(PRESETS)}.")
-    if dataset:
+    if dataset and source == "files":  # the renderer's needs no TensorFlow
         from data import prepare
 
         prepare.find_builder(dataset, "")  # known?

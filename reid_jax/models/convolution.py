@@ -1,10 +1,11 @@
 """Convolution in a form that XLA also runs fast on a CPU.
 
 XLA's own gradient of a kernel takes 3 to 15 times as long there as PyTorch's, its 3-D
-convolution 2 to 3.5 times, one whose kernel is as large as the image 9 times (--xla of
-benchmarks/networks.py). Its matrix products and its 2-D convolution do not. So here a
-1×1 convolution, one of the whole image and the gradient of other kernels are matrix
-products, and a 3-D convolution is a sum of 2-D ones. Other devices get XLA's own.
+convolution 2 to 3.5 times (--xla of benchmarks/networks.py), and one whose kernel is as
+large as the image far longer than the same product. Its matrix products and its 2-D
+convolution do not. So here a 1×1 convolution, one of the whole image and the gradient
+of other kernels are matrix products, and a 3-D convolution is a sum of 2-D ones. Other
+devices get XLA's own.
 """
 
 import functools
