@@ -4,7 +4,7 @@ python benchmarks/start.py        (make bench)
 
 Each in a process of its own, the median of --rounds (of the runs: once). A run is one
 training step and one evaluation of walkers/tiny; the first start finds no compiled
-programs and keeps those that took half a second or more, the second one finds them.
+programs and keeps those that took a tenth of a second or more, the second finds them.
 `kept` is how many there are afterwards: a second start that had to compile such a one
 again would keep more.
 """

@@ -8,7 +8,7 @@ import platform
 import jax
 
 _MOST_BYTES = 4 * 2**30
-_LEAST_SECONDS = 0.5  # what compiles faster is not worth a file
+_LEAST_SECONDS = 0.1  # what compiles faster is not worth a file
 
 
 def enable() -> None:

@@ -5,24 +5,12 @@ from collections.abc import Sequence
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import nnx
 from jaxtyping import Float
 
 from reid_jax.arrays import Array
-from reid_jax.models import convolution
-
-he_normal_fan_out = nnx.initializers.variance_scaling(2.0, "fan_out", "normal")
-"""Initialisation of ResNet's convolutions (He et al. 2015), as in torchvision."""
-
-
-def torch_uniform(fan_in: int) -> nnx.initializers.Initializer:
-    """U(-b, b) with b = fan_in^-1/2: torch's default for weights and biases alike."""
-    bound = fan_in**-0.5
-
-    def init(key, shape, dtype=jnp.float32, out_sharding=None):
-        return jax.random.uniform(key, shape, dtype, -bound, bound)
-
-    return init
+from reid_jax.models import convolution, initializers
 
 
 def linear(
@@ -36,7 +24,7 @@ def linear(
     rngs: nnx.Rngs,
 ) -> nnx.Linear:
     """Fully connected layer, initialised as torch's unless told otherwise."""
-    init = torch_uniform(in_features)
+    init = initializers.torch_uniform(in_features)
     return nnx.Linear(
         in_features,
         out_features,
@@ -75,7 +63,7 @@ def conv(
     dims = len(kernel)
     strides = (stride,) * dims if isinstance(stride, int) else tuple(stride)
     pads = (padding,) * dims if isinstance(padding, int) else tuple(padding)
-    init = torch_uniform(in_features * math.prod(kernel))
+    init = initializers.torch_uniform(in_features * math.prod(kernel))
     return nnx.Conv(
         in_features,
         out_features,
@@ -85,7 +73,8 @@ def conv(
         use_bias=use_bias,
         dtype=dtype,
         param_dtype=param_dtype(dtype),
-        kernel_init=kernel_init or (init if use_bias else he_normal_fan_out),
+        kernel_init=kernel_init
+        or (init if use_bias else initializers.he_normal_fan_out()),
         bias_init=bias_init or init,
         conv_general_dilated=convolution.conv,
         rngs=rngs,
@@ -155,11 +144,14 @@ class BatchNorm(nnx.Module):
         trains_bias: bool = True,
     ):
         stored = param_dtype(dtype)
-        self.weight = nnx.Param(jnp.full(num_features, gain, stored))
         kind = nnx.Param if trains_bias else nnx.BatchStat
-        self.bias = kind(jnp.zeros(num_features, stored))
-        self.running_mean = nnx.BatchStat(jnp.zeros(num_features, stored))
-        self.running_var = nnx.BatchStat(jnp.ones(num_features, stored))
+
+        def every(value: float) -> jax.Array:  # jnp.full is compiled for each length
+            return jnp.asarray(np.full(num_features, value, stored))
+
+        self.weight, self.bias = nnx.Param(every(gain)), kind(every(0.0))
+        self.running_mean = nnx.BatchStat(every(0.0))
+        self.running_var = nnx.BatchStat(every(1.0))
         self.dtype = dtype
         self.momentum = 0.9
         self.epsilon = 1e-5

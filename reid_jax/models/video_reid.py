@@ -8,6 +8,7 @@ from flax import nnx
 from jaxtyping import Float
 
 from reid_jax.arrays import Array
+from reid_jax.models import initializers
 from reid_jax.models.c3d import C3D
 from reid_jax.models.layers import BatchNorm, dropout, linear, param_dtype
 from reid_jax.models.resnet import ResNet
@@ -46,7 +47,7 @@ class _Identifier(nnx.Module):
         self.neck, kernel_init = neck, None
         if neck:
             self.bottleneck = BatchNorm(num_features, dtype=dtype, trains_bias=False)
-            kernel_init = nnx.initializers.normal(0.001)
+            kernel_init = initializers.normal(0.001)
         self.classifier = linear(
             num_features,
             num_pids,
