@@ -2,7 +2,9 @@
 
 import functools
 import os
+import shutil
 
+import filelock
 import jax
 import pytest
 from flax import nnx
@@ -11,17 +13,25 @@ from configs import base
 from reid_jax.models import build_model
 
 
+def _of_all_workers(tmp_path_factory):
+    folder = tmp_path_factory.getbasetemp()
+    return folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _compile_once(tmp_path_factory):
     """Programs that several tests compile alike are compiled for the first one only.
 
     Those of the programs that they start too, by JAX's own variables.
     """
-    folder = str(tmp_path_factory.mktemp("xla"))
-    jax.config.update("jax_compilation_cache_dir", folder)
-    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.3)
-    os.environ["JAX_COMPILATION_CACHE_DIR"] = folder
-    os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.3"
+    options = {
+        "jax_compilation_cache_dir": str(_of_all_workers(tmp_path_factory) / "xla"),
+        "jax_compilation_cache_max_size": 2**33,  # with a limit, files are locked
+        "jax_persistent_cache_min_compile_time_secs": 0.15,
+    }
+    for name, value in options.items():
+        jax.config.update(name, value)
+        os.environ[name.upper()] = str(value)
 
 
 @pytest.fixture
@@ -44,9 +54,11 @@ def walkers_tiny(tmp_path_factory):
     """A `data_dir` with walkers/tiny, and with what a test adds to it."""
     from data import prepare
 
-    folder = tmp_path_factory.mktemp("datasets")
-    prepare.build(prepare.find_builder("walkers/tiny", folder))
-    return folder
+    built = _of_all_workers(tmp_path_factory) / "walkers_tiny"
+    with filelock.FileLock(f"{built}.lock"):
+        if not built.exists():
+            prepare.build(prepare.find_builder("walkers/tiny", built))
+    return shutil.copytree(built, tmp_path_factory.mktemp("copy") / "datasets")
 
 
 @pytest.fixture

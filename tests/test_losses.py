@@ -16,6 +16,12 @@ def _cases(kind: str) -> list[str]:
     return sorted({key.split(".")[1] for key in GOLDEN if key.startswith(kind)})
 
 
+_hardest_pairs = jax.jit(losses.hardest_pairs)
+_triplet = jax.jit(losses.batch_hard_triplet, static_argnames="reduction")
+_triplet_gradient = jax.jit(jax.value_and_grad(losses.batch_hard_triplet))
+_cross_entropy_gradient = jax.jit(jax.value_and_grad(losses.softmax_cross_entropy))
+
+
 @pytest.mark.parametrize("x64", [False, True], ids=["float32", "float64"])
 @pytest.mark.parametrize("case", _cases("triplet"))
 def test_triplet_of_the_published_code(case, x64):
@@ -24,11 +30,9 @@ def test_triplet_of_the_published_code(case, x64):
     with jax.enable_x64(x64):
         features = jnp.asarray(golden["features"], jnp.float64 if x64 else jnp.float32)
         labels, margin = jnp.asarray(golden["pids"]), float(golden["margin"])
-        positive, negative = losses.hardest_pairs(features, labels)
-        value, gradient = jax.value_and_grad(losses.batch_hard_triplet)(
-            features, labels, margin
-        )
-        total = losses.batch_hard_triplet(features, labels, margin, reduction="sum")
+        positive, negative = _hardest_pairs(features, labels)
+        value, gradient = _triplet_gradient(features, labels, margin)
+        total = _triplet(features, labels, margin, reduction="sum")
     tolerance = 1e-9 if x64 else 1e-6
     np.testing.assert_allclose(value, mean, rtol=tolerance, atol=tolerance)
     np.testing.assert_allclose(gradient, grad, atol=tolerance)
@@ -45,7 +49,7 @@ def test_triplet_of_the_published_code(case, x64):
 def test_cross_entropy_of_the_published_code(case, smoothing):
     logits, labels = (GOLDEN[f"xent.{case}.{k}"] for k in ("logits", "labels"))
     rate = {"eps0": 0.0, "eps01": 0.1, "eps03": 0.3}[smoothing]
-    value, gradient = jax.value_and_grad(losses.softmax_cross_entropy)(
+    value, gradient = _cross_entropy_gradient(
         jnp.asarray(logits, jnp.float32), jnp.asarray(labels), label_smoothing=rate
     )
     golden = {k: GOLDEN[f"xent.{case}.{smoothing}.{k}"] for k in ("mean", "grad")}
@@ -67,9 +71,7 @@ def test_triplet_by_hand():
 @pytest.mark.parametrize("labels", [[0, 0, 1, 1], [0, 1, 2, 3], [4, 4, 4, 4]])
 def test_gradient_is_finite_where_all_embeddings_are_equal(labels):
     embeddings = jnp.full((4, 7), 0.3)
-    loss, gradient = jax.value_and_grad(losses.batch_hard_triplet)(
-        embeddings, jnp.array(labels)
-    )
+    loss, gradient = _triplet_gradient(embeddings, jnp.array(labels))
     assert np.isfinite(loss)
     assert np.isfinite(gradient).all()
 

@@ -13,8 +13,8 @@ from reid_jax.models import torch_weights
 from tests import reference
 from tests.golden import weights
 
-# Of each temporal model one; test_parity_float64.py has all heads, exactly.
-_USUAL = ("tp_avg", "ta_tconv_softmax", "lstm_mean", "resnet3d50", "c3d")
+# Of each trunk one; test_parity_float64.py has the heads, exactly.
+_USUAL = ("ta_tconv_softmax", "resnet3d50", "c3d")
 
 
 @pytest.mark.parametrize(

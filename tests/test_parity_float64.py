@@ -1,7 +1,8 @@
 """Networks in float64 against the original implementations: outputs, gradients, Adam.
 
 Outputs and gradients agree to 1e-8 and changes under Adam to 1e-6, relative to the
-norm of each tensor. Here for the heads and one 2-D network; all others are slow.
+norm of each tensor. Here for one head of each kind; all others, and whole networks, are
+slow.
 """
 
 import functools
@@ -143,7 +144,16 @@ def _head(name: str, maps: jax.Array) -> VideoReID:
 _HEADS = [n for n in reference.NETWORKS if n not in ("image", "resnet3d50", "c3d")]
 
 
-@pytest.mark.parametrize("name", _HEADS)
+_USUAL = ("tp_max", "ta_fc_softmax", "ta_tconv_sigmoid", "lstm_mean", "gru_last")
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=[] if name in _USUAL else pytest.mark.slow)
+        for name in _HEADS
+    ],
+)
 def test_heads(trunk_maps, name):
     golden = reference.golden(name)
     for mode in ("eval", "train"):
@@ -166,16 +176,13 @@ def test_heads(trunk_maps, name):
 _TRAINED = [n for n in reference.NETWORKS if n != "c3d"]
 
 
-@pytest.mark.parametrize(
-    ("name", "num_adam_steps"),
-    [("ta_tconv_softmax", 1)]
-    + [pytest.param(name, 3, marks=pytest.mark.slow) for name in _TRAINED],
-)
-def test_gradients_and_adam(name, num_adam_steps):
+@pytest.mark.slow
+@pytest.mark.parametrize("name", _TRAINED)
+def test_gradients_and_adam(name):
     golden = reference.golden(name)
     clips = reference.clips(name, 2, 4, 2).astype(np.float64)
     model = reference.network(name, "float64")
-    _check_training(model, golden, clips, list(golden["names"]), num_adam_steps)
+    _check_training(model, golden, clips, list(golden["names"]), num_adam_steps=3)
 
 
 @pytest.mark.slow

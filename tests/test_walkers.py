@@ -81,7 +81,7 @@ def test_another_seed_gives_another_world(tiny):
         assert np.abs(rendered[entry.name].astype(float) - before).mean() > 10
 
 
-@pytest.mark.parametrize("frame_size", [(128, 64), (256, 128), (96, 40)])
+@pytest.mark.parametrize("frame_size", [(256, 128), (96, 40)])
 def test_a_frame_of_any_size_shows_the_same_scene(frame_size):
     height, width = frame_size
     sizes = dataclasses.replace(TINY, frame_height=height, frame_width=width)
