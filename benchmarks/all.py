@@ -6,6 +6,7 @@ python benchmarks/all.py        (make bench; --only=input,start renews these sec
 import argparse
 import ast
 import importlib.metadata
+import importlib.util
 import os
 import pathlib
 import platform
@@ -43,6 +44,9 @@ def main() -> None:
     sections = _written()
     for name in names:
         print(f"== {name}", flush=True)
+        if name == "networks" and importlib.util.find_spec("torch") is None:
+            print("PyTorch is not installed: this section stays as it is.")
+            continue
         sections[_doc(name).partition("\n")[0]] = _section(name)
         titles = [_doc(known).partition("\n")[0] for known in COMMANDS]
         ordered = [sections[title] for title in titles if title in sections]

@@ -9,10 +9,13 @@ embedding of clips. Both sides run in this process and take turns, so that what 
 machine does slows both; on the GPU if both see one. PyTorch gets channels last in 2-D
 and first in 3-D (--last: last there too), TF32 or autocast to --dtype on a GPU, and
 torch.compile there or with --compile. Medians of --repeats rounds, and half the
-distance between the quartiles as spread.
+distance between the quartiles as spread. Then how much of this machine's own rates,
+measured, ours reaches: operations as written against a large product's, bytes by XLA's
+account against a copy's, and the memory of a call.
 """
 
 import argparse
+import dataclasses
 import importlib.util
 import json
 import os
@@ -42,13 +45,12 @@ if importlib.util.find_spec("torch") is None:
 
 import torch
 
-from benchmarks import torch_networks
+from benchmarks import machine_rates, torch_networks
 
 CASES = {"resnet50": attn_tconv, "resnet3d50": resnet3d50, "c3d": c3d}
 """Name of the trunk: the paper's config that has it."""
 
 _NUM_PIDS = 625  # of MARS
-_MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
 def main() -> None:
@@ -78,28 +80,51 @@ def main() -> None:
         "dtype": args.dtype,
     }
     print(", ".join(f"{key} {value}" for key, value in machine.items()))
+    most = machine_rates.measure(args.dtype)
     print(
         f"{'frames/s':34}{'ours':>16} {'PyTorch':>16} {'ratio':>6} {'compiled in':>12}"
     )
     results = {}
     for name in args.cases.split(","):
-        for what, frames, pair in _runs(name, args, device):
-            rates, compile_seconds = _rates(pair, frames, args.repeats)
+        for what, frames, program, pair in _runs(name, args, device):
+            rates, their_memory = _rates(pair, frames, args.repeats)
             (ours, our_spread), (theirs, their_spread) = rates
-            results[f"{name} {what}"] = {
+            label = f"{name} {what}, {frames} frames"
+            results[label] = {
                 "frames_per_second": [round(ours, 2), round(theirs, 2)],
                 "spread": [round(our_spread, 2), round(their_spread, 2)],
                 "ratio": round(ours / theirs, 3),
-                "compile_seconds": round(compile_seconds, 1),
+                "compile_seconds": round(program.compile_seconds, 1),
+                "flops_per_second": program.flops * ours / frames,
+                "bytes_per_second": program.bytes * ours / frames,
+                "memory": [program.memory, their_memory],
             }
             cells = [f"{r:8.1f} ± {s:5.1f}" for r, s in rates]
-            label = f"{name} {what}, {frames} frames"
             print(
                 f"{label:34}{cells[0]:>16} {cells[1]:>16} {ours / theirs:6.2f}"
-                f"{compile_seconds:10.1f} s",
+                f"{program.compile_seconds:10.1f} s",
                 flush=True,
             )
+    _print_shares(results, most)
+    machine |= dataclasses.asdict(most)
     print(json.dumps({"machine": machine, "results": results}, ensure_ascii=False))
+
+
+def _print_shares(results: dict[str, dict], most: machine_rates.MachineRates) -> None:
+    """How much of the measured rates ours reaches."""
+    columns = f"{'TFLOP/s':>10} {'share':>6} {'GB/s':>8} {'share':>6} {'memory':>9}"
+    print(f"\n{'ours, of the measured':34}{columns} {'PyTorch':>9}")
+    print(
+        f"{'product, copy':34}{most.flops / 1e12:10.3f} {'':6} {most.bytes / 1e9:8.1f}"
+    )
+    for label, row in results.items():
+        flops, num_bytes = row["flops_per_second"], row["bytes_per_second"]
+        memory = [f"{m / 2**20:6.0f} MB" if m else "" for m in row["memory"]]
+        print(
+            f"{label:34}{flops / 1e12:10.3f} {flops / most.flops:6.2f} "
+            f"{num_bytes / 1e9:8.1f} {num_bytes / most.bytes:6.2f} "
+            f"{memory[0]:>9} {memory[1]:>9}"
+        )
 
 
 def _same_device_and_threads() -> torch.device:
@@ -113,7 +138,45 @@ def _same_device_and_threads() -> torch.device:
 
 
 def _runs(name: str, args, device):
-    """What is done, its frames, and (ours, PyTorch)."""
+    """What is done, its frames, our program, and (ours, PyTorch) as functions."""
+    config = _config(name, args)
+    shape = args.clips, config.model.clip_length, *config.model.frame_size, 3
+    clips = np.random.default_rng(0).integers(256, size=shape).astype(np.uint8)
+    labels = np.repeat(np.arange(config.data.p), 2).astype(np.int32)
+    model = build_model(config.model, _NUM_PIDS, rngs=nnx.Rngs(0))
+    network = _in_pytorch(name, model, config, args.last).to(device)
+    their_embedding, their_step = torch_networks.embedding_and_step(
+        network, clips, labels, args.dtype, args.compile or device.type == "cuda"
+    )
+
+    optimizer = steps.build_optimizer(config, lambda step: config.train.learning_rate)
+    graphdef, state = steps.initial_state(model, optimizer)
+    carry = [jax.tree.map(jnp.array, state)]
+    weights = jax.tree.map(jnp.array, (state.params, state.batch_stats))
+    batch = {"clips": jnp.asarray(clips), "labels": jnp.asarray(labels)}
+    embed_step = steps.make_embed_step(graphdef, config)
+    embed = machine_rates.compiled(embed_step, *weights, batch["clips"])
+
+    def our_embedding():
+        return embed.call(*weights, batch["clips"]).embedding
+
+    frames = args.clips * config.model.clip_length
+    yield "embedding", frames, embed, (our_embedding, their_embedding)
+    expected = their_embedding().float().cpu().numpy()
+    error = np.abs(our_embedding() - expected).max() / np.abs(expected).max()
+    is_exact = device.type == "cpu" and args.dtype == "float32"
+    assert error < (1e-3 if is_exact else 5e-2), f"{name}: {error:.1e}"
+    train_step = steps.make_train_step(graphdef, optimizer, config)
+    train = machine_rates.compiled(train_step, carry[0], batch)
+
+    def our_step():
+        carry[0], metrics = train.call(carry[0], batch)
+        return metrics
+
+    yield "training step", frames, train, (our_step, their_step)
+
+
+def _config(name: str, args):
     config = CASES[name].get_config()
     config.model.dtype = args.dtype
     config.data.normalization = "imagenet"  # the same pixels for both
@@ -121,87 +184,39 @@ def _runs(name: str, args, device):
     config.loss.label_smoothing = 0.1
     config.train.optimizer, config.train.learning_rate = "adam", 1e-4
     config.data.p, config.data.k = args.clips // 2, 2
-    shape = args.clips, config.model.clip_length, *config.model.frame_size, 3
-    rng = np.random.default_rng(0)
-    clips = rng.integers(256, size=shape).astype(np.uint8)
-    labels = np.repeat(np.arange(config.data.p), 2).astype(np.int32)
+    return config
 
-    model = build_model(config.model, _NUM_PIDS, rngs=nnx.Rngs(0))
+
+def _in_pytorch(name: str, model, config, last: bool) -> torch_networks.Network:
+    """The same network with the same weights."""
     trunk = torch_weights.export_torch_weights(model.base)
     heads = torch_weights.export_torch_weights(model)
     heads = {k: v for k, v in heads.items() if k.startswith("attention")}
     heads["classifier.weight"] = np.asarray(model.classifier.kernel[...]).T
     heads["classifier.bias"] = np.asarray(model.classifier.bias[...])
-    optimizer = steps.build_optimizer(config, lambda step: config.train.learning_rate)
-    graphdef, state = steps.initial_state(model, optimizer)
-    train_step = steps.make_train_step(graphdef, optimizer, config)
-    embed_step = steps.make_embed_step(graphdef, config)
-    ours = {"state": jax.tree.map(jnp.array, state)}
-    batch = {"clips": jnp.asarray(clips), "labels": jnp.asarray(labels)}
-
-    def our_step():
-        ours["state"], metrics = train_step(ours["state"], batch)
-        return metrics
-
-    weights = jax.tree.map(jnp.array, (state.params, state.batch_stats))
-
-    def our_embedding():
-        return embed_step(*weights, batch["clips"]).embedding
-
     network = torch_networks.Network(name, config.model.temporal, trunk, heads)
     is_3d = "3d" in name
-    if args.last or not is_3d:
+    if last or not is_3d:
         network.memory_format = (torch.channels_last, torch.channels_last_3d)[is_3d]
     # The heads have kernels of other numbers of axes.
-    network.to(device).base.to(memory_format=network.memory_format)
-    adam = torch.optim.Adam(network.parameters(), lr=1e-4, weight_decay=5e-4)
-    pixels = torch.tensor(clips, device=device).movedim(-1, 2)
-    torch_labels = torch.tensor(labels, device=device, dtype=torch.int64)
-    mean, std = (torch.tensor(v, device=device).view(3, 1, 1) for v in (_MEAN, _STD))
-
-    def forward(pixels):
-        return network((pixels.float() / 255 - mean) / std)
-
-    if args.compile or device.type == "cuda":
-        forward = torch.compile(forward)
-    cast = torch.autocast(device.type, torch.bfloat16, args.dtype == "bfloat16")
-
-    def their_step():
-        network.train()
-        adam.zero_grad()
-        with cast:
-            embedding, logits = forward(pixels)
-        torch_networks.loss(embedding, logits, torch_labels).backward()
-        adam.step()
-
-    def their_embedding():
-        network.eval()
-        with torch.no_grad(), cast:
-            return forward(pixels)[0]
-
-    frames = args.clips * config.model.clip_length
-    yield "embedding", frames, (our_embedding, their_embedding)
-    expected = their_embedding().float().cpu().numpy()
-    error = np.abs(our_embedding() - expected).max() / np.abs(expected).max()
-    is_exact = device.type == "cpu" and args.dtype == "float32"
-    assert error < (1e-3 if is_exact else 5e-2), f"{name}: {error:.1e}"
-    yield "training step", frames, (our_step, their_step)
+    network.base.to(memory_format=network.memory_format)
+    return network
 
 
 def _rates(pair, frames: int, repeats: int):
-    """Frames/s (median, spread) of each function, called in turn; our compile time."""
+    """Frames/s (median, spread) of each, in turn, and PyTorch's memory of a GPU."""
+    on_gpu = torch.cuda.is_available()
 
     def finish(result):
         jax.block_until_ready(result)
-        if torch.cuda.is_available():
+        if on_gpu:
             torch.cuda.synchronize()
 
-    first = []
     for run in pair:
-        start = time.perf_counter()
-        finish(run())  # compiles
-        first.append(time.perf_counter() - start)
+        finish(run())  # PyTorch compiles
         finish(run())
+    if on_gpu:
+        torch.cuda.reset_peak_memory_stats()
     rates = [[] for _ in pair]
     for _ in range(repeats):
         for run, found in zip(pair, rates, strict=True):
@@ -209,7 +224,8 @@ def _rates(pair, frames: int, repeats: int):
             finish(run())
             found.append(frames / (time.perf_counter() - start))
     quartiles = [np.quantile(found, (0.25, 0.5, 0.75)) for found in rates]
-    return [(mid, (high - low) / 2) for low, mid, high in quartiles], first[0]
+    memory = torch.cuda.max_memory_allocated() if on_gpu else None
+    return [(mid, (high - low) / 2) for low, mid, high in quartiles], memory
 
 
 if __name__ == "__main__":

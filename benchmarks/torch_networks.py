@@ -3,6 +3,8 @@
 import torch
 from torch import nn
 
+_MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet, as ours
+
 
 class Bottleneck(nn.Module):
     def __init__(self, in_features: int, width: int, stride: int, dims: int):
@@ -121,6 +123,37 @@ class Network(nn.Module):
         features = maps.mean((2, 3)).view(B, T, -1)
         embedding = torch.einsum("bt,btd->bd", weights, features)
         return embedding, self.classifier(embedding)
+
+
+def embedding_and_step(network: Network, clips, labels, dtype: str, compiles: bool):
+    """Functions: the embedding of uint8 clips [B, T, H, W, 3], a training step."""
+    device = next(network.parameters()).device
+    adam = torch.optim.Adam(network.parameters(), lr=1e-4, weight_decay=5e-4)
+    pixels = torch.tensor(clips, device=device).movedim(-1, 2)
+    labels = torch.tensor(labels, device=device, dtype=torch.int64)
+    mean, std = (torch.tensor(v, device=device).view(3, 1, 1) for v in (_MEAN, _STD))
+
+    def forward(pixels):
+        return network((pixels.float() / 255 - mean) / std)
+
+    if compiles:
+        forward = torch.compile(forward)
+    cast = torch.autocast(device.type, torch.bfloat16, dtype == "bfloat16")
+
+    def embed():
+        network.eval()
+        with torch.no_grad(), cast:
+            return forward(pixels)[0]
+
+    def step():
+        network.train()
+        adam.zero_grad()
+        with cast:
+            embedding, logits = forward(pixels)
+        loss(embedding, logits, labels).backward()
+        adam.step()
+
+    return embed, step
 
 
 def loss(embedding, logits, labels, margin: float = 0.3, smoothing: float = 0.1):

@@ -1,0 +1,80 @@
+"""What a device can do at most, measured, and what a compiled program asks of it."""
+
+import dataclasses
+import statistics
+import time
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+
+_SIDE = {"cpu": 2048}, 8192
+_COPIED_BYTES = {"cpu": 2**28}, 2**31
+_ROUNDS = 5
+
+
+@dataclasses.dataclass(frozen=True)
+class MachineRates:
+    """Operations a second of a large product, bytes read and written by a copy."""
+
+    flops: float
+    bytes: float
+
+
+@dataclasses.dataclass(frozen=True)
+class Program:
+    """A compiled function, and what a call of it needs by XLA's own account.
+
+    `flops` of the function as written, `bytes` that its operations read and write as
+    compiled, `memory` in bytes at most, arguments and results included.
+    """
+
+    call: Callable
+    compile_seconds: float
+    flops: float
+    bytes: float
+    memory: int
+
+
+def measure(dtype: str) -> MachineRates:
+    """Of products in `dtype`; float32 is TF32 on a GPU, as JAX computes it there."""
+    side, num_bytes = _of_device(_SIDE), _of_device(_COPIED_BYTES)
+    matrix = jnp.ones((side, side), dtype)
+    values = jnp.zeros(num_bytes // 4)
+    return MachineRates(
+        2 * side**3 / _seconds(jax.jit(jnp.matmul), matrix, matrix),
+        2 * num_bytes / _seconds(jax.jit(lambda x: x + 1), values),
+    )
+
+
+def compiled(function, *arguments) -> Program:
+    """A jitted function, compiled for arguments like these."""
+    lowered = function.lower(*arguments)
+    start = time.perf_counter()
+    program = lowered.compile()
+    seconds = time.perf_counter() - start
+    sizes = program.memory_analysis()
+    memory = sizes.argument_size_in_bytes + sizes.output_size_in_bytes
+    memory += sizes.temp_size_in_bytes - sizes.alias_size_in_bytes
+    return Program(
+        program,
+        seconds,
+        lowered.cost_analysis()["flops"],
+        program.cost_analysis()["bytes accessed"],
+        memory,
+    )
+
+
+def _of_device(values: tuple[dict[str, int], int]) -> int:
+    known, otherwise = values
+    return known.get(jax.default_backend(), otherwise)
+
+
+def _seconds(function, *arguments) -> float:
+    jax.block_until_ready(function(*arguments))  # compiles
+    times = []
+    for _ in range(_ROUNDS):
+        start = time.perf_counter()
+        jax.block_until_ready(function(*arguments))
+        times.append(time.perf_counter() - start)
+    return statistics.median(times)
