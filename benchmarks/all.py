@@ -47,7 +47,9 @@ def main() -> None:
         if name == "networks" and importlib.util.find_spec("torch") is None:
             print("PyTorch is not installed: this section stays as it is.")
             continue
+        section_began = time.monotonic()
         sections[_doc(name).partition("\n")[0]] = _section(name)
+        print(f"== {name}: {(time.monotonic() - section_began) / 60:.1f} minutes")
         titles = [_doc(known).partition("\n")[0] for known in COMMANDS]
         ordered = [sections[title] for title in titles if title in sections]
         PAGE.write_text("\n".join([_head(), *ordered]))

@@ -1,13 +1,14 @@
-"""How time and memory grow as the data doubles four times, each size in a process.
+"""How time and memory grow as the data doubles four times.
 
 python benchmarks/growth.py        (make bench; draws docs/images/growth.png)
 
 An epoch of training (identities), embedding of a split (tracklets, frames of each),
 ranking and re-ranking of tracklets, a training step on several devices (the cores of
-this machine as so many devices, the batch the same). Median seconds of three calls
-after the one that compiles; memory beside that of the smallest size. The exponent is
-that of the last three sizes: 1 is proportional, and what compares all with all
-(ranking, re-ranking) has 2 by its mathematics.
+this machine as so many devices, the batch the same). A process for each of them, the
+sizes one after the other (a process for each number of devices). Median seconds of
+three calls after the one that compiles; the largest memory so far beside that after the
+smallest size. The exponent is that of the last three sizes: 1 is proportional, and what
+compares all with all (ranking, re-ranking) has 2 by its mathematics.
 """
 
 import argparse
@@ -40,15 +41,19 @@ SIZES = {
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--measure", choices=SIZES, help=argparse.SUPPRESS)
-    parser.add_argument("--size", type=int, help=argparse.SUPPRESS)
+    parser.add_argument("--sizes", type=int, nargs="+", help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.measure:
-        _measure(args.measure, args.size)
+        _measure(args.measure, args.sizes)
         return
     print(f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores")
     found = {}
     for what, sizes in SIZES.items():
-        found[what] = [_in_a_process(what, size) for size in sizes]
+        if what.startswith("devices"):
+            alone = (_in_a_process(what, [size], size) for size in sizes)
+            found[what] = [measured for (measured,) in alone]
+        else:
+            found[what] = _in_a_process(what, sizes)
         seconds, megabytes = zip(*found[what], strict=True)
         print(f"\n{what}: {', '.join(map(str, sizes))}")
         print(f"  seconds   {'  '.join(f'{s:8.3f}' for s in seconds)}", end="")
@@ -59,20 +64,18 @@ def main() -> None:
     print("\n" + json.dumps(found, ensure_ascii=False))
 
 
-def _in_a_process(what: str, size: int) -> tuple[float, float]:
-    devices = size if what.startswith("devices") else 1
-    flags = f"--xla_force_host_platform_device_count={devices}"
-    command = [sys.executable, __file__, f"--measure={what}", f"--size={size}"]
+def _in_a_process(what: str, sizes, num_devices: int = 1) -> list[list[float]]:
+    """Of each size the seconds and the largest memory so far, in MB."""
+    flags = f"--xla_force_host_platform_device_count={num_devices}"
     child = subprocess.run(
-        command,
+        [sys.executable, __file__, f"--measure={what}", "--sizes", *map(str, sizes)],
         capture_output=True,
         text=True,
         env=os.environ | {"XLA_FLAGS": flags, "JAX_PLATFORMS": "cpu"},
     )
     if child.returncode:
         sys.exit(child.stderr)
-    seconds, megabytes = child.stdout.split()[-2:]
-    return float(seconds), float(megabytes)
+    return json.loads(child.stdout.splitlines()[-1])
 
 
 def _exponent(sizes, seconds) -> float:
@@ -82,7 +85,7 @@ def _exponent(sizes, seconds) -> float:
     return float(np.polyfit(np.log(sizes[-3:]), np.log(seconds[-3:]), 1)[0])
 
 
-def _measure(what: str, size: int) -> None:
+def _measure(what: str, sizes: list[int]) -> None:
     from reid_jax import command_line, compile_cache
 
     command_line.quieten()
@@ -97,17 +100,18 @@ def _measure(what: str, size: int) -> None:
         "queries and gallery, re-ranking": _reranking,
         "devices, a training step": lambda n, folder: _step(),
     }
-    with tempfile.TemporaryDirectory() as folder:
-        run = prepare[what](size, pathlib.Path(folder))
-        times = []
-        for _ in range(4):  # the first one compiles, or reads what was compiled
-            start = time.perf_counter()
-            run()
-            times.append(time.perf_counter() - start)
-    print(
-        statistics.median(times[1:]),
-        resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
-    )
+    found = []
+    for size in sizes:
+        with tempfile.TemporaryDirectory() as folder:
+            run = prepare[what](size, pathlib.Path(folder))
+            times = []
+            for _ in range(4):  # the first one compiles, or reads what was compiled
+                start = time.perf_counter()
+                run()
+                times.append(time.perf_counter() - start)
+        kilobytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        found.append((statistics.median(times[1:]), kilobytes / 1024))
+    print(json.dumps(found))
 
 
 def _epoch(num_pids: int, folder: pathlib.Path):

@@ -11,7 +11,7 @@ and first in 3-D (--last: last there too), TF32 or autocast to --dtype on a GPU,
 torch.compile there or with --compile. Medians of --repeats rounds, and half the
 distance between the quartiles as spread. Then how much of this machine's own rates,
 measured, ours reaches: operations as written against a large product's, bytes by XLA's
-account against a copy's, and the memory of a call.
+account against a copy's (above 1 where caches hold them), and the memory of a call.
 """
 
 import argparse

@@ -23,8 +23,8 @@ from data.walkers import plan, stream
 from data.walkers.sizes import SIZES
 from data.walkers.world import World
 
-_NUM_TRACKLETS = 40
-_NUM_BATCHES = 8
+_NUM_TRACKLETS = 24
+_NUM_BATCHES = 4
 _BATCH = {"p": 8, "k": 4, "clip_length": 4}
 
 

@@ -3,10 +3,10 @@
 python benchmarks/start.py        (make bench)
 
 Each in a process of its own, the median of --rounds (of the runs: once). A run is one
-training step and one evaluation of walkers/tiny; the first start finds no compiled
-programs and keeps those that took a tenth of a second or more, the second finds them.
-`kept` is how many there are afterwards: a second start that had to compile such a one
-again would keep more.
+training step and one evaluation of walkers/tiny, of four frames a tracklet; the first
+start finds no compiled programs and keeps those that took a tenth of a second or more,
+the second finds them. `kept` is how many there are afterwards: a second start that had
+to compile such a one again would keep more.
 """
 
 import argparse
@@ -27,7 +27,7 @@ CONFIGS = ("configs/demo.py", "configs/attn_tconv.py")
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--rounds", type=int, default=2)
     args = parser.parse_args()
     found = {"machine": platform.processor() or platform.machine()}
     print(f"{found['machine']}, {os.cpu_count()} cores; seconds")
@@ -56,6 +56,7 @@ def main() -> None:
                         "--config.data.p=2",
                         "--config.data.k=2",
                         "--config.eval.batch_clips=8",
+                        "--config.eval.max_frames=4",
                     ],
                     XDG_CACHE_HOME=str(cache),
                 )
