@@ -18,7 +18,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[1]
 PAGE = ROOT / "docs" / "benchmarks.md"
 
 COMMANDS = {
-    "networks": ["--clips=2", "--repeats=4"],
+    "networks": ["--clips=2", "--repeats=3"],
     "input": [],
     "start": [],
     "growth": [],

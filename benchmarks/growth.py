@@ -28,10 +28,10 @@ ROOT = pathlib.Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 SIZES = {
-    "identities, an epoch": (64, 128, 256, 512, 1024),
-    "tracklets, embedding": (128, 256, 512, 1024, 2048),
+    "identities, an epoch": (32, 64, 128, 256, 512),
+    "tracklets, embedding": (64, 128, 256, 512, 1024),
     "frames of 64 tracklets, embedding": (8, 16, 32, 64, 128),
-    "queries and gallery, ranking": (1000, 2000, 4000, 8000, 16000),
+    "queries and gallery, ranking": (500, 1000, 2000, 4000, 8000),
     "queries and gallery, re-ranking": (500, 1000, 2000, 4000, 8000),
     "devices, a training step": (1, 2, 4, 8, 16),
 }

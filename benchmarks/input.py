@@ -42,8 +42,8 @@ _SECONDS = 2.0  # of each stage in a round
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--rounds", type=int, default=5, help="of each, in turn")
-    parser.add_argument("--tracklets", type=int, default=120, help="to draw from")
+    parser.add_argument("--rounds", type=int, default=3, help="of each, in turn")
+    parser.add_argument("--tracklets", type=int, default=60, help="to draw from")
     args = parser.parse_args()
     command_line.quieten()
     import tensorflow as tf

@@ -39,11 +39,14 @@ class Program:
 def measure(dtype: str) -> MachineRates:
     """Of products in `dtype`; float32 is TF32 on a GPU, as JAX computes it there."""
     side, num_bytes = _of_device(_SIDE), _of_device(_COPIED_BYTES)
-    matrix = jnp.ones((side, side), dtype)
-    values = jnp.zeros(num_bytes // 4)
+    # Not ones: a GPU clocks higher on constants.
+    matrix = jax.random.normal(jax.random.key(0), (side, side), dtype)
+    product = jax.jit(lambda x, y: x @ y)
+    # In place: new memory for each copy would take most of the time on a CPU.
+    copy = jax.jit(lambda x: x + 1, donate_argnums=0)
     return MachineRates(
-        2 * side**3 / _seconds(jax.jit(jnp.matmul), matrix, matrix),
-        2 * num_bytes / _seconds(jax.jit(lambda x: x + 1), values),
+        2 * side**3 / _seconds(lambda _: product(matrix, matrix), None),
+        2 * num_bytes / _seconds(copy, jnp.zeros(num_bytes // 4)),
     )
 
 
@@ -70,11 +73,12 @@ def _of_device(values: tuple[dict[str, int], int]) -> int:
     return known.get(jax.default_backend(), otherwise)
 
 
-def _seconds(function, *arguments) -> float:
-    jax.block_until_ready(function(*arguments))  # compiles
+def _seconds(function, value) -> float:
+    """Of a call, each with what the one before returned."""
+    value = jax.block_until_ready(function(value))  # compiles
     times = []
     for _ in range(_ROUNDS):
         start = time.perf_counter()
-        jax.block_until_ready(function(*arguments))
+        value = jax.block_until_ready(function(value))
         times.append(time.perf_counter() - start)
     return statistics.median(times)

@@ -23,6 +23,7 @@ from data.walkers import plan, stream
 from data.walkers.sizes import SIZES
 from data.walkers.world import World
 
+_WORLDS = (("street_small", 128, 64), ("hall", 128, 64), ("hall", 256, 128))
 _NUM_TRACKLETS = 24
 _NUM_BATCHES = 4
 _BATCH = {"p": 8, "k": 4, "clip_length": 4}
@@ -31,21 +32,20 @@ _BATCH = {"p": 8, "k": 4, "clip_length": 4}
 def main() -> None:
     device = jax.devices()[0].device_kind
     print(f"{len(os.sched_getaffinity(0))} cores; JAX on {device}")
-    for height, width in ((128, 64), (256, 128)):
-        for name in ("street_small", "hall"):
-            sizes = dataclasses.replace(
-                SIZES[name],
-                frame_height=height,
-                frame_width=width,
-                median_frames=24,
-                num_frames=(8, 40),
+    for name, height, width in _WORLDS:
+        sizes = dataclasses.replace(
+            SIZES[name],
+            frame_height=height,
+            frame_width=width,
+            median_frames=24,
+            num_frames=(8, 40),
+        )
+        for title, rendered in (("files", _files), ("stream", _stream)):
+            wall, processor = _rates(rendered(sizes))
+            print(
+                f"{name:12} {height}x{width}  {title:6}  {wall:8,.0f} frames/s, "
+                f"{processor:7,.0f} per second of one core"
             )
-            for title, rendered in (("files", _files), ("stream", _stream)):
-                wall, processor = _rates(rendered(sizes))
-                print(
-                    f"{name:12} {height}x{width}  {title:6}  {wall:8,.0f} frames/s, "
-                    f"{processor:7,.0f} per second of one core"
-                )
 
 
 def _files(sizes):

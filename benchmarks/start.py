@@ -6,7 +6,7 @@ Each in a process of its own, the median of --rounds (of the runs: once). A run 
 training step and one evaluation of walkers/tiny, of four frames a tracklet; the first
 start finds no compiled programs and keeps those that took a tenth of a second or more,
 the second finds them. `kept` is how many there are afterwards: a second start that had
-to compile such a one again would keep more.
+to compile such a one again would keep more (one that takes about a tenth may join).
 """
 
 import argparse

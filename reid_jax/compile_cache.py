@@ -14,10 +14,12 @@ _LEAST_SECONDS = 0.1  # what compiles faster is not worth a file
 def enable() -> None:
     """Keep programs in `folder()`, the longest unused ones leave when it is full.
 
-    JAX's own variable JAX_COMPILATION_CACHE_DIR names another folder, and none when it
-    is empty. A folder that cannot be written costs a warning by JAX, no more; a user
-    without a home folder has no cache.
+    JAX's own variables go before: JAX_COMPILATION_CACHE_DIR names another folder, and
+    none when it is empty. A folder that cannot be written costs a warning by JAX, no
+    more; a user without a home folder has no cache.
     """
+    if "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS" not in os.environ:
+        jax.config.update("jax_persistent_cache_min_compile_time_secs", _LEAST_SECONDS)
     if "JAX_COMPILATION_CACHE_DIR" in os.environ:
         return
     try:
@@ -25,7 +27,6 @@ def enable() -> None:
     except RuntimeError:  # Path.home's
         return
     jax.config.update("jax_compilation_cache_max_size", _MOST_BYTES)
-    jax.config.update("jax_persistent_cache_min_compile_time_secs", _LEAST_SECONDS)
 
 
 def folder() -> pathlib.Path:
