@@ -24,7 +24,7 @@ _NAMED = {
 
 @pytest.mark.parametrize("shape", [(3, 3, 5, 7), (90, 70), (1, 1)])
 @pytest.mark.parametrize("name", _NAMED)
-def test_the_same_numbers_whatever_is_drawn_beside(name, shape):
+def test_the_numbers_are_those_of_flax_and_jax_random(name, shape):
     ours, known = _NAMED[name]
     key = jax.random.key(3)
     drawn = ours(key, shape, jnp.float32)
