@@ -35,7 +35,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--only", help="names, with commas; other sections stay")
     args = parser.parse_args()
-    names = args.only.split(",") if args.only else list(COMMANDS)
+    names = args.only.split(",") if args.only is not None else list(COMMANDS)
     if unknown := set(names) - set(COMMANDS):
         parser.error(
             f"--only={','.join(sorted(unknown))}; known: {', '.join(COMMANDS)}"

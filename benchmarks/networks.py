@@ -9,9 +9,10 @@ embedding of clips. Both sides run in this process and take turns, so that what 
 machine does slows both; on the GPU if both see one. PyTorch gets channels last (on a
 CPU first in 3-D, which is faster there; --last: last there too), its fastest Adam, TF32
 or autocast to --dtype on a GPU, and torch.compile there or with --compile. Medians of
---repeats rounds, and half the distance between the quartiles as spread. Then how much of this machine's own rates,
-measured, ours reaches: operations as written against a large product's, bytes by XLA's
-account against a copy's, and the memory of a call.
+--repeats rounds, and half the distance between the quartiles as spread; runs of the
+script differ by more. Then how much of this machine's own rates, measured, ours
+reaches: operations as written against a large product's, bytes by XLA's account against
+those of a copy in place, and the memory of a call.
 """
 
 import argparse
@@ -40,8 +41,7 @@ from reid_jax import steps
 from reid_jax.models import build_model, convolution, torch_weights
 
 if importlib.util.find_spec("torch") is None:
-    print("benchmarks/networks.py compares with PyTorch: pip install torch")
-    sys.exit(0)
+    sys.exit("benchmarks/networks.py compares with PyTorch: pip install torch")
 
 import torch
 
