@@ -33,7 +33,7 @@ lint: setup ## ruff: rules and format
 	$(BIN)/ruff format --check .
 
 TORCH := https://download.pytorch.org/whl/cpu
-bench: setup ## the benchmarks of a CPU into docs/benchmarks.md (about 15 minutes, 2 cores; installs PyTorch to compare with)
+bench: setup ## the benchmarks of a CPU into docs/benchmarks.md (about 15 minutes on 2 cores; installs PyTorch to compare with)
 	@$(BIN)/python -c 'import torch' 2>/dev/null || { echo "installing PyTorch into .venv, to compare with ..."; \
 	  $(BIN)/python -m pip install -q --disable-pip-version-check --retries 1 --extra-index-url $(TORCH) 'torch>=2.6' || \
 	  echo "make: PyTorch could not be installed" >&2; }
