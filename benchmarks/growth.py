@@ -39,6 +39,8 @@ SIZES = {
 
 
 def main() -> None:
+    from benchmarks import growth_picture
+
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--measure", choices=SIZES, help=argparse.SUPPRESS)
     parser.add_argument("--sizes", type=int, nargs="+", help=argparse.SUPPRESS)
@@ -60,7 +62,7 @@ def main() -> None:
         print(f"   exponent {_exponent(sizes, seconds):.2f}")
         more = "  ".join(f"{m - megabytes[0]:8.0f}" for m in megabytes)
         print(f"  + MB      {more}", flush=True)
-    _draw(found, ROOT / "docs" / "images" / "growth.png")
+    growth_picture.draw(found, ROOT / "docs" / "images" / "growth.png")
     print("\n" + json.dumps(found, ensure_ascii=False))
 
 
@@ -264,40 +266,6 @@ def _split(num_pids: int, per_pid: int, num_frames: int, folder: pathlib.Path):
         for camid in range(per_pid)
     )
     return frame_cache.open_split(folder, "train", lambda: examples)
-
-
-_LEGEND = {"loc": "outside lower center", "ncols": 3, "frameon": False, "fontsize": 7}
-
-
-def _draw(found: dict[str, list[tuple[float, float]]], path: pathlib.Path) -> None:
-    import numpy as np
-    from matplotlib import figure
-
-    from reid_jax.pictures import COLORS, DPI, MARKERS, save
-
-    canvas = figure.Figure(figsize=(8, 3.8), dpi=2 * DPI, layout="constrained")
-    times, memory = canvas.subplots(1, 2)
-    doubled = [1, 2, 4, 8, 16]
-    for i, (what, measured) in enumerate(found.items()):
-        seconds, megabytes = np.array(measured).T
-        style = {"color": COLORS[i % len(COLORS)], "marker": MARKERS[i % len(MARKERS)]}
-        style |= {"markersize": 4, "label": what}
-        times.plot(doubled, seconds / seconds[0], **style)
-        memory.plot(doubled, megabytes, **style)
-    for power, name in ((1, "proportional"), (2, "square")):
-        curve = [n**power for n in doubled]
-        times.plot(doubled, curve, color="0.6", linestyle=":", linewidth=1)
-        times.annotate(name, (16, 16**power), color="0.4", fontsize=7, ha="right")
-    times.set_yscale("log", base=2)
-    times.set(ylabel="times the seconds of the smallest")
-    memory.set(ylabel="largest memory of the process, MB", ylim=(0, None))
-    for axes in (times, memory):
-        axes.set_xscale("log", base=2)
-        axes.set(xlabel="times the smallest size")
-        axes.grid(color="0.9")
-        axes.spines[["top", "right"]].set_visible(False)
-    canvas.legend(*times.get_legend_handles_labels(), **_LEGEND)
-    save(canvas, path)
 
 
 if __name__ == "__main__":

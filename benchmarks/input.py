@@ -37,6 +37,7 @@ from reid_jax import command_line, frame_cache, metric_log
 _FRAME_SIZE = (256, 128)
 _JPEG_QUALITY = 95
 _STEPS = 60
+_LEAST_TRACKLETS = 44  # of 8 persons: a batch
 _SECONDS = 2.0  # of each stage in a round
 
 
@@ -45,6 +46,10 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3, help="of each, in turn")
     parser.add_argument("--tracklets", type=int, default=60, help="to draw from")
     args = parser.parse_args()
+    if args.rounds < 1:
+        parser.error(f"--rounds={args.rounds}: at least 1")
+    if args.tracklets < _LEAST_TRACKLETS:
+        parser.error(f"--tracklets={args.tracklets}: at least {_LEAST_TRACKLETS}")
     command_line.quieten()
     import tensorflow as tf
 

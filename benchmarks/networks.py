@@ -66,8 +66,14 @@ def main() -> None:
     parser.add_argument("--xla", action="store_true", help="XLA's own convolutions")
     args = parser.parse_args()
     unknown = set(args.cases.split(",")) - set(CASES)
-    if unknown or args.clips < 2 or args.clips % 2 or args.repeats < 1:
-        parser.error(f"--cases are of {', '.join(CASES)}; --clips even; --repeats >= 1")
+    if unknown:
+        parser.error(
+            f"--cases: {', '.join(sorted(unknown))}; known: {', '.join(CASES)}"
+        )
+    if args.clips < 2 or args.clips % 2:
+        parser.error(f"--clips={args.clips}: an even number, at least 2")
+    if args.repeats < 1:
+        parser.error(f"--repeats={args.repeats}: at least 1")
     if args.xla:
         convolution.is_ours = lambda kernel: False
     device = _same_device_and_threads()
@@ -113,17 +119,18 @@ def main() -> None:
 def _print_shares(results: dict[str, dict], most: machine_rates.MachineRates) -> None:
     """How much of the measured rates ours reaches."""
     columns = f"{'TFLOP/s':>10} {'share':>6} {'GB/s':>8} {'share':>6} {'memory':>9}"
-    print(f"\n{'ours, of the measured':37}{columns} {'PyTorch':>9}")
+    has_theirs = any(row["memory"][1] for row in results.values())  # of a GPU
+    print(f"\n{'ours, of the measured':37}{columns}{'   PyTorch' * has_theirs}")
     print(
         f"{'product, copy':37}{most.flops / 1e12:10.3f} {'':6} {most.bytes / 1e9:8.1f}"
     )
     for label, row in results.items():
         flops, num_bytes = row["flops_per_second"], row["bytes_per_second"]
-        memory = [f"{m / 2**20:6.0f} MB" if m else "" for m in row["memory"]]
+        memory = [f"{m / 2**20:6.0f} MB" for m in row["memory"] if m]
         print(
             f"{label:37}{flops / 1e12:10.3f} {flops / most.flops:6.2f} "
             f"{num_bytes / 1e9:8.1f} {num_bytes / most.bytes:6.2f} "
-            f"{memory[0]:>9} {memory[1]:>9}"
+            + " ".join(f"{m:>9}" for m in memory)
         )
 
 

@@ -29,6 +29,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--rounds", type=int, default=2)
     args = parser.parse_args()
+    if args.rounds < 1:
+        parser.error(f"--rounds={args.rounds}: at least 1")
     found = {"machine": platform.processor() or platform.machine()}
     print(f"{found['machine']}, {os.cpu_count()} cores; seconds")
     commands = {f"python -c '{s}'": ["-c", s] for s in STATEMENTS}

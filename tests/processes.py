@@ -32,6 +32,14 @@ def start(*arguments: str, num_devices: int = 1, **environment: str):
     )
 
 
+def run(*arguments) -> subprocess.CompletedProcess[str]:
+    """A Python process with `arguments`, when it has ended."""
+    command = [sys.executable, *map(str, arguments)]
+    return subprocess.run(
+        command, cwd=ROOT, capture_output=True, text=True, timeout=300
+    )
+
+
 def end(*processes: subprocess.Popen, status: int = 0) -> list[str]:
     """What they printed; they all have to end with `status`."""
     try:

@@ -4,8 +4,6 @@ import io
 import json
 import pathlib
 import signal
-import subprocess
-import sys
 
 import jax
 import numpy as np
@@ -25,10 +23,8 @@ from reid_jax import (
     run_embeddings,
     run_folder,
 )
-from tests import mars_layout
+from tests import mars_layout, processes
 from tests.source_layouts import write_video
-
-ROOT = pathlib.Path(__file__).parents[1]
 
 
 @pytest.fixture(scope="module")
@@ -247,12 +243,6 @@ def test_a_workdir_belongs_to_one_config(tmp_path, config):
     assert "eval.metric" not in str(error.value)
 
 
-def test_configs_that_are_listed_are_configs():
-    listed = _run("train.py", "--config=configs/absent.py").stderr
-    assert "configs/rnn.py" in listed
-    assert "tables.py" not in listed and "variants.py" not in listed
-
-
 def test_tracks_of_a_video_are_ranked(tmp_path, config, capsys):
     config.train.max_steps = 1
     train.train(config, tmp_path)
@@ -276,69 +266,6 @@ def test_tracks_of_a_video_are_ranked(tmp_path, config, capsys):
         rank_video.rank_video(*map(str, arguments), tmp_path / "video", min_frames=7)
 
 
-def _run(*arguments, **kwargs):
-    command = [sys.executable, *map(str, arguments)]
-    return subprocess.run(
-        command, cwd=ROOT, capture_output=True, text=True, timeout=300, **kwargs
-    )
-
-
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        (["train.py", "--config=configs/absent.py"], "there are: configs/attn_fc.py"),
-        (
-            ["train.py", "--config=configs/demo.py", "--config.train.lr=1"],
-            "config.train has no field 'lr'; it has: accumulate, checkpoint_ev",
-        ),
-        (["evaluate.py", "--config.modle.dtype=x"], "config has no field 'modle'"),
-        (["train.py", "--config=configs/demo.py", "--config.data.p=0"], "p=0 must be"),
-        (["train.py", "--config=configs/demo.py", "--wrokdir=x"], "wrokdir"),
-        (["train.py", "--config=configs/demo.py", "--config.data.p=many"], "many"),
-        (["train.py", "stray"], "stray"),
-        (["train.py"], "--config=configs/NAME.py is needed"),
-        (["evaluate.py"], "--workdir=DIR is needed"),
-        (["evaluate.py", "--runs=x"], "--runs belongs to --table"),
-        (["evaluate.py", "--table=5", "--workdir=x"], "--workdir and --table do not"),
-        (["evaluate.py", "--table=11"], "--table=11 is unknown; known: 1, 2"),
-        (["train.py", "--table=5", "--config.seed=3"], "config.seed is the rows' own"),
-        (["train.py", "--seeds=2"], "--seeds belongs to --table"),
-        (
-            ["train.py", "--config=configs/c3d_joint.py:walk"],
-            "train.py: The variant data='walk' is unknown; known: paper, walkers.",
-        ),
-        (["evaluate.py", "--workdir=absent"], "absent holds no run"),
-        (["evaluate.py", "--workdir=a,./a"], "--workdir=a,./a names one twice"),
-        (["evaluate.py", "--workdir=a", "--side=query"], "belong to a --study"),
-        (
-            [
-                "train.py",
-                "--config=configs/attn_tconv.py",
-                "--config.data.data_dir=none",
-            ],
-            "python -m data.prepare mars --source=DIR --data_dir=none",
-        ),
-        (
-            ["train.py", "--config=configs/demo.py", "--config.data.name=walkers/moon"],
-            "no config 'moon'",
-        ),
-    ],
-)
-def test_mistakes_end_in_a_plain_message(arguments, message):
-    ended = _run(*arguments)
-    assert ended.returncode != 0
-    assert message in ended.stderr
-    assert "Traceback" not in ended.stderr
-    lines = ended.stderr.strip().splitlines()
-    assert len(lines) == 1 or "data.prepare" in message  # which shows the layout
-
-
-@pytest.mark.parametrize("program", ["train.py", "evaluate.py"])
-def test_help(program):
-    ended = _run(program, "--help")
-    assert "--workdir" in ended.stdout and "  --table:" in ended.stdout
-
-
 @pytest.mark.slow
 def test_the_full_network_trains_evaluates_and_resumes(tmp_path, data_dir):
     arguments = [
@@ -350,7 +277,7 @@ def test_the_full_network_trains_evaluates_and_resumes(tmp_path, data_dir):
         *(f"--config.data.data_dir={data_dir}", "--config.data.p=4"),
     ]
     for max_steps in (1, 2):
-        ended = _run(*arguments, f"--config.train.max_steps={max_steps}")
+        ended = processes.run(*arguments, f"--config.train.max_steps={max_steps}")
         assert ended.returncode == 0, ended.stderr
         assert checkpoints.Checkpoints(tmp_path / "run").latest_step() == max_steps
     assert "Resuming" in ended.stdout

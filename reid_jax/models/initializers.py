@@ -1,8 +1,9 @@
 """Where parameters start: the usual distributions, drawn without compiling each shape.
 
-XLA takes about half a second to compile a draw of one shape. Entry i of a draw depends
-on the key and on i alone, so that a longer draw begins with the same numbers: those of
-a few lengths are compiled, and the rest is cut off.
+XLA compiles a draw for each shape, which is most of the time of building a network.
+Entry i of a draw depends on the key and on i alone (JAX's jax_threefry_partitionable),
+so that a longer draw begins with the same numbers: those of a few lengths are compiled,
+and the rest is cut off.
 """
 
 import math
@@ -56,7 +57,7 @@ def _he(fan: int, dtype: np.dtype):
 
 
 def _scaled(draw: Callable, scale: Callable) -> nnx.initializers.Initializer:
-    """`draw(key, shape, dtype)` times `scale(shape, dtype)`."""
+    """`draw(key, shape, dtype)` times `scale(shape, dtype)`; sharded by the caller."""
 
     def init(key, shape, dtype=jnp.float32, out_sharding=None):
         factor = scale(shape, jnp.dtype(dtype))

@@ -63,7 +63,8 @@ def conv(
     dims = len(kernel)
     strides = (stride,) * dims if isinstance(stride, int) else tuple(stride)
     pads = (padding,) * dims if isinstance(padding, int) else tuple(padding)
-    init = initializers.torch_uniform(in_features * math.prod(kernel))
+    of_torch = initializers.torch_uniform(in_features * math.prod(kernel))
+    init = of_torch if use_bias else initializers.he_normal_fan_out()
     return nnx.Conv(
         in_features,
         out_features,
@@ -73,9 +74,8 @@ def conv(
         use_bias=use_bias,
         dtype=dtype,
         param_dtype=param_dtype(dtype),
-        kernel_init=kernel_init
-        or (init if use_bias else initializers.he_normal_fan_out()),
-        bias_init=bias_init or init,
+        kernel_init=kernel_init or init,
+        bias_init=bias_init or of_torch,
         conv_general_dilated=convolution.conv,
         rngs=rngs,
     )
