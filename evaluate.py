@@ -8,6 +8,11 @@ Writes scores.json, embeddings.npz and pictures to <workdir>/eval/<dataset>/.
 --table=5 --runs=runs prints a table of the papers with what was measured beside it.
 """
 
+from reid_jax import huge_pages
+
+if __name__ == "__main__":
+    huge_pages.ask()  # starts again: first of all
+
 import pathlib
 import sys
 from collections.abc import Sequence

@@ -4,6 +4,11 @@ Resumes by itself when the workdir holds a checkpoint; ends with the score table
 --table=5 trains what a table of the papers still lacks (--seeds, --preset=small).
 """
 
+from reid_jax import huge_pages
+
+if __name__ == "__main__":
+    huge_pages.ask()  # starts again: first of all
+
 import contextlib
 import os
 import pathlib

@@ -2,12 +2,13 @@
 
 python benchmarks/input.py        (make bench)
 
-Frames of walkers at 256×128 as JPEG, clips of 4 of them at 224×112, P×K batches with
-all augmentation. In turn, medians of --rounds: decoding alone (tf.io.decode_jpeg of the
+Frames of walkers at 256×128 as JPEG, batches of 8 persons, 4 clips of 4 frames at
+224×112 each, with all augmentation. In turn: decoding alone (tf.io.decode_jpeg of the
 same frames in tf.data, from memory, as accurate), what the host does for a batch
 (drawing, reading, decoding), and whole batches, resized, cropped, flipped and erased on
-the device; where that is this CPU it takes from the same cores. Then the share of the
-time in which the device waits for the training steps of a small network.
+the device; where that is this CPU it takes from the same cores. Medians of --rounds and
+their spread; a ratio is that of each round. Then the share of the time in which the
+device waits for the training steps of a small network.
 """
 
 import argparse
@@ -15,14 +16,13 @@ import contextlib
 import dataclasses
 import functools
 import io
-import json
+import itertools
 import os
 import pathlib
-import platform
 import statistics
 import sys
 import tempfile
-import time
+from collections.abc import Iterator
 
 import jax
 import numpy as np
@@ -30,100 +30,111 @@ from PIL import Image
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 
+from benchmarks import measuring
 from configs import demo, pool_avg
 from data.walkers import plan, world
-from reid_jax import command_line, frame_cache, metric_log
+from reid_jax import command_line, frame_cache, huge_pages, metric_log
 
 _FRAME_SIZE = (256, 128)
 _JPEG_QUALITY = 95
+_RENDERED = 24  # tracklets, which stand for those of many persons
+_COPIES = 10
+_BATCHES = 24  # of a stage in a round
+_READ_AHEAD = 8  # at most: batches that were made before a stage's turn
 _STEPS = 60
-_LEAST_TRACKLETS = 44  # of 8 persons: a batch
-_SECONDS = 2.0  # of each stage in a round
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--rounds", type=int, default=3, help="of each, in turn")
-    parser.add_argument("--tracklets", type=int, default=60, help="to draw from")
+    parser.add_argument("--rounds", type=measuring.at_least(1), default=9)
     args = parser.parse_args()
-    if args.rounds < 1:
-        parser.error(f"--rounds={args.rounds}: at least 1")
-    if args.tracklets < _LEAST_TRACKLETS:
-        parser.error(f"--tracklets={args.tracklets}: at least {_LEAST_TRACKLETS}")
+    huge_pages.ask()  # as train.py does
     command_line.quieten()
     import tensorflow as tf
 
     from reid_jax import input_pipeline
 
+    machine = measuring.print_machine()
     config = pool_avg.get_config()
     config.augment.erase = 0.5
-    config.data.k = 2
-    per_batch = config.data.p * config.data.k * config.model.clip_length
+    kept = config.copy_and_resolve_references()
+    kept.data.cache = "device"
+    rows = range(config.data.p * config.data.k)
     said = contextlib.redirect_stdout(io.StringIO())  # by runs and caches
     with tempfile.TemporaryDirectory() as folder, said:
-        split = _split(pathlib.Path(folder), args.tracklets)
-        rows = range(config.data.p * config.data.k)
-        kept = config.copy_and_resolve_references()
-        kept.data.cache = "device"
-
-        def host_part():
-            clips = input_pipeline.train_clips(split, config)
-            return input_pipeline.host_batches(split, config, clips, rows)
-
+        split = _split(pathlib.Path(folder))
+        clips = input_pipeline.train_clips(split, config)
         stages = {
-            "bare decoding": lambda: _bare(tf, split, per_batch),
-            "host part": host_part,
-            "batches": lambda: input_pipeline.train_batches(split, config),
-            "batches, cache=device": lambda: input_pipeline.train_batches(split, kept),
+            "bare decoding": _bare(tf, _drawn(split, config)),
+            "host part": input_pipeline.host_batches(split, config, clips, rows),
+            "batches": input_pipeline.train_batches(split, config),
+            "batches, cache=device": input_pipeline.train_batches(split, kept),
         }
-        rates = {name: [] for name in stages}
-        memory = []
-        for _ in range(args.rounds):
-            for name, make in stages.items():
-                rates[name].append(_rate(make()) * per_batch)
-            memory.append(_resident_megabytes())
+        measures = {name: functools.partial(_rate, it) for name, it in stages.items()}
+        measures["megabytes"] = _resident_megabytes
+        found = measuring.in_turn(measures, args.rounds)
+        for batches in stages.values():
+            batches.close()
         waits = {cache: _device_waits(cache, folder) for cache in ("disk", "device")}
-    rates = {name: statistics.median(found) for name, found in rates.items()}
-    cores = len(os.sched_getaffinity(0))
-    machine = platform.processor() or platform.machine()
-    print(f"{machine}, {cores} cores, {jax.devices()}, TensorFlow {tf.__version__}")
-    for name, rate in rates.items():
-        share = rate / rates["bare decoding"]
-        print(f"{name:22} {rate:8.0f} frames/s  {share:6.2f} of bare decoding")
-    print(
-        f"resident memory after each round: {', '.join(f'{m:.0f}' for m in memory)} MB"
-    )
+    megabytes = found.pop("megabytes")
+    frames = len(rows) * config.model.clip_length
+    results = {}
+    for name, rates in found.items():
+        rate = measuring.figure(frames * r for r in rates)
+        ratio = measuring.ratio(rates, found["bare decoding"])
+        results[name] = {"frames_per_second": rate, "ratio": ratio}
+        print(f"{name:22} {rate:6.0f} frames/s  {ratio:5.2f} of bare decoding")
+    print(f"resident memory, first and last round: {megabytes[0]:.0f}", end=", ")
+    print(f"{megabytes[-1]:.0f} MB")
     for cache, share in waits.items():
         print(f"the device waits, cache={cache}: {share:.1%} of the time")
-    result = {"frames_per_second": rates, "megabytes": memory, "device_waits": waits}
-    print(json.dumps(result | {"jax": jax.__version__, "cores": cores}))
+    results |= {"megabytes": megabytes, "device_waits": waits}
+    measuring.print_json(machine, results)
 
 
-def _split(folder: pathlib.Path, num_tracklets: int) -> frame_cache.Split:
+def _split(folder: pathlib.Path) -> frame_cache.Split:
+    """Some rendered tracklets, each as those of `_COPIES` persons."""
     height, width = _FRAME_SIZE
     sizes = world.SIZES["street_small"]
     sizes = dataclasses.replace(sizes, frame_height=height, frame_width=width)
-    entries = plan.plan(sizes)[:num_tracklets]
+    entries = plan.plan(sizes)[:_RENDERED]
+    rendered = [
+        (entry, [_jpeg(frame) for frame in frames])
+        for entry, frames in world.World(sizes).render(entries)
+    ]
 
     def examples():
-        for entry, frames in world.World(sizes).render(entries):
-            yield {
-                "frames": [_jpeg(frame) for frame in frames],
-                "pid": entry.pid,
-                "camid": entry.camid,
-                "tracklet": entry.name,
-            }
+        for copy in range(_COPIES):
+            for entry, frames in rendered:
+                yield {
+                    "frames": frames,
+                    "pid": entry.pid + copy * len(plan.plan(sizes)),
+                    "camid": entry.camid,
+                    "tracklet": f"{copy}-{entry.name}",
+                }
 
     return frame_cache.open_split(folder, "train", examples)
 
 
-def _bare(tf, split: frame_cache.Split, per_batch: int):
+def _drawn(split: frame_cache.Split, config) -> np.ndarray:
+    """Encoded frames [batches, frames] of the first batches."""
+    from reid_jax import input_pipeline
+
+    batches = itertools.islice(input_pipeline.train_clips(split, config), _BATCHES)
+    places = [
+        [split.first_frame[clip.tracklet] + clip.frames for clip in batch]
+        for batch in batches
+    ]
+    places = np.array(places).reshape(len(places), -1)
+    frames = [split.frame_at(place) for place in places.ravel().tolist()]
+    return np.array(frames, object).reshape(places.shape)
+
+
+def _bare(tf, frames: np.ndarray) -> Iterator[np.ndarray]:
     """Batches of decoded frames, in the arrangement that was the fastest here.
 
     A thread for each core, and each thread decodes a batch.
     """
-    num = len(split.sizes) // per_batch * per_batch
-    frames = np.array([split.frame_at(i) for i in range(num)], object)
     decoded = tf.TensorSpec((*_FRAME_SIZE, 3), tf.uint8)
 
     def decode(batch):
@@ -132,7 +143,7 @@ def _bare(tf, split: frame_cache.Split, per_batch: int):
         )
         return tf.map_fn(decode_one, batch, fn_output_signature=decoded)
 
-    dataset = tf.data.Dataset.from_tensor_slices(frames.reshape(-1, per_batch))
+    dataset = tf.data.Dataset.from_tensor_slices(frames)
     num_threads = len(os.sched_getaffinity(0))
     dataset = dataset.repeat().map(decode, num_parallel_calls=num_threads)
     options = tf.data.Options()
@@ -146,20 +157,11 @@ def _jpeg(frame) -> bytes:
     return file.getvalue()
 
 
-def _rate(batches) -> float:
+def _rate(batches: Iterator) -> float:
     """Batches a second, when what was read ahead is used up."""
-    next(batches)  # compiles, and decodes what is kept on the device
-    num, start = 0, time.perf_counter()
-    begin = start + _SECONDS / 2
-    for batch in batches:
-        jax.block_until_ready(batch)
-        if time.perf_counter() < begin:
-            start = time.perf_counter()
-            continue
-        num += 1
-        if time.perf_counter() - start > _SECONDS:
-            batches.close()
-            return num / (time.perf_counter() - start)
+    for _ in range(_READ_AHEAD):
+        jax.block_until_ready(next(batches))
+    return 1 / measuring.seconds(lambda: jax.block_until_ready(next(batches)), _BATCHES)
 
 
 def _resident_megabytes() -> float:

@@ -14,7 +14,7 @@ from PIL import Image
 from reid_jax.frame_cache import Split
 
 _AHEAD = 4
-"""Requests that wait decoded, beside one for each thread."""
+"""Requests that wait decoded, and read, beside one for each thread."""
 
 _MOST_THREADS = 16
 """Each holds a request: more would fill the memory and no device asks for so much."""
@@ -39,13 +39,19 @@ def decode(
         try:
             for places, size in requests:
                 sent.append(places)
-                yield [split.frame_at(place) for place in places.tolist()], size
+                frames = [split.frame_at(place) for place in places.tolist()]
+                yield frames, size, (split.sizes[places] != size).any()
         except Exception as failure:
             failures.append(failure)
             raise
 
-    signature = tf.TensorSpec((None,), tf.string), tf.TensorSpec((2,), tf.int32)
+    signature = (
+        tf.TensorSpec((None,), tf.string),
+        tf.TensorSpec((2,), tf.int32),
+        tf.TensorSpec((), tf.bool),
+    )
     dataset = tf.data.Dataset.from_generator(encoded, output_signature=signature)
+    dataset = dataset.prefetch(_AHEAD)  # no decoding thread waits for Python
     # A request is decoded by one thread: that moves the fewest bytes.
     dataset = dataset.map(_decode, num_parallel_calls=_num_threads())
     dataset = dataset.prefetch(_AHEAD)
@@ -67,19 +73,22 @@ def _num_threads() -> int:
     return min(_MOST_THREADS, len(affinity(0)) if affinity else os.cpu_count() or 1)
 
 
-def _decode(encoded, size):
+def _decode(encoded, size, pads):
     def frame(encoded):
         # This op reads PNG too; the accurate transform is PIL's.
-        image = tf.io.decode_jpeg(encoded, channels=3, dct_method="INTEGER_ACCURATE")
+        return tf.io.decode_jpeg(encoded, channels=3, dct_method="INTEGER_ACCURATE")
+
+    def padded(encoded):
+        image = frame(encoded)
         missing = size - tf.shape(image)[:2]
-        return tf.cond(
-            tf.reduce_any(missing > 0),
-            lambda: tf.pad(image, [[0, missing[0]], [0, missing[1]], [0, 0]]),
-            lambda: image,
-        )
+        return tf.pad(image, [[0, missing[0]], [0, missing[1]], [0, 0]])
 
     shape = tf.TensorSpec((None, None, 3), tf.uint8)
-    return tf.map_fn(frame, encoded, fn_output_signature=shape)
+    return tf.cond(
+        pads,
+        lambda: tf.map_fn(padded, encoded, fn_output_signature=shape),
+        lambda: tf.map_fn(frame, encoded, fn_output_signature=shape),
+    )
 
 
 def _damaged_frames(split: Split, places: np.ndarray, error: Exception) -> str:
