@@ -1,34 +1,40 @@
-"""Every benchmark of a CPU, one after the other, into docs/benchmarks.md.
+"""Every benchmark of a CPU, one after the other, into docs/benchmarks.md and .json.
 
 python benchmarks/all.py        (make bench; --only=input,start renews these sections)
 """
 
 import argparse
 import ast
-import importlib.metadata
 import importlib.util
-import os
+import json
 import pathlib
-import platform
 import subprocess
 import sys
 import time
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 PAGE = ROOT / "docs" / "benchmarks.md"
+FIGURES = PAGE.with_suffix(".json")
 
 COMMANDS = {
-    "networks": ["--clips=2", "--repeats=3"],
+    "networks": ["--clips=2", "--rounds=2"],
     "input": [],
-    "start": [],
+    "start": ["--rounds=1"],
     "growth": [],
-    "ranking": [],
+    "ranking": ["--rows=20000"],
     "rerank": [],
     "xqda": [],
-    "render": [],
-    "demo": [],
+    "render": ["--rounds=2"],
+    "demo": ["--rounds=3"],
 }
 """Those that take minutes together; others (walkers.py trains 42 networks) do not."""
+
+_HEAD = """# Benchmarks
+
+Written by `make bench`: each script's own words and output, and all figures in full in
+[benchmarks.json](benchmarks.json). What was tried, and what is measured elsewhere:
+[performance](performance.md).
+"""
 
 
 def main() -> None:
@@ -42,17 +48,20 @@ def main() -> None:
         )
     began = time.monotonic()
     sections = _written()
+    results = json.loads(FIGURES.read_text()) if FIGURES.exists() else {}
     for name in names:
         print(f"== {name}", flush=True)
         if name == "networks" and importlib.util.find_spec("torch") is None:
             print("PyTorch is not installed: this section stays as it is.")
             continue
         section_began = time.monotonic()
-        sections[_doc(name).partition("\n")[0]] = _section(name)
+        sections[_doc(name).partition("\n")[0]], results[name] = _section(name)
         print(f"== {name}: {(time.monotonic() - section_began) / 60:.1f} minutes")
         titles = [_doc(known).partition("\n")[0] for known in COMMANDS]
         ordered = [sections[title] for title in titles if title in sections]
-        PAGE.write_text("\n".join([_head(), *ordered]))
+        PAGE.write_text("\n".join([_HEAD, *ordered]))
+        known = {name: results[name] for name in COMMANDS if name in results}
+        FIGURES.write_text(json.dumps(known, ensure_ascii=False, indent=1) + "\n")
     print(f"== {(time.monotonic() - began) / 60:.1f} minutes, written to {PAGE}")
 
 
@@ -62,31 +71,12 @@ def _written() -> dict[str, str]:
     return {s.partition("\n")[0]: f"## {s.rstrip()}\n" for s in sections}
 
 
-def _head() -> str:
-    packages = ("jax", "flax", "numpy", "tensorflow-cpu", "torch")
-    versions = ", ".join(f"{name} {_version(name)}" for name in packages)
-    return f"""# Benchmarks
-
-Written by `make bench`: each script's own words and output. What was tried, and what is
-measured elsewhere: [performance](performance.md).
-
-Machine: {platform.machine()}, {os.cpu_count()} cores, {platform.system()}, Python
-{platform.python_version()}; {versions}.
-"""
-
-
-def _version(package: str) -> str:
-    try:
-        return importlib.metadata.version(package)
-    except importlib.metadata.PackageNotFoundError:
-        return "not installed"
-
-
 def _doc(name: str) -> str:
     return ast.get_docstring(ast.parse((ROOT / f"benchmarks/{name}.py").read_text()))
 
 
-def _section(name: str) -> str:
+def _section(name: str) -> tuple[str, dict]:
+    """The page's section, and the last line that the benchmark prints."""
     command = [f"benchmarks/{name}.py", *COMMANDS[name]]
     child = subprocess.Popen(
         [sys.executable, *command],
@@ -97,16 +87,17 @@ def _section(name: str) -> str:
     lines = []
     for line in child.stdout:
         print(line, end="", flush=True)
-        if not line.startswith(("{", "Rendering ")):  # JSON, and a temporary folder
-            lines.append(line)
+        if not line.startswith("Rendering "):  # into a temporary folder
+            lines.append(line.rstrip() + "\n")
     if child.wait():
         sys.exit(f"{command[0]} failed; its section of {PAGE} stays as it was.")
     title, _, words = _doc(name).partition("\n")
     _, _, words = words.strip().partition("\n\n")
+    *lines, results = lines
     output = "".join(lines).strip("\n")
     picture = ROOT / "docs" / "images" / f"{name}.png"
     image = f"\n![{title}](images/{name}.png)\n" if picture.exists() else ""
-    return f"""## {title}
+    section = f"""## {title}
 
 {words}
 
@@ -115,6 +106,7 @@ $ python {" ".join(command)}
 {output}
 ```
 {image}"""
+    return section, json.loads(results)
 
 
 if __name__ == "__main__":

@@ -3,16 +3,14 @@
 python benchmarks/demo.py        (make bench)
 
 Every stage handles the same frames of walkers/tiny at the demo's size in one run, on
-this machine. Medians of several rounds.
+this machine. Medians of --rounds and their spread; a ratio is that of each round.
 """
 
-import json
+import argparse
 import pathlib
-import platform
-import statistics
 import sys
 import tempfile
-import time
+from collections.abc import Callable
 
 import jax
 import numpy as np
@@ -20,18 +18,25 @@ from flax import nnx
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 
+from benchmarks import measuring
 from configs import demo
 from data.walkers import plan, world
-from reid_jax import command_line, parallel, steps
+from reid_jax import command_line, huge_pages, parallel, steps
 from reid_jax.models import build_model
 
-_ROUNDS = 7
+_NUM_BATCHES = 10
+_NUM_RENDERED = 10  # tracklets
 
 
 def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--rounds", type=measuring.at_least(1), default=5)
+    args = parser.parse_args()
+    huge_pages.ask()  # as train.py does
     command_line.quieten()
     from reid_jax import input_pipeline
 
+    machine = measuring.print_machine()
     config = demo.get_config()
     config.data.name = "walkers/tiny"
     config.data.p = 8
@@ -42,36 +47,52 @@ def main() -> None:
         dataset = input_pipeline.load_dataset(config)
         batches = input_pipeline.train_batches(dataset.train, config)
         batch = next(batches)
-        rates = {
-            "render 128x64": _render_rate(),
-            "input pipeline": _rate(lambda: _draw(batches, 30), 30 * frames),
-            **_network_rates(config, batch, frames),
+        train, embed = _network(config, batch)
+        stages = {
+            "rendering, 128x64": _renderer(),
+            "training step": train,
+            "embedding": embed,
+            # Last: what it reads ahead would take from a step's time.
+            "input pipeline": lambda: _draw(batches, _NUM_BATCHES) * frames,
         }
+        measures = {name: _rate(stage) for name, stage in stages.items()}
+        found = measuring.in_turn(measures, args.rounds)
         batches.close()
-    step = rates["training step"]
-    print(f"{platform.processor() or platform.machine()}, {jax.devices()}")
-    for name, rate in rates.items():
-        print(f"{name:16} {rate:8.0f} frames/s  {rate / step:6.2f} x training step")
-    print(json.dumps({"frames_per_second": rates, "jax": jax.__version__}))
+    results = {}
+    for name, rates in found.items():
+        rate = measuring.figure(rates)
+        ratio = measuring.ratio(rates, found["training step"])
+        results[name] = {"frames_per_second": rate, "ratio": ratio}
+        print(f"{name:18} {rate:8.0f} frames/s {ratio:8.2f} x training step")
+    measuring.print_json(machine, results)
 
 
-def _draw(batches, num: int) -> None:
+def _rate(stage: Callable[[], int]) -> Callable[[], float]:
+    """Frames/s of a function that returns how many it handled."""
+
+    def measure() -> float:
+        done = []
+        seconds = measuring.seconds(lambda: done.append(stage()))
+        return done[0] / seconds
+
+    return measure
+
+
+def _draw(batches, num: int) -> int:
     for _ in range(num):
         jax.block_until_ready(next(batches))
+    return num
 
 
-def _render_rate() -> float:
+def _renderer() -> Callable[[], int]:
     sizes = world.SIZES["street_small"]
-    entries = plan.plan(sizes)[:40]
+    entries = plan.plan(sizes)[:_NUM_RENDERED]
     walkers = world.World(sizes)
-    for _ in walkers.render(entries[:4]):  # compiles
-        pass
-    start = time.perf_counter()
-    num_frames = sum(len(frames) for _, frames in walkers.render(entries))
-    return num_frames / (time.perf_counter() - start)
+    return lambda: sum(len(frames) for _, frames in walkers.render(entries))
 
 
-def _network_rates(config, batch: dict[str, np.ndarray], frames: int) -> dict:
+def _network(config, batch: dict[str, np.ndarray]) -> tuple[Callable[[], int], ...]:
+    """A training step and the embedding of a batch: its number of frames."""
     mesh = parallel.data_mesh()
     optimizer = steps.build_optimizer(config, lambda step: 1e-3)
     model = build_model(config.model, 100, rngs=nnx.Rngs(config.seed))
@@ -81,25 +102,19 @@ def _network_rates(config, batch: dict[str, np.ndarray], frames: int) -> dict:
     carry = [parallel.replicate(state, mesh)]
     batch = parallel.shard(batch, mesh)
 
-    def train() -> None:
+    frames = batch["clips"].shape[0] * batch["clips"].shape[1]
+
+    def train() -> int:
         carry[0], metrics = train_step(carry[0], batch)
         jax.block_until_ready(metrics)
+        return frames
 
-    def embed() -> None:
+    def embed() -> int:
         out = embed_step(carry[0].params, carry[0].batch_stats, batch["clips"])
         jax.block_until_ready(out.embedding)
+        return frames
 
-    return {"training step": _rate(train, frames), "embedding": _rate(embed, frames)}
-
-
-def _rate(run, num_frames: int) -> float:
-    run()  # compiles
-    times = []
-    for _ in range(_ROUNDS):
-        start = time.perf_counter()
-        run()
-        times.append(time.perf_counter() - start)
-    return num_frames / statistics.median(times)
+    return train, embed
 
 
 if __name__ == "__main__":

@@ -16,17 +16,16 @@ import io
 import json
 import os
 import pathlib
-import platform
 import resource
-import statistics
 import subprocess
 import sys
 import tempfile
-import time
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
+
+from benchmarks import growth_picture, measuring
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT))
-
 SIZES = {
     "identities, an epoch": (32, 64, 128, 256, 512),
     "tracklets, embedding": (64, 128, 256, 512, 1024),
@@ -39,8 +38,6 @@ SIZES = {
 
 
 def main() -> None:
-    from benchmarks import growth_picture
-
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--measure", choices=SIZES, help=argparse.SUPPRESS)
     parser.add_argument("--sizes", type=int, nargs="+", help=argparse.SUPPRESS)
@@ -48,7 +45,7 @@ def main() -> None:
     if args.measure:
         _measure(args.measure, args.sizes)
         return
-    print(f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores")
+    machine = measuring.print_machine()
     found = {}
     for what, sizes in SIZES.items():
         if what.startswith("devices"):
@@ -56,18 +53,28 @@ def main() -> None:
             found[what] = [measured for (measured,) in alone]
         else:
             found[what] = _in_a_process(what, sizes)
-        seconds, megabytes = zip(*found[what], strict=True)
+        seconds, spreads, megabytes = zip(*found[what], strict=True)
         print(f"\n{what}: {', '.join(map(str, sizes))}")
         print(f"  seconds   {'  '.join(f'{s:8.3f}' for s in seconds)}", end="")
         print(f"   exponent {_exponent(sizes, seconds):.2f}")
+        print(f"  ±         {'  '.join(f'{s:8.3f}' for s in spreads)}")
         more = "  ".join(f"{m - megabytes[0]:8.0f}" for m in megabytes)
         print(f"  + MB      {more}", flush=True)
     growth_picture.draw(found, ROOT / "docs" / "images" / "growth.png")
-    print("\n" + json.dumps(found, ensure_ascii=False))
+    results = {
+        what: {
+            "sizes": SIZES[what],
+            "seconds": [measuring.Figure(*row[:2]) for row in measured],
+            "megabytes": [row[2] for row in measured],
+        }
+        for what, measured in found.items()
+    }
+    print()
+    measuring.print_json(machine, results)
 
 
 def _in_a_process(what: str, sizes, num_devices: int = 1) -> list[list[float]]:
-    """Of each size the seconds and the largest memory so far, in MB."""
+    """Of each size the seconds, their spread and the largest memory so far, in MB."""
     flags = f"--xla_force_host_platform_device_count={num_devices}"
     child = subprocess.run(
         [sys.executable, __file__, f"--measure={what}", "--sizes", *map(str, sizes)],
@@ -106,13 +113,10 @@ def _measure(what: str, sizes: list[int]) -> None:
     for size in sizes:
         with tempfile.TemporaryDirectory() as folder:
             run = prepare[what](size, pathlib.Path(folder))
-            times = []
-            for _ in range(4):  # the first one compiles, or reads what was compiled
-                start = time.perf_counter()
-                run()
-                times.append(time.perf_counter() - start)
+            run()  # compiles, or reads what was compiled
+            times = measuring.figure(measuring.seconds(run) for _ in range(3))
         kilobytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        found.append((statistics.median(times[1:]), kilobytes / 1024))
+        found.append((times.median, times.spread, kilobytes / 1024))
     print(json.dumps(found))
 
 
@@ -199,7 +203,7 @@ def _step():
     batch = parallel.shard(batch, parallel.data_mesh())
 
     def run() -> None:
-        for _ in range(10):
+        for _ in range(5):
             metrics = step(batch)
         jax.block_until_ready(metrics)
 

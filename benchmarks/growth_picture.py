@@ -10,13 +10,13 @@ from reid_jax.pictures import COLORS, DPI, MARKERS, save
 _LEGEND = {"loc": "outside lower center", "ncols": 3, "frameon": False, "fontsize": 7}
 
 
-def draw(found: dict[str, list[tuple[float, float]]], path: pathlib.Path) -> None:
+def draw(found: dict[str, list[list[float]]], path: pathlib.Path) -> None:
     """Seconds and memory of each curve over how often the smallest size is doubled."""
     canvas = figure.Figure(figsize=(8, 3.8), dpi=2 * DPI, layout="constrained")
     times, memory = canvas.subplots(1, 2)
     doubled = [1, 2, 4, 8, 16]
     for i, (what, measured) in enumerate(found.items()):
-        seconds, megabytes = np.array(measured).T
+        seconds, _, megabytes = np.array(measured).T
         style = {"color": COLORS[i % len(COLORS)], "marker": MARKERS[i % len(MARKERS)]}
         style |= {"markersize": 4, "label": what}
         times.plot(doubled, seconds / seconds[0], **style)

@@ -6,24 +6,22 @@ python benchmarks/networks.py --xla                with XLA's own convolutions
 
 A whole step of each: normalised pixels, network, both losses, gradient, Adam; and the
 embedding of clips. Both sides run in this process and take turns, so that what else the
-machine does slows both; on the GPU if both see one. PyTorch gets channels last (on a
-CPU first in 3-D, which is faster there; --last: last there too), its fastest Adam, TF32
-or autocast to --dtype on a GPU, and torch.compile there or with --compile. Medians of
---repeats rounds, and half the distance between the quartiles as spread; runs of the
-script differ by more. Then how much of this machine's own rates, measured, ours
-reaches: operations as written against a large product's, bytes by XLA's account against
-those of a copy in place, and the memory of a call.
+machine does slows both; a turn is several calls, one after the other as in training, of
+which the first is not counted. On the GPU if both see one. PyTorch gets channels last
+(on a CPU first in 3-D, which is faster there; --last: last there too), its fastest
+Adam, TF32 or autocast to --dtype on a GPU, and torch.compile there or with --compile.
+Medians of --rounds, and half the distance between the quartiles as spread; runs of the
+script differ by more. A ratio is that of each round. Then how much of this machine's
+own rates, measured, ours reaches: operations as written against a large product's,
+bytes by XLA's account against those of a copy in place, and the memory of a call.
 """
 
 import argparse
 import dataclasses
 import importlib.util
-import json
 import os
 import pathlib
-import platform
 import sys
-import time
 
 os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")  # PyTorch needs some
 # Beside other busy processes, OpenMP threads that spin cost PyTorch 30 ms a layer.
@@ -37,7 +35,7 @@ from flax import nnx
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 
 from configs import attn_tconv, c3d, resnet3d50
-from reid_jax import steps
+from reid_jax import huge_pages, steps
 from reid_jax.models import build_model, convolution, torch_weights
 
 if importlib.util.find_spec("torch") is None:
@@ -45,7 +43,7 @@ if importlib.util.find_spec("torch") is None:
 
 import torch
 
-from benchmarks import machine_rates, torch_networks
+from benchmarks import machine_rates, measuring, torch_networks
 
 CASES = {"resnet50": attn_tconv, "resnet3d50": resnet3d50, "c3d": c3d}
 """Name of the trunk: the paper's config that has it."""
@@ -57,7 +55,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--cases", default=",".join(CASES), help="trunks, with commas")
     parser.add_argument("--clips", type=int, default=4, help="of a batch")
-    parser.add_argument("--repeats", type=int, default=7, help="rounds to time")
+    parser.add_argument("--rounds", type=measuring.at_least(1), default=7)
     parser.add_argument("--dtype", default="float32", choices=["float32", "bfloat16"])
     parser.add_argument("--compile", action="store_true", help="torch.compile on a CPU")
     parser.add_argument(
@@ -72,48 +70,37 @@ def main() -> None:
         )
     if args.clips < 2 or args.clips % 2:
         parser.error(f"--clips={args.clips}: an even number, at least 2")
-    if args.repeats < 1:
-        parser.error(f"--repeats={args.repeats}: at least 1")
+    huge_pages.ask()  # as train.py does; both sides have them then
     if args.xla:
         convolution.is_ours = lambda kernel: False
     device = _same_device_and_threads()
-    machine = {
-        "machine": platform.processor() or platform.machine(),
-        "device": jax.devices()[0].device_kind,
-        "threads": torch.get_num_threads(),
-        "jax": jax.__version__,
-        "torch": torch.__version__,
-        "dtype": args.dtype,
-    }
-    print(", ".join(f"{key} {value}" for key, value in machine.items()))
+    machine = measuring.print_machine()
+    machine |= {"threads": torch.get_num_threads(), "dtype": args.dtype}
     most = machine_rates.measure(args.dtype)
-    print(
-        f"{'frames/s':37}{'ours':>16} {'PyTorch':>16} {'ratio':>6} {'compiled in':>12}"
-    )
+    print(f"\n{args.dtype}, frames/s", end="")
+    print(f"{'ours':>25}{'PyTorch':>17}{'ratio':>13}{'compiled in':>17}")
     results = {}
     for name in args.cases.split(","):
         for what, frames, program, pair in _runs(name, args, device):
-            rates, their_memory = _rates(pair, frames, args.repeats)
-            (ours, our_spread), (theirs, their_spread) = rates
+            rates, their_memory = _rates(pair, frames, args.rounds)
             label = f"{name} {what}, {frames} frames"
+            ours, theirs = (measuring.figure(r) for r in rates.values())
+            ratio = measuring.ratio(*rates.values())
             results[label] = {
-                "frames_per_second": [round(ours, 2), round(theirs, 2)],
-                "spread": [round(our_spread, 2), round(their_spread, 2)],
-                "ratio": round(ours / theirs, 3),
-                "compile_seconds": round(program.compile_seconds, 1),
-                "flops_per_second": program.flops * ours / frames,
-                "bytes_per_second": program.bytes * ours / frames,
+                "frames_per_second": {"ours": ours, "pytorch": theirs},
+                "ratio": ratio,
+                "compile_seconds": program.compile_seconds,
+                "flops_per_second": program.flops * ours.median / frames,
+                "bytes_per_second": program.bytes * ours.median / frames,
                 "memory": [program.memory, their_memory],
             }
-            cells = [f"{r:8.1f} ± {s:5.1f}" for r, s in rates]
             print(
-                f"{label:37}{cells[0]:>16} {cells[1]:>16} {ours / theirs:6.2f}"
-                f"{program.compile_seconds:10.1f} s",
+                f"{label:35} {ours:7.1f} {theirs:8.1f} {ratio:7.2f} "
+                f"{program.compile_seconds:7.1f} s",
                 flush=True,
             )
     _print_shares(results, most)
-    machine |= dataclasses.asdict(most)
-    print(json.dumps({"machine": machine, "results": results}, ensure_ascii=False))
+    measuring.print_json(machine | dataclasses.asdict(most), results)
 
 
 def _print_shares(results: dict[str, dict], most: machine_rates.MachineRates) -> None:
@@ -211,32 +198,33 @@ def _in_pytorch(name: str, model, config, last: bool) -> torch_networks.Network:
     return network
 
 
-def _rates(pair, frames: int, repeats: int):
-    """Frames/s (median, spread) of each, in turn, and PyTorch's memory of a GPU."""
+def _rates(pair, frames: int, rounds: int):
+    """Frames/s of each in every round, by name, and PyTorch's memory of a GPU."""
     on_gpu = jax.default_backend() == "gpu"
-    num_calls = 20 if on_gpu else 1  # of a round: a step there takes milliseconds
+    num_calls = 20 if on_gpu else 2  # of a turn: a step there takes milliseconds
 
-    def finish(result):
+    def call(run, times: int = 1) -> None:
+        for _ in range(times):
+            result = run()
         jax.block_until_ready(result)
         if on_gpu:
             torch.cuda.synchronize()
 
+    def rate(run) -> float:
+        # Memory that the other side's turn left to the system is had again by this.
+        call(run)
+        seconds = measuring.seconds(lambda: call(run, num_calls))
+        return num_calls * frames / seconds
+
     for run in pair:
-        finish(run())  # PyTorch compiles
-        finish(run())
+        call(run)  # PyTorch compiles
     if on_gpu:
         torch.cuda.reset_peak_memory_stats()
-    rates = [[] for _ in pair]
-    for _ in range(repeats):
-        for run, found in zip(pair, rates, strict=True):
-            start = time.perf_counter()
-            for _ in range(num_calls):
-                result = run()
-            finish(result)
-            found.append(num_calls * frames / (time.perf_counter() - start))
-    quartiles = [np.quantile(found, (0.25, 0.5, 0.75)) for found in rates]
-    memory = torch.cuda.max_memory_allocated() if on_gpu else None
-    return [(mid, (high - low) / 2) for low, mid, high in quartiles], memory
+    rates = {"ours": [], "pytorch": []}
+    for _ in range(rounds):
+        for found, run in zip(rates.values(), pair, strict=True):
+            found.append(rate(run))
+    return rates, torch.cuda.max_memory_allocated() if on_gpu else None
 
 
 if __name__ == "__main__":

@@ -1,20 +1,20 @@
 """Time of scoring and of searching, on MARS's labels, against NumPy and plain loops.
 
 python benchmarks/ranking.py                        (make bench, under a minute)
-python benchmarks/ranking.py --rows=1000000         (a gallery of a million, minutes)
-python benchmarks/ranking.py --rows=1000000 --mars  (and re-ranking, XQDA)
+python benchmarks/ranking.py --rows=1000000 --rounds=1         (a million, minutes)
+python benchmarks/ranking.py --rows=1000000 --rounds=1 --mars  (and re-ranking, XQDA)
 
 Evaluation starts from the same matrix of distances: "loops" goes query by query as
 torchreid's Python does, "numpy" sorts and scores the whole matrix at once. The rate of
 `top_k` is that of its multiplications, beside the matrix product alone, of the same
 blocks; making the blocks is not counted. With faiss-cpu installed, its exact search of
-the same rows is timed too.
+the same rows is timed too. Medians of --rounds ("loops": one) and their spread.
 """
 
 import argparse
-import os
+import functools
+import importlib.util
 import pathlib
-import platform
 import resource
 import subprocess
 import sys
@@ -25,6 +25,7 @@ import numpy as np
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 
+from benchmarks import measuring
 from data.mars import index
 from reid_jax.retrieval import distances, ranking
 
@@ -35,21 +36,19 @@ _BLOCK = 8192
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--dimensions", type=int, default=2048)
-    parser.add_argument("--rows", type=int, default=50_000, help="gallery of top_k")
-    parser.add_argument("--k", type=int, default=50)
+    positive = measuring.at_least(1)
+    parser.add_argument("--dimensions", type=positive, default=2048)
+    parser.add_argument("--rows", type=positive, default=50_000, help="of top_k")
+    parser.add_argument("--k", type=positive, default=50)
+    parser.add_argument("--rounds", type=positive, default=3)
     parser.add_argument("--mars", action="store_true", help="rerank.py and xqda.py too")
     args = parser.parse_args()
-    device = jax.devices()[0]
-    machine = platform.processor() or platform.machine()
-    print(
-        f"{machine}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}; JAX "
-        f"{jax.__version__} on {device.device_kind}"
-    )
+    machine = measuring.print_machine()
     labels = _labels()
     query, gallery = (_embeddings(pids, args.dimensions) for pids in labels[:2])
-    _evaluation(query, gallery, labels)
-    _search(query, args)
+    results = {"evaluation": _evaluation(query, gallery, labels, args.rounds)}
+    results["search"] = _search(query, args)
+    measuring.print_json(machine, results)
     if args.mars:
         for script in (
             ["rerank.py", f"--queries={len(query)}", f"--gallery={len(gallery)}"],
@@ -79,34 +78,38 @@ def _embeddings(pids: np.ndarray, dimensions: int) -> np.ndarray:
     return np.maximum(latent @ mixing, 0)
 
 
-def _evaluation(query, gallery, labels) -> None:
+def _evaluation(query, gallery, labels, rounds: int) -> dict[str, dict]:
     matrix = distances.l2(query, gallery)
     print(f"\nevaluation of {matrix.shape[0]} x {matrix.shape[1]} distances")
-    methods = {
-        "loops": _by_loops,
-        "numpy": _by_numpy,
-        "reid_jax": ranking.evaluate,
-    }
-    seconds, scores = dict.fromkeys(methods, np.inf), {}
-    for number in range(3):
-        for name, method in methods.items():
-            if name == "loops" and number > 0:  # takes long, and scatters little
-                continue
-            start = time.perf_counter()
-            result = method(matrix, *labels)
-            seconds[name] = min(seconds[name], time.perf_counter() - start)
-            scores[name] = (
-                (result.mean_ap, result.cmc[0]) if name == "reid_jax" else result
-            )
-    start = time.perf_counter()
-    ranking.evaluate_features(query, gallery, *labels)
-    features_seconds = time.perf_counter() - start
-    print(f"{'':10} {'seconds':>9} {'ratio':>7} {'mAP':>9} {'CMC-1':>9}")
-    for name, value in seconds.items():
-        ratio = value / seconds["reid_jax"]
-        ap, rank1 = scores[name]
-        print(f"{name:10} {value:9.3f} {ratio:6.1f}x {ap:9.6f} {rank1:9.6f}")
-    print(f"from the embeddings, {query.shape[1]} dimensions: {features_seconds:.2f} s")
+    scores = {}
+
+    def score(name: str, method) -> float:
+        def run() -> None:
+            scores[name] = method(matrix, *labels)
+
+        return measuring.seconds(run)
+
+    methods = {"numpy": _by_numpy, "reid_jax": _by_ours}
+    measures = {n: functools.partial(score, n, m) for n, m in methods.items()}
+    measures["from the embeddings"] = lambda: measuring.seconds(
+        lambda: ranking.evaluate_features(query, gallery, *labels)
+    )
+    found = measuring.in_turn(measures, rounds)
+    found["loops"] = [score("loops", _by_loops)] * rounds  # takes long, scatters little
+    print(f"{'':20}{'seconds':>11}{'times ours':>20}{'mAP':>11}{'CMC-1':>10}")
+    results = {}
+    for name in ("loops", *measures):
+        middle = measuring.figure(found[name])
+        ratio = measuring.ratio(found[name], found["reid_jax"])
+        results[name] = {"seconds": middle, "ratio": ratio}
+        said = "".join(f"{value:10.6f}" for value in scores.get(name, ()))
+        print(f"{name:20} {middle:8.3f} {ratio:10.1f} {said}")
+    return results
+
+
+def _by_ours(*arguments) -> tuple[float, float]:
+    found = ranking.evaluate(*arguments)
+    return found.mean_ap, found.cmc[0]
 
 
 def _by_loops(matrix, q_pids, g_pids, q_camids, g_camids) -> tuple[float, float]:
@@ -144,38 +147,46 @@ def _by_numpy(matrix, q_pids, g_pids, q_camids, g_camids) -> tuple[float, float]
     return float((precision[valid] / num[valid]).mean()), float(first[valid].mean())
 
 
-def _search(query, args) -> None:
+def _search(query, args) -> dict[str, dict]:
     multiplications = 2e-9 * len(query) * args.rows * args.dimensions
     print(
         f"\n{len(query)} queries, the {args.k} nearest of {args.rows} x "
         f"{args.dimensions}, in blocks of {_BLOCK}"
     )
     making = [0.0]
-    warm = (b for b in _blocks(4 * _BLOCK, args.dimensions, making))
-    distances.top_k(query, warm, args.k)
-    seconds = {}
-    for name, search in {"product alone": _product, "top_k": _top_k}.items():
+    distances.top_k(query, _blocks(4 * _BLOCK, args.dimensions, making), args.k)
+
+    def search(method) -> float:
         making[0] = 0.0
-        start = time.perf_counter()
-        search(query, _blocks(args.rows, args.dimensions, making), args.k)
-        seconds[name] = time.perf_counter() - start - making[0]
-    for name, value in seconds.items():
-        rate = multiplications / value
-        share = seconds["product alone"] / value
-        print(f"{name:14} {value:8.2f} s {rate:8.1f} GFLOP/s {100 * share:5.0f} %")
+        blocks = _blocks(args.rows, args.dimensions, making)
+        return measuring.seconds(lambda: method(query, blocks, args.k)) - making[0]
+
+    measures = {
+        "product alone": functools.partial(search, _product),
+        "top_k": functools.partial(search, distances.top_k),
+    }
+    if importlib.util.find_spec("faiss"):
+        rows = _blocks(args.rows, args.dimensions, making)
+        measures["faiss-cpu"] = _faiss(query, rows, args.k)
+    found = measuring.in_turn(measures, args.rounds)
+    results = {}
+    for name, times in found.items():
+        rate = measuring.figure(multiplications / t for t in times)
+        share = measuring.ratio(found["product alone"], times)
+        results[name] = {"seconds": measuring.figure(times), "ratio": share}
+        print(f"{name:14} {rate:8.1f} GFLOP/s {share:7.2f} of the product's rate")
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     print(f"largest resident memory so far, evaluation included: {peak:.0f} MB")
-    try:
-        import faiss
-    except ImportError:
-        return
-    searched = faiss.IndexFlatL2(args.dimensions)
-    for block in _blocks(args.rows, args.dimensions, making):
+    return results
+
+
+def _faiss(query, blocks, k: int):
+    import faiss
+
+    searched = faiss.IndexFlatL2(query.shape[1])
+    for block in blocks:
         searched.add(block)
-    start = time.perf_counter()
-    searched.search(query, args.k)
-    value = time.perf_counter() - start
-    print(f"{'faiss-cpu':14} {value:8.2f} s {multiplications / value:8.1f} GFLOP/s")
+    return lambda: measuring.seconds(lambda: searched.search(query, k))
 
 
 def _blocks(num: int, dimensions: int, making: list[float]):
@@ -197,10 +208,6 @@ def _product(query, blocks, k: int) -> None:
     query = jax.device_put(query)
     for block in blocks:
         multiply(query, block).block_until_ready()
-
-
-def _top_k(query, blocks, k: int) -> None:
-    distances.top_k(query, blocks, k)
 
 
 if __name__ == "__main__":

@@ -1,37 +1,45 @@
-"""Frames/s of the walkers' renderer, all nuisances on.
+"""Frames/s of the walkers' renderer, all nuisances on, beside reading such frames.
 
 python benchmarks/render.py        (make bench)
 
 `files`: as the dataset builder runs it, with JPEG. `stream`: batches of 8 persons, 4
 clips of 4 frames, as `data.source=render` trains on them, on the device that JAX has.
-Beside the wall clock's rate stands the rate per second of processor time, which other
-programs on the machine disturb less: times the number of cores it is what an idle
-machine gives.
+Medians of --rounds and their spread. The ratio of each round is that to decoding the
+JPEGs of `files` with Pillow in one thread. Beside it stands the rate per second of
+processor time, which other programs on the machine disturb less: times the number of
+cores it is what an idle machine gives.
 """
 
+import argparse
 import dataclasses
-import os
+import io
 import pathlib
 import sys
 import time
 
 import jax
+from PIL import Image
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 
+from benchmarks import measuring
 from data.walkers import plan, stream
 from data.walkers.sizes import SIZES
 from data.walkers.world import World
 
-_WORLDS = (("street_small", 128, 64), ("hall", 128, 64), ("hall", 256, 128))
-_NUM_TRACKLETS = 24
-_NUM_BATCHES = 4
+_WORLDS = (("street_small", 128, 64), ("hall", 256, 128))
+_NUM_TRACKLETS = 12
+_NUM_BATCHES = 2
 _BATCH = {"p": 8, "k": 4, "clip_length": 4}
 
 
 def main() -> None:
-    device = jax.devices()[0].device_kind
-    print(f"{len(os.sched_getaffinity(0))} cores; JAX on {device}")
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--rounds", type=measuring.at_least(1), default=3)
+    args = parser.parse_args()
+    machine = measuring.print_machine()
+    print(f"{'frames/s':29}{'of the clock':>14}{'ratio':>15}{'of a core':>16}")
+    results = {}
     for name, height, width in _WORLDS:
         sizes = dataclasses.replace(
             SIZES[name],
@@ -40,41 +48,77 @@ def main() -> None:
             median_frames=24,
             num_frames=(8, 40),
         )
-        for title, rendered in (("files", _files), ("stream", _stream)):
-            wall, processor = _rates(rendered(sizes))
-            print(
-                f"{name:12} {height}x{width}  {title:6}  {wall:8,.0f} frames/s, "
-                f"{processor:7,.0f} per second of one core"
-            )
+        results |= _measured(f"{name} {height}x{width}", sizes, args.rounds)
+    measuring.print_json(machine, results)
 
 
-def _files(sizes):
-    """Numbers of frames, as they are rendered; the first ones compile."""
-    world, entries = World(sizes), plan.plan(sizes)[: _NUM_TRACKLETS + 4]
-    for some in (entries[:4], entries[4:]):
-        files = [
+def _measured(world: str, sizes, rounds: int) -> dict[str, dict]:
+    jpegs, of_a_core = [], {"files": [], "stream": []}
+    makes = {"files": _files(sizes, jpegs), "stream": _stream(sizes)}
+
+    def rate(name: str) -> float:
+        processor = time.process_time()
+        seconds = measuring.seconds(lambda: frames.append(makes[name]()))
+        processor = time.process_time() - processor
+        of_a_core[name].append(frames[-1] / processor)
+        return frames[-1] / seconds
+
+    def decoding() -> float:
+        return len(jpegs) / measuring.seconds(lambda: [_decode(j) for j in jpegs])
+
+    frames = []
+    found = measuring.in_turn(
+        {
+            "files": lambda: rate("files"),
+            "stream": lambda: rate("stream"),
+            "decoding": decoding,
+        },
+        rounds,
+    )
+    results = {}
+    for name in makes:
+        by_clock = measuring.figure(found[name])
+        by_core = measuring.figure(of_a_core[name][1:])
+        ratio = measuring.ratio(found[name], found["decoding"])
+        label = f"{world:20} {name:8}"
+        results[label.strip()] = {
+            "rate": by_clock,
+            "ratio": ratio,
+            "of_a_core": by_core,
+        }
+        print(f"{label} {by_clock:9.0f} {ratio:9.3f} {by_core:9.0f}", flush=True)
+    return results
+
+
+def _files(sizes, jpegs: list[bytes]):
+    """The function that renders some tracklets as files and returns how many frames."""
+    world, entries = World(sizes), plan.plan(sizes)[:_NUM_TRACKLETS]
+
+    def render() -> int:
+        jpegs[:] = [
             world.jpeg(entry.camid, frame)
-            for entry, frames in world.render(some)
+            for entry, frames in world.render(entries)
             for frame in frames
         ]
-        yield len(files)
+        return len(jpegs)
+
+    return render
 
 
 def _stream(sizes):
-    """As `_files`."""
+    """As `_files`, of batches."""
     street = stream.Street(sizes)
-    keys = jax.random.split(jax.random.key(0), _NUM_BATCHES + 1)
-    yield jax.block_until_ready(street.batch(keys[0], **_BATCH)[0]).size
-    batches = [street.batch(key, **_BATCH)[0] for key in keys[1:]]
-    yield sum(len(jax.block_until_ready(b)) * b.shape[1] for b in batches)
+    keys = jax.random.split(jax.random.key(0), _NUM_BATCHES)
+
+    def render() -> int:
+        batches = [street.batch(key, **_BATCH)[0] for key in keys]
+        return sum(len(jax.block_until_ready(b)) * b.shape[1] for b in batches)
+
+    return render
 
 
-def _rates(rendered) -> tuple[float, float]:
-    next(rendered)
-    wall, processor = time.perf_counter(), time.process_time()
-    num_frames = next(rendered)
-    wall, processor = time.perf_counter() - wall, time.process_time() - processor
-    return num_frames / wall, num_frames / processor
+def _decode(jpeg: bytes) -> None:
+    Image.open(io.BytesIO(jpeg)).load()
 
 
 if __name__ == "__main__":

@@ -5,71 +5,81 @@ python benchmarks/rerank.py --queries=1980 --gallery=9330      (MARS, minutes)
 
 Both start from the same embeddings, each in a process of its own: seconds of the call
 and of all its threads together (compilation and the distances included), and the
-largest resident memory of the process (interpreter and libraries included). The loops
-keep what the published code keeps: all distances, all orders and the encodings, each as
-a full matrix.
+largest resident memory of the process (interpreter and libraries included), medians of
+--rounds and their spread; a ratio is that of each round. The loops keep what the
+published code keeps: all distances, all orders and the encodings, each as a full
+matrix.
 """
 
 import argparse
 import os
 import pathlib
-import platform
 import resource
 import subprocess
 import sys
 import tempfile
 import time
 
-ROOT = pathlib.Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT))
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
+
+from benchmarks import measuring
+
 K1, K2, LAMBDA = 20, 6, 0.3
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--queries", type=int, default=300)
-    parser.add_argument("--gallery", type=int, default=1700)
-    parser.add_argument("--dimensions", type=int, default=2048)
+    positive, several = measuring.at_least(1), measuring.at_least(K1 + 1)
+    parser.add_argument("--queries", type=positive, default=300)
+    parser.add_argument("--gallery", type=several, default=1700)
+    parser.add_argument("--dimensions", type=positive, default=2048)
+    parser.add_argument("--rounds", type=positive, default=3)
     parser.add_argument("--measure", choices=METHODS, help=argparse.SUPPRESS)
     parser.add_argument("--output", help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.measure:
         _measure(args)
         return
-    figures = {}
+    machine = measuring.print_machine()
+    rows = {name: [] for name in METHODS}
     with tempfile.TemporaryDirectory() as folder:
         # NumPy and JAX stay out of this process: Linux counts the memory of the parent
         # at the time of the fork towards the child's.
-        for name in METHODS:
-            output = os.path.join(folder, f"{name}.npy")
-            command = [sys.executable, *sys.argv, f"--measure={name}"]
-            child = subprocess.run(
-                [*command, f"--output={output}"], capture_output=True, text=True
-            )
-            if child.returncode:
-                sys.exit(child.stderr)
-            figures[name] = [float(x) for x in child.stdout.split()]
+        for _ in range(args.rounds):
+            for name, measured in rows.items():
+                output = os.path.join(folder, f"{name}.npy")
+                command = [sys.executable, *sys.argv, f"--measure={name}"]
+                child = subprocess.run(
+                    [*command, f"--output={output}"], capture_output=True, text=True
+                )
+                if child.returncode:
+                    sys.exit(child.stderr)
+                measured.append([float(x) for x in child.stdout.split()])
         import numpy as np
 
         ours, loops = (np.load(os.path.join(folder, f"{x}.npy")) for x in METHODS)
-    _print_table(args, figures, float(abs(ours - loops).max()))
-
-
-def _print_table(args, figures: dict[str, list[float]], difference: float) -> None:
-    machine = platform.processor() or platform.machine()
     print(
         f"{args.queries} queries, {args.gallery} gallery entries, {args.dimensions} "
-        f"dimensions; {machine}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}"
+        "dimensions"
     )
-    print(f"{'':12} {'seconds':>9} {'CPU s':>9} {'peak MB':>9}")
-    for name, (seconds, cpu_seconds, megabytes) in figures.items():
-        print(f"{name:12} {seconds:9.2f} {cpu_seconds:9.2f} {megabytes:9.0f}")
-    ratios = [
-        theirs / ours
-        for ours, theirs in zip(figures["reid_jax"], figures["loops"], strict=True)
-    ]
-    print(f"{'ratio':12} " + " ".join(f"{x:8.1f}x" for x in ratios))
-    print(f"largest difference of the distances: {difference:.1e}")
+    results = _print_table(rows)
+    print(f"largest difference of the distances: {abs(ours - loops).max():.1e}")
+    measuring.print_json(machine, results)
+
+
+def _print_table(rows: dict[str, list[list[float]]]) -> dict[str, dict]:
+    """Prints and returns seconds, CPU seconds and peak memory, and loops' to ours."""
+    results = {}
+    print(f"{'':9}{'reid_jax':>13}{'loops':>18}{'ratio':>17}")
+    columns = (zip(*rows[name], strict=True) for name in ("reid_jax", "loops"))
+    names = ("seconds", "CPU s", "peak MB")
+    for name, ours, loops in zip(names, *columns, strict=True):
+        figures = {"reid_jax": measuring.figure(ours), "loops": measuring.figure(loops)}
+        figures["ratio"] = measuring.ratio(loops, ours)
+        cells = " ".join(f"{figure:9.2f}" for figure in figures.values())
+        print(f"{name:8} {cells}")
+        results[name] = figures
+    return results
 
 
 def _measure(args) -> None:

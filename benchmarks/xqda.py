@@ -4,20 +4,20 @@ python benchmarks/xqda.py                                     (make bench, secon
 python benchmarks/xqda.py --samples=8298 --dimensions=2048    (MARS, minutes)
 
 The plain version has the published code's steps: a Gram matrix for each side, weighted
-and not, a general solve and an SVD. Seconds, and seconds of all threads together.
+and not, a general solve and an SVD. Medians of --rounds and their spread; a ratio is
+that of each round.
 """
 
 import argparse
-import os
+import functools
 import pathlib
-import platform
 import sys
-import time
 
 import numpy as np
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 
+from benchmarks import measuring
 from reid_jax.retrieval import xqda
 
 _REGULARIZER = 1e-3
@@ -25,31 +25,39 @@ _REGULARIZER = 1e-3
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--samples", type=int, default=1500, help="of both views")
-    parser.add_argument("--dimensions", type=int, default=256)
+    samples, dimensions = measuring.at_least(60), measuring.at_least(1)
+    parser.add_argument("--samples", type=samples, default=1500, help="of both views")
+    parser.add_argument("--dimensions", type=dimensions, default=256)
+    parser.add_argument("--rounds", type=measuring.at_least(1), default=5)
     args = parser.parse_args()
     x, x_labels, y, y_labels = _views(args.samples, args.dimensions)
     query, gallery = x[:50], y[:80]
-    machine = platform.processor() or platform.machine()
-    print(
-        f"{args.samples} samples, {args.dimensions} dimensions; {machine}, "
-        f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}"
-    )
-    print(f"{'':14} {'seconds':>9} {'CPU s':>9} {'dimensions':>11}")
+    machine = measuring.print_machine()
+    models = {}
+
+    def fit(name: str) -> float:
+        def run() -> None:
+            models[name] = _METHODS[name](
+                x, x_labels, y, y_labels, regularizer=_REGULARIZER
+            )
+
+        return measuring.seconds(run)
+
+    measures = {name: functools.partial(fit, name) for name in _METHODS}
+    found = measuring.in_turn(measures, args.rounds)
+    distances = {n: xqda.distances(m, query, gallery) for n, m in models.items()}
+    plain = distances["plain"]
+    print(f"{args.samples} samples, {args.dimensions} dimensions")
+    print(f"{'':8}{'seconds':>11}{'times as fast':>24}{'kept':>8}{'difference':>12}")
     results = {}
-    for name, fit in {"plain": _plain, "svd": xqda.fit, "eigen": _eigen}.items():
-        start, cpu_start = time.perf_counter(), time.process_time()
-        model = fit(x, x_labels, y, y_labels, regularizer=_REGULARIZER)
-        seconds = time.perf_counter() - start
-        cpu_seconds = time.process_time() - cpu_start
-        rank = model.metric.shape[0]
-        print(f"{name:14} {seconds:9.2f} {cpu_seconds:9.2f} {rank:11}")
-        results[name] = seconds, xqda.distances(model, query, gallery)
-    (plain_s, plain), (svd_s, svd) = results["plain"], results["svd"]
-    difference = abs(svd - plain).max() / abs(plain).max()
-    print(
-        f"svd is {plain_s / svd_s:.1f}x as fast; distances differ by {difference:.0e}"
-    )
+    for name, times in found.items():
+        middle = measuring.figure(times)
+        ratio = measuring.ratio(found["plain"], times)
+        difference = abs(distances[name] - plain).max() / abs(plain).max()
+        rank = models[name].metric.shape[0]
+        results[name] = {"seconds": middle, "ratio": ratio, "dimensions": rank}
+        print(f"{name:8} {middle:9.3f} {ratio:9.2f} {rank:9} {difference:11.0e}")
+    measuring.print_json(machine, results)
 
 
 def _views(num: int, dimensions: int):
@@ -92,6 +100,8 @@ def _plain(x, x_labels, y, y_labels, *, regularizer: float) -> xqda.XQDA:
 def _eigen(*views, regularizer: float) -> xqda.XQDA:
     return xqda.fit(*views, regularizer=regularizer, solver="eigen")
 
+
+_METHODS = {"plain": _plain, "svd": xqda.fit, "eigen": _eigen}
 
 if __name__ == "__main__":
     main()
