@@ -31,8 +31,9 @@ COMMANDS = {
 
 _HEAD = """# Benchmarks
 
-Written by `make bench`: each script's own words and output, and all figures in full in
-[benchmarks.json](benchmarks.json). What was tried, and what is measured elsewhere:
+Written by `make bench`: each script's own words and output. Times, rates and ratios in
+full are in [benchmarks.json](benchmarks.json). The spread of so few rounds is a hint,
+and that of one is 0. What was tried, and what is measured elsewhere:
 [performance](performance.md).
 """
 

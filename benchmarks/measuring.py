@@ -54,7 +54,7 @@ def in_turn(
 
 
 def seconds(run: Callable[[], object], calls: int = 1) -> float:
-    """Of a call."""
+    """How long a call takes, the mean of `calls`."""
     start = time.perf_counter()
     for _ in range(calls):
         run()
@@ -82,12 +82,12 @@ def print_machine() -> dict[str, object]:
 
 
 def print_json(machine: dict, results: dict) -> None:
-    """The last line: everything, in full."""
+    """The last line."""
     content = {"machine": machine, "results": results}
     print(json.dumps(content, ensure_ascii=False, default=dataclasses.asdict))
 
 
-def at_least(least: int, why: str = "") -> Callable[[str], int]:
+def at_least(least: int) -> Callable[[str], int]:
     """The type of an argument of a program: a whole number from `least` on."""
 
     def number(text: str) -> int:
@@ -96,7 +96,7 @@ def at_least(least: int, why: str = "") -> Callable[[str], int]:
         except ValueError:
             raise argparse.ArgumentTypeError(f"{text!r}: not a whole number") from None
         if value < least:
-            raise argparse.ArgumentTypeError(f"{value}: at least {least}{why}")
+            raise argparse.ArgumentTypeError(f"{value}: at least {least}")
         return value
 
     return number

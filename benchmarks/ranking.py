@@ -1,6 +1,6 @@
 """Time of scoring and of searching, on MARS's labels, against NumPy and plain loops.
 
-python benchmarks/ranking.py                        (make bench, under a minute)
+python benchmarks/ranking.py                        (make bench has fewer rows)
 python benchmarks/ranking.py --rows=1000000 --rounds=1         (a million, minutes)
 python benchmarks/ranking.py --rows=1000000 --rounds=1 --mars  (and re-ranking, XQDA)
 
@@ -50,15 +50,20 @@ def main() -> None:
     results["search"] = _search(query, args)
     measuring.print_json(machine, results)
     if args.mars:
+        rounds = f"--rounds={args.rounds}"
         for script in (
-            ["rerank.py", f"--queries={len(query)}", f"--gallery={len(gallery)}"],
-            ["xqda.py", "--samples=8298", f"--dimensions={args.dimensions}"],
+            [
+                "rerank.py",
+                f"--queries={len(query)}",
+                f"--gallery={len(gallery)}",
+                rounds,
+            ],
+            ["xqda.py", "--samples=8298", f"--dimensions={args.dimensions}", rounds],
         ):
             print(f"\n{' '.join(script)}", flush=True)
             folder = pathlib.Path(__file__).parent
-            subprocess.run(
-                [sys.executable, folder / script[0], *script[1:]], check=True
-            )
+            command = [sys.executable, folder / script[0], *script[1:]]
+            subprocess.run([*command, f"--rounds={args.rounds}"], check=True)
 
 
 def _labels() -> tuple[np.ndarray, ...]:

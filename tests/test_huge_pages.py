@@ -29,13 +29,14 @@ def setting(tmp_path, monkeypatch):
     monkeypatch.setattr(huge_pages, "_SETTING", path)
     monkeypatch.setattr(os, "confstr", lambda name: "glibc 2.36")
     monkeypatch.delenv("GLIBC_TUNABLES", raising=False)
+    monkeypatch.setattr(sys, "argv", ["train.py", "--a=b"])
+    monkeypatch.setattr(sys, "orig_argv", ["python", "-X", "utf8", *sys.argv])
     started = []
     monkeypatch.setattr(os, "execve", lambda *arguments: started.append(arguments))
     return path, started
 
 
-def test_starts_itself_with_the_same_arguments(setting, monkeypatch):
-    monkeypatch.setattr(sys, "orig_argv", ["python", "-X", "utf8", "train.py", "--a=b"])
+def test_starts_itself_with_the_same_arguments(setting):
     huge_pages.ask()
     (program, command, environment) = setting[1][0]
     assert program == sys.executable
@@ -66,6 +67,32 @@ def test_a_users_own_setting_stays(setting, monkeypatch, value):
     monkeypatch.setenv("GLIBC_TUNABLES", value)
     huge_pages.ask()
     assert not setting[1]
+
+
+@pytest.mark.parametrize(
+    ("argv", "command"),
+    [
+        (["-"], ["python", "-"]),  # a program from standard input
+        (["-c"], ["python", "-c", "import train"]),
+        (["train.py"], ["python", "/bin/ipython"]),  # %run train.py
+        ([""], ["python", "-i"]),
+    ],
+)
+def test_not_in_a_process_that_is_another_program(setting, monkeypatch, argv, command):
+    monkeypatch.setattr(sys, "argv", argv)
+    monkeypatch.setattr(sys, "orig_argv", command)
+    huge_pages.ask()
+    assert not setting[1]
+
+
+def test_starts_again_only_once(setting, monkeypatch):
+    # Something may take the variable away: a sitecustomize, or the C library.
+    huge_pages.ask()
+    for name, value in setting[1][0][2].items():
+        if name != "GLIBC_TUNABLES":
+            monkeypatch.setenv(name, value)
+    huge_pages.ask()
+    assert len(setting[1]) == 1
 
 
 def test_goes_on_if_it_cannot_start_again(setting, monkeypatch):
