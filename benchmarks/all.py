@@ -8,6 +8,7 @@ import ast
 import importlib.util
 import json
 import pathlib
+import re
 import subprocess
 import sys
 import time
@@ -32,9 +33,8 @@ COMMANDS = {
 _HEAD = """# Benchmarks
 
 Written by `make bench`: each script's own words and output. Times, rates and ratios in
-full are in [benchmarks.json](benchmarks.json). The spread of so few rounds is a hint,
-and that of one is 0. What was tried, and what is measured elsewhere:
-[performance](performance.md).
+full are in [benchmarks.json](benchmarks.json). The spread of so few rounds is a hint.
+What was tried, and what is measured elsewhere: [performance](performance.md).
 """
 
 
@@ -49,31 +49,30 @@ def main() -> None:
         )
     began = time.monotonic()
     sections = _written()
-    results = json.loads(FIGURES.read_text()) if FIGURES.exists() else {}
+    try:
+        results = json.loads(FIGURES.read_text()) if FIGURES.exists() else {}
+    except json.JSONDecodeError as error:
+        sys.exit(f"{FIGURES} is damaged ({error}); remove it or take an older one.")
     for name in names:
         print(f"== {name}", flush=True)
         if name == "networks" and importlib.util.find_spec("torch") is None:
             print("PyTorch is not installed: this section stays as it is.")
             continue
         section_began = time.monotonic()
-        sections[_doc(name).partition("\n")[0]], results[name] = _section(name)
+        sections[name], results[name] = _section(name)
         print(f"== {name}: {(time.monotonic() - section_began) / 60:.1f} minutes")
-        titles = [_doc(known).partition("\n")[0] for known in COMMANDS]
-        ordered = [sections[title] for title in titles if title in sections]
+        ordered = [sections[known] for known in COMMANDS if known in sections]
         PAGE.write_text("\n".join([_HEAD, *ordered]))
-        known = {name: results[name] for name in COMMANDS if name in results}
-        FIGURES.write_text(json.dumps(known, ensure_ascii=False, indent=1) + "\n")
+        kept = {known: results[known] for known in COMMANDS if known in results}
+        FIGURES.write_text(json.dumps(kept, ensure_ascii=False, indent=1) + "\n")
     print(f"== {(time.monotonic() - began) / 60:.1f} minutes, written to {PAGE}")
 
 
 def _written() -> dict[str, str]:
-    """The sections of the page as it is, by title."""
+    """The sections of the page as it is, by the names of their scripts."""
     _, *sections = PAGE.read_text().split("\n## ") if PAGE.exists() else [""]
-    return {s.partition("\n")[0]: f"## {s.rstrip()}\n" for s in sections}
-
-
-def _doc(name: str) -> str:
-    return ast.get_docstring(ast.parse((ROOT / f"benchmarks/{name}.py").read_text()))
+    command = re.compile(r"^\$ python benchmarks/(\w+)\.py", re.MULTILINE)
+    return {command.search(s)[1]: f"## {s.rstrip()}\n" for s in sections}
 
 
 def _section(name: str) -> tuple[str, dict]:
@@ -92,7 +91,8 @@ def _section(name: str) -> tuple[str, dict]:
             lines.append(line.rstrip() + "\n")
     if child.wait():
         sys.exit(f"{command[0]} failed; its section of {PAGE} stays as it was.")
-    title, _, words = _doc(name).partition("\n")
+    script = (ROOT / command[0]).read_text()
+    title, _, words = ast.get_docstring(ast.parse(script)).partition("\n")
     _, _, words = words.strip().partition("\n\n")
     *lines, results = lines
     output = "".join(lines).strip("\n")

@@ -45,7 +45,7 @@ def main() -> None:
     if args.measure:
         _measure(args.measure, args.sizes)
         return
-    machine = measuring.print_machine()
+    machine = measuring.begin(args)
     found = {}
     for what, sizes in SIZES.items():
         if what.startswith("devices"):
@@ -66,6 +66,7 @@ def main() -> None:
             "sizes": SIZES[what],
             "seconds": [measuring.Figure(*row[:2]) for row in measured],
             "megabytes": [row[2] for row in measured],
+            "exponent": _exponent(SIZES[what], [row[0] for row in measured]),
         }
         for what, measured in found.items()
     }

@@ -33,7 +33,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 from benchmarks import measuring
 from configs import demo, pool_avg
 from data.walkers import plan, world
-from reid_jax import command_line, compile_cache, frame_cache, huge_pages, metric_log
+from reid_jax import command_line, compile_cache, frame_cache, metric_log
 
 _FRAME_SIZE = (256, 128)
 _JPEG_QUALITY = 95
@@ -48,14 +48,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--rounds", type=measuring.at_least(1), default=7)
     args = parser.parse_args()
-    huge_pages.ask()  # as train.py does
     command_line.quieten()
     compile_cache.enable()
     import tensorflow as tf
 
     from reid_jax import input_pipeline
 
-    machine = measuring.print_machine()
+    machine = measuring.begin(args)
     config = pool_avg.get_config()
     config.augment.erase = 0.5
     kept = config.copy_and_resolve_references()

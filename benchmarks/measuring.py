@@ -1,4 +1,4 @@
-"""What every benchmark needs: runs in turn, medians with spread, a machine, JSON."""
+"""What every benchmark needs: a machine, runs in turn, medians with spread, JSON."""
 
 import argparse
 import dataclasses
@@ -11,18 +11,22 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Sequence
 
+from reid_jax import huge_pages
+
 _PACKAGES = ("jax", "flax", "numpy", "tensorflow-cpu", "torch")
 
 
 @dataclasses.dataclass(frozen=True)
 class Figure:
-    """A median, and half the distance between the quartiles around it."""
+    """A median, and half the distance between the quartiles; None of a single value."""
 
     median: float
-    spread: float
+    spread: float | None
 
     def __format__(self, spec: str) -> str:
         """Both, in the format of a float; the width is the median's."""
+        if self.spread is None:
+            return f"{self.median:{spec}}{'':8}"
         spread = format(self.spread, spec.lstrip("0123456789"))
         return f"{self.median:{spec}} ± {spread:5}"
 
@@ -30,7 +34,7 @@ class Figure:
 def figure(values: Iterable[float]) -> Figure:
     values = sorted(values)
     if len(values) < 2:
-        return Figure(values[0], 0.0)
+        return Figure(values[0], None)
     low, _, high = statistics.quantiles(values, n=4, method="inclusive")
     return Figure(statistics.median(values), (high - low) / 2)
 
@@ -61,8 +65,12 @@ def seconds(run: Callable[[], object], calls: int = 1) -> float:
     return (time.perf_counter() - start) / calls
 
 
-def print_machine() -> dict[str, object]:
-    """Prints and returns on what this runs, JAX's device where JAX is imported."""
+def begin(args: argparse.Namespace) -> dict[str, object]:
+    """Prints and returns on what this runs, with huge pages as train.py has them.
+
+    JAX's device where JAX is imported, and what the program was asked for.
+    """
+    huge_pages.ask()
     affinity = getattr(os, "sched_getaffinity", None)  # not on every system
     machine = {
         "machine": platform.processor() or platform.machine(),
@@ -77,12 +85,14 @@ def print_machine() -> dict[str, object]:
             machine[package] = importlib.metadata.version(package)
         except importlib.metadata.PackageNotFoundError:
             continue
+    if tunables := os.environ.get("GLIBC_TUNABLES"):
+        machine["tunables"] = tunables
     print(", ".join(f"{key} {value}" for key, value in machine.items()), flush=True)
-    return machine
+    return machine | {"arguments": vars(args)}
 
 
 def print_json(machine: dict, results: dict) -> None:
-    """The last line."""
+    """The last line that a benchmark prints."""
     content = {"machine": machine, "results": results}
     print(json.dumps(content, ensure_ascii=False, default=dataclasses.asdict))
 

@@ -35,7 +35,7 @@ from flax import nnx
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 
 from configs import attn_tconv, c3d, resnet3d50
-from reid_jax import huge_pages, steps
+from reid_jax import steps
 from reid_jax.models import build_model, convolution, torch_weights
 
 if importlib.util.find_spec("torch") is None:
@@ -54,7 +54,8 @@ _NUM_PIDS = 625  # of MARS
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--cases", default=",".join(CASES), help="trunks, with commas")
-    parser.add_argument("--clips", type=int, default=4, help="of a batch")
+    clips = measuring.at_least(2)
+    parser.add_argument("--clips", type=clips, default=4, help="of a batch, even")
     parser.add_argument("--rounds", type=measuring.at_least(1), default=7)
     parser.add_argument("--dtype", default="float32", choices=["float32", "bfloat16"])
     parser.add_argument("--compile", action="store_true", help="torch.compile on a CPU")
@@ -63,24 +64,21 @@ def main() -> None:
     )
     parser.add_argument("--xla", action="store_true", help="XLA's own convolutions")
     args = parser.parse_args()
-    unknown = set(args.cases.split(",")) - set(CASES)
-    if unknown:
-        parser.error(
-            f"--cases: {', '.join(sorted(unknown))}; known: {', '.join(CASES)}"
-        )
-    if args.clips < 2 or args.clips % 2:
-        parser.error(f"--clips={args.clips}: an even number, at least 2")
-    huge_pages.ask()  # as train.py does; both sides have them then
+    cases = args.cases.split(",")
+    if set(cases) - set(CASES) or len(set(cases)) < len(cases):
+        parser.error(f"--cases={args.cases}: different ones of {', '.join(CASES)}")
+    if args.clips % 2:
+        parser.error(f"--clips={args.clips}: an even number, two of each person")
     if args.xla:
         convolution.is_ours = lambda kernel: False
     device = _same_device_and_threads()
-    machine = measuring.print_machine()
-    machine |= {"threads": torch.get_num_threads(), "dtype": args.dtype}
+    machine = measuring.begin(args)  # huge pages for both sides
+    machine["threads"] = torch.get_num_threads()
     most = machine_rates.measure(args.dtype)
     print(f"\n{args.dtype}, frames/s", end="")
     print(f"{'ours':>25}{'PyTorch':>17}{'ratio':>13}{'compiled in':>17}")
     results = {}
-    for name in args.cases.split(","):
+    for name in cases:
         for what, frames, program, pair in _runs(name, args, device):
             rates, their_memory = _rates(pair, frames, args.rounds)
             label = f"{name} {what}, {frames} frames"

@@ -7,7 +7,7 @@ clips of 4 frames, as `data.source=render` trains on them, on the device that JA
 Medians of --rounds and their spread. The ratio of each round is that to decoding the
 JPEGs of `files` with Pillow in one thread. Beside it stands the rate per second of
 processor time, which other programs on the machine disturb less: times the number of
-cores it is what an idle machine gives.
+cores it is the most that they could give.
 """
 
 import argparse
@@ -37,7 +37,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--rounds", type=measuring.at_least(1), default=3)
     args = parser.parse_args()
-    machine = measuring.print_machine()
+    machine = measuring.begin(args)
     print(f"{'frames/s':29}{'of the clock':>14}{'ratio':>15}{'of a core':>16}")
     results = {}
     for name, height, width in _WORLDS:
@@ -82,7 +82,7 @@ def _measured(world: str, sizes, rounds: int) -> dict[str, dict]:
         ratio = measuring.ratio(found[name], found["decoding"])
         label = f"{world:20} {name:8}"
         results[label.strip()] = {
-            "rate": by_clock,
+            "frames_per_second": by_clock,
             "ratio": ratio,
             "of_a_core": by_core,
         }

@@ -40,7 +40,7 @@ def main() -> None:
     if args.measure:
         _measure(args)
         return
-    machine = measuring.print_machine()
+    machine = measuring.begin(args)
     rows = {name: [] for name in METHODS}
     with tempfile.TemporaryDirectory() as folder:
         # NumPy and JAX stay out of this process: Linux counts the memory of the parent
@@ -63,7 +63,8 @@ def main() -> None:
         "dimensions"
     )
     results = _print_table(rows)
-    print(f"largest difference of the distances: {abs(ours - loops).max():.1e}")
+    results["difference"] = float(abs(ours - loops).max())
+    print(f"largest difference of the distances: {results['difference']:.1e}")
     measuring.print_json(machine, results)
 
 

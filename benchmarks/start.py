@@ -31,7 +31,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--rounds", type=measuring.at_least(1), default=2)
     args = parser.parse_args()
-    machine = measuring.print_machine()
+    machine = measuring.begin(args)
     commands = {f"python -c '{s}'": ["-c", s] for s in STATEMENTS}
     commands |= {f"{p} --help": [p, "--help"] for p in ("train.py", "evaluate.py")}
     measures = {c: functools.partial(_seconds, a) for c, a in commands.items()}

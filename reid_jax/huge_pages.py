@@ -35,7 +35,7 @@ def ask() -> None:
 def _is_the_program() -> bool:
     """Whether the command line names this program: python train.py, python -m train."""
     spec = getattr(sys.modules["__main__"], "__spec__", None)
-    is_module = "-m" in sys.orig_argv and spec is not None
+    is_module = spec is not None and spec.name in sys.orig_argv
     is_file = sys.argv[0] not in ("", "-", "-c") and sys.argv[0] in sys.orig_argv[1:]
     return is_module or is_file
 

@@ -4,6 +4,7 @@ import json
 import os
 import platform
 import sys
+import types
 
 import pytest
 
@@ -83,6 +84,15 @@ def test_not_in_a_process_that_is_another_program(setting, monkeypatch, argv, co
     monkeypatch.setattr(sys, "orig_argv", command)
     huge_pages.ask()
     assert not setting[1]
+
+
+def test_starts_a_module_again(setting, monkeypatch):
+    spec = types.SimpleNamespace(name="train")
+    monkeypatch.setattr(sys.modules["__main__"], "__spec__", spec)
+    monkeypatch.setattr(sys, "argv", ["/home/me/train.py"])
+    monkeypatch.setattr(sys, "orig_argv", ["python", "-m", "train"])
+    huge_pages.ask()
+    assert setting[1][0][1] == [sys.executable, "-m", "train"]
 
 
 def test_starts_again_only_once(setting, monkeypatch):
