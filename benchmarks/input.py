@@ -22,6 +22,7 @@ import pathlib
 import statistics
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 
 import jax
@@ -39,14 +40,15 @@ _FRAME_SIZE = (256, 128)
 _JPEG_QUALITY = 95
 _RENDERED = 24  # tracklets, which stand for those of many persons
 _COPIES = 10
-_BATCHES = 24  # of a stage in a round
+_BATCHES = 32  # of a stage in a round
 _READ_AHEAD = 8  # at most: batches that were made before a stage's turn
+_REST = 0.5  # seconds, in which the stages before read ahead
 _STEPS = 60
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--rounds", type=measuring.at_least(1), default=7)
+    parser.add_argument("--rounds", type=measuring.at_least(1), default=5)
     args = parser.parse_args()
     command_line.quieten()
     compile_cache.enable()
@@ -159,6 +161,7 @@ def _jpeg(frame) -> bytes:
 
 def _rate(batches: Iterator) -> float:
     """Batches a second, when what was read ahead is used up."""
+    time.sleep(_REST)
     for _ in range(_READ_AHEAD):
         jax.block_until_ready(next(batches))
     return 1 / measuring.seconds(lambda: jax.block_until_ready(next(batches)), _BATCHES)

@@ -81,7 +81,7 @@ class CachedSplit(Split):
         return memoryview(np.memmap(self.path, np.uint8, "r"))
 
     def frame_at(self, place: int) -> bytes:
-        start, end = self.offsets[place : place + 2]
+        start, end = self.offsets[place : place + 2].tolist()
         return self._bytes[start:end].tobytes()
 
 

@@ -126,7 +126,7 @@ def train_clips(split: Split, config, first_step: int = 0) -> Iterator[list[Clip
     """
     labels = np.searchsorted(training_pids(split), split.pids)
     rows = np.flatnonzero(split.pids != tracklets.JUNK_PID)
-    draw_clip = _clip_drawer(split, config)
+    draw = _clip_drawer(split, config)
     weights = identity_weights(split, config)
     if weights is not None:
         weights = weights[rows]
@@ -142,10 +142,8 @@ def train_clips(split: Split, config, first_step: int = 0) -> Iterator[list[Clip
         )
         for position in range(first_position, len(batches)):
             rng = np.random.default_rng([config.seed, epoch, position, _FRAMES])
-            yield [
-                draw_clip(rng, tracklet, int(labels[tracklet]))
-                for tracklet in rows[batches[position]].tolist()
-            ]
+            chosen = rows[batches[position]]
+            yield draw(rng, chosen.tolist(), labels[chosen].tolist())
         first_position = 0
 
 
@@ -153,25 +151,28 @@ _FRAMES = 2
 """Keeps this random stream apart from those of `clips.identity_batches`."""
 
 
-def _clip_drawer(split: Split, config) -> Callable[..., Clip]:
-    """The function (rng, tracklet, label) → a training clip of that tracklet."""
+def _clip_drawer(split: Split, config) -> Callable[..., list[Clip]]:
+    """The function (rng, tracklets, labels) → a training clip of each tracklet."""
     T, augment = config.model.clip_length, config.augment.to_dict()
     sample = clips.SAMPLINGS[config.data.sampling]
     draws = T if augment["per_frame"] else 1
-    repeated = T // draws
 
-    def draw_clip(rng: np.random.Generator, tracklet: int, label: int) -> Clip:
-        frames = sample(rng, split.num_frames[tracklet], T)
-        flip = (rng.random(draws) < augment["flip"]).repeat(repeated)
-        crop = (rng.random(draws) < augment["crop"]).repeat(repeated)
-        shift = rng.random((draws, 2)).repeat(repeated, axis=0)
-        boxes = None
-        if augment["erase"]:  # nothing is drawn for it otherwise
-            drawn = [erasing.draw_box(rng, config) for _ in range(draws)]
-            boxes = np.repeat(drawn, repeated, axis=0)
-        return Clip(tracklet, frames, label, flip, crop, shift, boxes)
+    def draw(rng: np.random.Generator, tracklets, labels) -> list[Clip]:
+        B, frames, drawn = len(tracklets), [], []
+        for tracklet in tracklets:
+            frames.append(sample(rng, split.num_frames[tracklet], T))
+            drawn.append(rng.random(4 * draws))
+        flip, crop, shift = np.split(np.array(drawn), (draws, 2 * draws), axis=1)
+        augmented = (
+            flip < augment["flip"],
+            crop < augment["crop"],
+            shift.reshape(B, draws, 2),
+            erasing.draw_boxes(rng, B * draws, config).reshape(B, draws, 4),
+        )
+        augmented = (values.repeat(T // draws, axis=1) for values in augmented)
+        return list(map(Clip, tracklets, frames, labels, *augmented))
 
-    return draw_clip
+    return draw
 
 
 def eval_batches(

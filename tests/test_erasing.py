@@ -17,8 +17,8 @@ def config(tiny_config):
 
 def test_boxes_are_of_the_published_sizes(config):
     rng = np.random.default_rng(0)
-    boxes = np.array([erasing.draw_box(rng, config) for _ in range(4000)])
-    drawn = boxes[boxes.any(axis=1)]
+    boxes = erasing.draw_boxes(rng, 4000, config)
+    drawn = boxes[boxes[:, 2] > boxes[:, 0]]
     assert abs(len(drawn) / len(boxes) - 0.5) < 0.03  # 3.8 standard deviations
     top, left, bottom, right = drawn.T
     assert (top >= 0).all() and (left >= 0).all()
@@ -28,6 +28,13 @@ def test_boxes_are_of_the_published_sizes(config):
     assert 0.015 < share.min() < 0.04 and 0.35 < share.max() < 0.42
     ratio = height / width
     assert 0.2 < ratio.min() < 0.5 and 2.5 < ratio.max() < 4.5
+
+
+def test_nothing_is_erased_where_no_box_fits(config):
+    config.model.frame_size = (1, 64)
+    top, left, bottom, right = erasing.draw_boxes(np.random.default_rng(0), 9, config).T
+    assert ((bottom - top) * (right - left) == 0).all()
+    assert (bottom <= 1).all() and (right <= 64).all()
 
 
 def test_the_box_of_each_frame_is_painted():
