@@ -22,11 +22,11 @@ COMMANDS = {
     "input": [],
     "start": ["--rounds=1"],
     "growth": [],
-    "ranking": ["--rows=20000"],
+    "ranking": ["--rows=20000", "--rounds=2"],
     "rerank": [],
     "xqda": [],
-    "render": ["--rounds=2"],
-    "demo": ["--rounds=3"],
+    "render": ["--rounds=2", "--worlds", "street_small"],
+    "demo": ["--rounds=2"],
 }
 """Those that take minutes together; others (walkers.py trains 42 networks) do not."""
 

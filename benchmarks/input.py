@@ -43,7 +43,7 @@ _COPIES = 10
 _BATCHES = 32  # of a stage in a round
 _READ_AHEAD = 8  # at most: batches that were made before a stage's turn
 _REST = 0.5  # seconds, in which the stages before read ahead
-_STEPS = 60
+_STEPS = 40
 
 
 def main() -> None:

@@ -27,7 +27,7 @@ from data.walkers import plan, stream
 from data.walkers.sizes import SIZES
 from data.walkers.world import World
 
-_WORLDS = (("street_small", 128, 64), ("hall", 256, 128))
+_WORLDS = {"street_small": (128, 64), "hall": (256, 128)}
 _NUM_TRACKLETS = 12
 _NUM_BATCHES = 2
 _BATCH = {"p": 8, "k": 4, "clip_length": 4}
@@ -36,11 +36,13 @@ _BATCH = {"p": 8, "k": 4, "clip_length": 4}
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--rounds", type=measuring.at_least(1), default=3)
+    parser.add_argument("--worlds", nargs="+", choices=_WORLDS, default=[*_WORLDS])
     args = parser.parse_args()
     machine = measuring.begin(args)
     print(f"{'frames/s':29}{'of the clock':>14}{'ratio':>15}{'of a core':>16}")
     results = {}
-    for name, height, width in _WORLDS:
+    for name in args.worlds:
+        height, width = _WORLDS[name]
         sizes = dataclasses.replace(
             SIZES[name],
             frame_height=height,
