@@ -25,7 +25,7 @@ COMMANDS = {
     "ranking": ["--rows=20000", "--rounds=2"],
     "rerank": [],
     "xqda": [],
-    "render": ["--rounds=2", "--worlds", "street_small"],
+    "render": ["--rounds=2", "--world=street_small"],
     "demo": ["--rounds=2"],
 }
 """Those that take minutes together; others (walkers.py trains 42 networks) do not."""

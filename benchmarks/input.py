@@ -41,7 +41,7 @@ _JPEG_QUALITY = 95
 _RENDERED = 24  # tracklets, which stand for those of many persons
 _COPIES = 10
 _BATCHES = 32  # of a stage in a round
-_READ_AHEAD = 8  # at most: batches that were made before a stage's turn
+_READ_AHEAD = 12  # at most: batches made, or read, before a stage's turn
 _REST = 0.5  # seconds, in which the stages before read ahead
 _STEPS = 40
 

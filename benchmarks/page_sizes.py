@@ -5,7 +5,7 @@ python benchmarks/page_sizes.py --config=c3d      (5 minutes)
 
 Two clips of random pixels, as two persons. Each in a process of its own, which differ
 in GLIBC_TUNABLES alone and take turns; a process gives the median of five calls after
-two that are not counted, and how many pages a call got from the system. Medians of
+two that are not counted, and how many page faults a call had. Medians of
 --rounds and their spread; a ratio is that of each round, above 1 where huge pages are
 faster. Where the system gives them to all or to nobody there is no difference.
 """
@@ -45,7 +45,7 @@ def main() -> None:
     for _ in range(args.rounds):
         for name, tunables in _TUNABLES.items():
             rows[name].append(_in_a_process(args.config, tunables))
-    print(f"{args.config:22}{'ms without':>10}{'with':>14}{'ratio':>17}{'pages':>21}")
+    print(f"{args.config:22}{'ms without':>10}{'with':>14}{'ratio':>17}{'faults':>21}")
     results = {}
     for what in rows["with"][0]:
         times = {n: [row[what][0] for row in found] for n, found in rows.items()}
@@ -74,7 +74,7 @@ def _in_a_process(config: str, tunables: str) -> dict[str, list[float]]:
 
 
 def _measured(name: str) -> dict[str, tuple[float, float]]:
-    """Milliseconds and pages of a call, by what is called."""
+    """Milliseconds and page faults of a call, by what is called."""
     import jax
     import jax.numpy as jnp
     import numpy as np

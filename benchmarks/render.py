@@ -1,13 +1,13 @@
 """Frames/s of the walkers' renderer, all nuisances on, beside reading such frames.
 
-python benchmarks/render.py        (make bench)
+python benchmarks/render.py        (make bench, with --world=street_small alone)
 
 `files`: as the dataset builder runs it, with JPEG. `stream`: batches of 8 persons, 4
 clips of 4 frames, as `data.source=render` trains on them, on the device that JAX has.
 Medians of --rounds and their spread. The ratio of each round is that to decoding the
 JPEGs of `files` with Pillow in one thread. Beside it stands the rate per second of
 processor time, which other programs on the machine disturb less: times the number of
-cores it is the most that they could give.
+cores it is the most that idle ones would give.
 """
 
 import argparse
@@ -36,12 +36,12 @@ _BATCH = {"p": 8, "k": 4, "clip_length": 4}
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--rounds", type=measuring.at_least(1), default=3)
-    parser.add_argument("--worlds", nargs="+", choices=_WORLDS, default=[*_WORLDS])
+    parser.add_argument("--world", choices=_WORLDS, action="append")
     args = parser.parse_args()
     machine = measuring.begin(args)
     print(f"{'frames/s':29}{'of the clock':>14}{'ratio':>15}{'of a core':>16}")
     results = {}
-    for name in args.worlds:
+    for name in args.world or _WORLDS:
         height, width = _WORLDS[name]
         sizes = dataclasses.replace(
             SIZES[name],

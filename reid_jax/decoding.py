@@ -20,7 +20,7 @@ _MOST_THREADS = 16
 """Each holds a request: more would fill the memory and no device asks for so much."""
 
 # TensorFlow keeps the memory of batches: from the system each page of it would be
-# cleared anew. It looks here when it first runs something.
+# cleared anew. At import, since it looks here only when it first runs something.
 os.environ.setdefault("TF_CPU_ALLOCATOR_USE_BFC", "1")
 
 Request = tuple[Int[np.ndarray, "N"], Int[np.ndarray, "2"]]

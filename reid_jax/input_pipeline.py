@@ -157,9 +157,9 @@ def _clip_drawer(split: Split, config) -> Callable[..., list[Clip]]:
     sample = clips.SAMPLINGS[config.data.sampling]
     draws = T if augment["per_frame"] else 1
 
-    def draw(rng: np.random.Generator, tracklets, labels) -> list[Clip]:
-        B, frames, drawn = len(tracklets), [], []
-        for tracklet in tracklets:
+    def draw(rng: np.random.Generator, chosen, labels) -> list[Clip]:
+        B, frames, drawn = len(chosen), [], []
+        for tracklet in chosen:
             frames.append(sample(rng, split.num_frames[tracklet], T))
             drawn.append(rng.random(4 * draws))
         flip, crop, shift = np.split(np.array(drawn), (draws, 2 * draws), axis=1)
@@ -170,7 +170,7 @@ def _clip_drawer(split: Split, config) -> Callable[..., list[Clip]]:
             erasing.draw_boxes(rng, B * draws, config).reshape(B, draws, 4),
         )
         augmented = (values.repeat(T // draws, axis=1) for values in augmented)
-        return list(map(Clip, tracklets, frames, labels, *augmented))
+        return list(map(Clip, chosen, frames, labels, *augmented))
 
     return draw
 

@@ -1,4 +1,7 @@
-"""reid_jax/decoding.py: the memory of batches stays with TensorFlow."""
+"""reid_jax/decoding.py: the memory of batches stays with TensorFlow.
+
+Where the system gives huge pages to all, this cannot tell.
+"""
 
 import os
 import subprocess
@@ -32,13 +35,15 @@ print((pages[49] - pages[19]) / 30 / (batch.nbytes / resource.getpagesize()))
 
 @pytest.mark.skipif(sys.platform != "linux", reason="counts Linux's page faults")
 def test_a_batch_gets_its_memory_from_the_batches_before(tmp_path):
-    environment = {"GLIBC_TUNABLES": "", "TF_CPP_MIN_LOG_LEVEL": "3"}
+    environment = os.environ | {"GLIBC_TUNABLES": "", "TF_ENABLE_ONEDNN_OPTS": "0"}
+    environment.pop("TF_CPU_ALLOCATOR_USE_BFC", None)
     child = subprocess.run(
         [sys.executable, "-c", _COUNT_PAGES, tmp_path],
         cwd=ROOT,
-        env=os.environ | environment | {"TF_ENABLE_ONEDNN_OPTS": "0"},
+        env=environment,
         capture_output=True,
         text=True,
+        timeout=300,
     )
     assert not child.returncode, child.stderr
     assert float(child.stdout.split()[-1]) < 0.2  # of its pages are new
