@@ -32,11 +32,16 @@ def start(*arguments: str, num_devices: int = 1, **environment: str):
     )
 
 
-def run(*arguments) -> subprocess.CompletedProcess[str]:
+def run(*arguments, **environment: str) -> subprocess.CompletedProcess[str]:
     """A Python process with `arguments`, when it has ended."""
     command = [sys.executable, *map(str, arguments)]
     return subprocess.run(
-        command, cwd=ROOT, capture_output=True, text=True, timeout=300
+        command,
+        cwd=ROOT,
+        env=os.environ | environment,
+        capture_output=True,
+        text=True,
+        timeout=300,
     )
 
 

@@ -3,13 +3,11 @@
 Where the system gives huge pages to all, this cannot tell.
 """
 
-import os
-import subprocess
 import sys
 
 import pytest
 
-from tests.processes import ROOT
+from tests import processes
 
 _COUNT_PAGES = """
 import io, pathlib, resource, sys
@@ -34,16 +32,10 @@ print((pages[49] - pages[19]) / 30 / (batch.nbytes / resource.getpagesize()))
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="counts Linux's page faults")
-def test_a_batch_gets_its_memory_from_the_batches_before(tmp_path):
-    environment = os.environ | {"GLIBC_TUNABLES": "", "TF_ENABLE_ONEDNN_OPTS": "0"}
-    environment.pop("TF_CPU_ALLOCATOR_USE_BFC", None)
-    child = subprocess.run(
-        [sys.executable, "-c", _COUNT_PAGES, tmp_path],
-        cwd=ROOT,
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
+def test_a_batch_gets_its_memory_from_the_batches_before(tmp_path, monkeypatch):
+    monkeypatch.delenv("TF_CPU_ALLOCATOR_USE_BFC", raising=False)
+    setting = {"GLIBC_TUNABLES": "", "TF_ENABLE_ONEDNN_OPTS": "0"}
+    child = processes.run("-c", _COUNT_PAGES, tmp_path, **setting)
     assert not child.returncode, child.stderr
-    assert float(child.stdout.split()[-1]) < 0.2  # of its pages are new
+    # Of the pages of a batch: without that memory all are new.
+    assert float(child.stdout.split()[-1]) < 0.2
