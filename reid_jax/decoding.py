@@ -1,8 +1,10 @@
 """Encoded frames to pixels by tf.data's threads."""
 
+import atexit
 import collections
 import io
 import os
+import weakref
 from collections.abc import Iterator
 
 import numpy as np
@@ -35,6 +37,22 @@ def decode(
     Requests are read ahead, in another thread.
     Raises ValueError with the names of frames that cannot be decoded.
     """
+    decoded = _decoded(split, requests)
+    _unfinished.add(decoded)
+    return decoded
+
+
+_unfinished = weakref.WeakSet()
+
+
+@atexit.register
+def _finish() -> None:
+    """End what reads ahead, while there is an interpreter: without one it hangs."""
+    for decoded in list(_unfinished):
+        decoded.close()
+
+
+def _decoded(split: Split, requests: Iterator[Request]) -> Iterator[np.ndarray]:
     sent = collections.deque()  # requests on their way through tf.data's threads
     failures = []  # of ours in those threads, which tf.data would rename
 
@@ -43,6 +61,7 @@ def decode(
             for places, size in requests:
                 sent.append(places)
                 frames = [split.frame_at(place) for place in places.tolist()]
+                frames = np.array(frames, object)  # TensorFlow copies a list twice
                 yield frames, size, (split.sizes[places] != size).any()
         except Exception as failure:
             failures.append(failure)
