@@ -66,10 +66,14 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder, said:
         split = _split(pathlib.Path(folder))
         clips = input_pipeline.train_clips(split, config)
-        host_part = input_pipeline.host_batches(split, config, clips, rows)
         stages = {
             "bare decoding": _bare(tf, _drawn(split, config)),
-            "host part": (arrays for _, arrays, _ in host_part),
+            "host part": (
+                arrays
+                for _, arrays, _ in input_pipeline.host_batches(
+                    split, config, clips, rows
+                )
+            ),
             "batches": input_pipeline.train_batches(split, config),
             "batches, cache=device": input_pipeline.train_batches(split, kept),
         }

@@ -2,6 +2,7 @@
 
 import atexit
 import collections
+import contextlib
 import io
 import os
 import weakref
@@ -34,22 +35,25 @@ def decode(
 ) -> Iterator[UInt8[np.ndarray, "N H W 3"]]:
     """The frames of each request, padded at the bottom and right to its size.
 
-    Requests are read ahead, in another thread.
+    Requests are read ahead, in another thread; the program's end waits for the one that
+    is being read.
     Raises ValueError with the names of frames that cannot be decoded.
     """
     decoded = _decoded(split, requests)
-    _unfinished.add(decoded)
+    _decoding.add(decoded)
     return decoded
 
 
-_unfinished = weakref.WeakSet()
+_decoding = weakref.WeakSet()
 
 
+# At import, which is after TensorFlow's own, so that it runs before them.
 @atexit.register
-def _finish() -> None:
-    """End what reads ahead, while there is an interpreter: without one it hangs."""
-    for decoded in list(_unfinished):
-        decoded.close()
+def _close_all() -> None:
+    """While Python still runs: a request that is read later would never end."""
+    for decoded in list(_decoding):
+        with contextlib.suppress(ValueError):  # a thread of the user's is in it
+            decoded.close()
 
 
 def _decoded(split: Split, requests: Iterator[Request]) -> Iterator[np.ndarray]:
@@ -61,7 +65,6 @@ def _decoded(split: Split, requests: Iterator[Request]) -> Iterator[np.ndarray]:
             for places, size in requests:
                 sent.append(places)
                 frames = [split.frame_at(place) for place in places.tolist()]
-                frames = np.array(frames, object)  # TensorFlow copies a list twice
                 yield frames, size, (split.sizes[places] != size).any()
         except Exception as failure:
             failures.append(failure)
@@ -80,14 +83,16 @@ def _decoded(split: Split, requests: Iterator[Request]) -> Iterator[np.ndarray]:
     options = tf.data.Options()
     options.autotune.enabled = False  # it takes more threads than there are cores
     dataset = dataset.with_options(options)
+    failed = None
     try:
         for frames in dataset.as_numpy_iterator():
             sent.popleft()
             yield frames
     except tf.errors.OpError as error:
-        if failures:
-            raise failures[0] from None
-        raise ValueError(_damaged_frames(split, sent[0], error)) from None
+        failed = failures[0] if failures else _damaged(split, sent[0], error)
+    # Not in `except`: who keeps it would keep that error, and so tf.data's threads.
+    if failed is not None:
+        raise failed
 
 
 def _num_threads() -> int:
@@ -113,8 +118,8 @@ def _decode(encoded, size, pads):
     )
 
 
-def _damaged_frames(split: Split, places: np.ndarray, error: Exception) -> str:
-    """Which of the frames that failed to decode are damaged."""
+def _damaged(split: Split, places: np.ndarray, error: Exception) -> ValueError:
+    """It says which of the frames that failed to decode are damaged."""
     damaged = []
     for place in np.unique(places).tolist():
         tracklet = int(np.searchsorted(split.first_frame, place, side="right")) - 1
@@ -126,8 +131,8 @@ def _damaged_frames(split: Split, places: np.ndarray, error: Exception) -> str:
         except (OSError, SyntaxError, ValueError) as reason:
             damaged.append(f"tracklet {split.names[tracklet]} frame {t}: {reason}")
     if not damaged:
-        return f"An image of {split.path} cannot be decoded: {error}"
-    return (
+        return ValueError(f"An image of {split.path} cannot be decoded: {error}")
+    return ValueError(
         f"{split.path} holds damaged images: {'; '.join(damaged)}. Replace them and "
         "prepare again."
     )

@@ -18,7 +18,7 @@ from reid_jax import decoding, frame_cache
 def examples():
     file = io.BytesIO()
     Image.new("RGB", (128, 256)).save(file, "JPEG")
-    frames = [file.getvalue()] * 64
+    frames = [file.getvalue()] * 64 + [file.getvalue()[:150]]
     yield {"frames": frames, "pid": 0, "camid": 0, "tracklet": "black"}
 
 split = frame_cache.open_split(pathlib.Path(sys.argv[1]), "train", examples)
@@ -33,17 +33,30 @@ for batch in batches:
 print((pages[49] - pages[19]) / 30 / (batch.nbytes / resource.getpagesize()))
 """
 
-_STOP_IN_THE_MIDST = """
-def requests():
-    yield request
+_SLOWLY = """
+import threading
+
+def requests(*first):
+    yield from first
     while True:
         time.sleep(1)
         yield request
 
-batches = decoding.decode(split, requests())
-next(batches)
-print("stops")
 """
+
+_ENDS = {
+    "as it reads": ("next(decoding.decode(split, requests(request)))", 0),
+    "with several": (
+        """several = [decoding.decode(split, requests(request)) for _ in range(4)]
+threading.Thread(target=lambda: list(several[0]), daemon=True).start()
+list(map(next, several[1:]))""",
+        0,
+    ),
+    "at a damaged frame": (
+        "list(decoding.decode(split, requests((np.array([64]), request[1]))))",
+        1,
+    ),
+}
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="counts Linux's page faults")
@@ -56,6 +69,10 @@ def test_a_batch_gets_its_memory_from_the_batches_before(tmp_path, monkeypatch):
     assert float(child.stdout.split()[-1]) < 0.2
 
 
-def test_a_program_ends_while_a_request_is_being_read(tmp_path):
-    child = processes.run("-c", _SPLIT + _STOP_IN_THE_MIDST, tmp_path)
-    assert child.stdout.split()[-1] == "stops" and not child.returncode, child.stderr
+@pytest.mark.parametrize("how", _ENDS)
+def test_a_program_ends_while_a_request_is_being_read(tmp_path, how):
+    program, code = _ENDS[how]
+    child = processes.run("-c", _SPLIT + _SLOWLY + program, tmp_path)
+    assert child.returncode == code, child.stderr
+    assert child.stderr.count("Traceback") == code, child.stderr
+    assert "Exception ignored" not in child.stderr
