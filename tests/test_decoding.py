@@ -69,7 +69,14 @@ def test_a_batch_gets_its_memory_from_the_batches_before(tmp_path, monkeypatch):
     assert float(child.stdout.split()[-1]) < 0.2
 
 
-@pytest.mark.parametrize("how", _ENDS)
+@pytest.mark.parametrize(
+    "how",
+    [
+        "as it reads",
+        pytest.param("with several", marks=pytest.mark.slow),
+        "at a damaged frame",
+    ],
+)
 def test_a_program_ends_while_a_request_is_being_read(tmp_path, how):
     program, code = _ENDS[how]
     child = processes.run("-c", _SPLIT + _SLOWLY + program, tmp_path)

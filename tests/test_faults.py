@@ -21,6 +21,7 @@ from reid_jax import checkpoints, run_embeddings, run_folder, steps
 from tests import processes, source_layouts
 
 
+@pytest.mark.slow
 def test_a_diverging_run_stops_before_anything_is_lost(tmp_path, tiny_run):
     tiny_run.model.temporal = "attn_tconv"
     tiny_run.train.learning_rate = 1e30

@@ -123,6 +123,7 @@ def test_unknown_optimizer(tiny_config):
         steps.build_optimizer(tiny_config, lambda step: 0.1)
 
 
+@pytest.mark.slow
 def test_c3d_learns_from_cross_entropy_alone(tiny_config):
     tiny_config.model.update(backbone="c3d_w8", temporal="none", clip_length=16)
     tiny_config.loss.update(triplet_weight=0.0, label_smoothing=0.0)

@@ -44,6 +44,7 @@ def test_more_frames_until_there_are_no_more(config, workdir, capsys):
     assert row["mean_ap"] == rows[0]["mean_ap"]
 
 
+@pytest.mark.slow
 def test_noise_is_also_a_field_of_its_own(config, workdir, capsys):
     rows = studies.run(config, workdir, "noise", (0.01,))
     config.eval.update(noise=0.01, baselines=True)
