@@ -45,7 +45,11 @@ def requests(*first):
 """
 
 _ENDS = {
-    "as it reads": ("next(decoding.decode(split, requests(request)))", 0),
+    "as it reads": (
+        """batches = decoding.decode(split, requests(request))
+next(batches)""",
+        0,
+    ),
     "with several": (
         """several = [decoding.decode(split, requests(request)) for _ in range(4)]
 threading.Thread(target=lambda: list(several[0]), daemon=True).start()
