@@ -8,10 +8,10 @@ Writes scores.json, embeddings.npz and pictures to <workdir>/eval/<dataset>/.
 --table=5 --runs=runs prints a table of the papers with what was measured beside it.
 """
 
-from reid_jax import huge_pages
+from reid_jax.cli import ending
 
 if __name__ == "__main__":
-    huge_pages.ask()  # starts again: first of all
+    ending.die_on_ctrl_c()  # before the imports below, which take seconds
 
 import pathlib
 import sys
@@ -22,24 +22,22 @@ from absl import flags
 from ml_collections import config_flags
 
 from configs import base
-from reid_jax import (
-    command_line,
-    compile_cache,
-    curve_pictures,
-    metrics,
-    report_page,
-    run_embeddings,
-    run_folder,
-    run_pictures,
-    scores,
-    sources,
-    studies,
-    table_files,
-    table_flags,
-    tables,
-)
-from reid_jax.embedding import EmbeddedDataset
+from reid_jax import config_checks, files
+from reid_jax.cli import compile_cache
+from reid_jax.cli import flags as cli_flags
+from reid_jax.errors import UserError
+from reid_jax.input import source as sources
+from reid_jax.report import curves as curve_pictures
+from reid_jax.report import draw
+from reid_jax.report import page as report_page
 from reid_jax.retrieval import ranking
+from reid_jax.runs import folder as run_folder
+from reid_jax.runs import run_embeddings
+from reid_jax.runs.embeddings import EmbeddedDataset
+from reid_jax.scoring import metrics, scores, studies
+from reid_jax.tables import collect
+from reid_jax.tables import flags as table_flags
+from reid_jax.tables import output as table_output
 
 
 def evaluate(config, workdir: pathlib.Path, *, with_report: bool = False) -> list[dict]:
@@ -47,7 +45,7 @@ def evaluate(config, workdir: pathlib.Path, *, with_report: bool = False) -> lis
 
     Embeddings of the same checkpoint are used again: another metric needs no network.
     """
-    base.check_config(config)
+    config_checks.check_config(config)
     step = run_embeddings.wanted_step(config, workdir)
     dataset = sources.pipeline(config).load_dataset(config)
     embedded = run_embeddings.stored_or_made(config, workdir, step, dataset)
@@ -67,7 +65,7 @@ def evaluate(config, workdir: pathlib.Path, *, with_report: bool = False) -> lis
     folder = run_embeddings.eval_folder(config, workdir)
     summary = {"dataset": config.data.name, "step": step}
     summary |= {"conditions": scores.conditions(config), "rows": rows}
-    run_folder.write_json(folder / "scores.json", summary)
+    files.write_json(folder / "scores.json", summary)
     of_run = f"{config.data.name}, step {step} of {workdir}"
     print("\n" + ", ".join([of_run, *scores.conditions(config)]))
     print(scores.format_table(rows))
@@ -79,7 +77,7 @@ def evaluate(config, workdir: pathlib.Path, *, with_report: bool = False) -> lis
     )
     scores.write_curves(folder / "cmc.csv", curves)
     if config.eval.pictures or with_report:
-        run_pictures.draw(config, workdir, step, dataset, shown, curves)
+        draw.draw(config, workdir, step, dataset, shown, curves)
     print(f"\nwritten to {folder}")
     if with_report:
         studies.stored_or_run(config, workdir, "noise")
@@ -115,10 +113,10 @@ def _draw_together(folders: dict[pathlib.Path, pathlib.Path]) -> None:
 
 def print_table(number: str, runs: pathlib.Path, **settings) -> None:
     """Print and write a table of the papers, as `table_plans.plans` takes them."""
-    result = tables.collect(number, runs, **settings)
-    print(f"\n{table_files.show(result)}")
+    result = collect.collect(number, runs, **settings)
+    print(f"\n{table_output.show(result)}")
     if runs.exists():
-        path = table_files.write(result, runs)
+        path = table_output.write(result, runs)
         print(f"\nwritten to {path}: .md .csv .tex .json")
 
 
@@ -165,15 +163,15 @@ def main() -> None:
         return
     table_flags.refuse_without_table()
     if values.workdir is None:
-        raise ValueError("--workdir=DIR is needed: the folder of a trained run.")
+        raise UserError("--workdir=DIR is needed: the folder of a trained run.")
     if values.study is None and (values.levels or values.side != "both"):
-        raise ValueError("--levels and --side belong to a --study=NAME.")
+        raise UserError("--levels and --side belong to a --study=NAME.")
     if values.study is not None and values.report:
-        raise ValueError("--report has its own noise study: leave --study out.")
+        raise UserError("--report has its own noise study: leave --study out.")
     levels = _numbers("levels", values.levels)
     workdirs = [pathlib.Path(text) for text in values.workdir.split(",")]
     if len({workdir.resolve() for workdir in workdirs}) < len(workdirs):
-        raise ValueError(f"--workdir={values.workdir} names one twice.")
+        raise UserError(f"--workdir={values.workdir} names one twice.")
     for workdir in workdirs:  # all there, before the first is scored
         run_folder.load_config(workdir)
     overrides = config_flags.get_override_values(values["config"])
@@ -190,7 +188,7 @@ def main() -> None:
             all_rows.append(evaluate(config, workdir, with_report=values.report))
             folders[workdir] = run_embeddings.eval_folder(config, workdir)
         else:
-            base.check_config(config)
+            config_checks.check_config(config)
             rows = studies.run(config, workdir, values.study, levels, values.side)
             all_rows.append(rows)
     if len(all_rows) > 1 and values.study is None:
@@ -202,7 +200,7 @@ def main() -> None:
 
 def _of_mixture(mixture: Sequence[str], position: int, workdir: pathlib.Path) -> str:
     if position >= len(mixture):
-        raise ValueError(
+        raise UserError(
             f"--of_mixture={position}: {workdir} was trained on {len(mixture)} "
             f"({', '.join(mixture)}), counted from 0."
         )
@@ -223,8 +221,8 @@ def _numbers(flag: str, texts: list[str]) -> list[float]:
     try:
         return [float(text) for text in texts]
     except ValueError:
-        raise ValueError(f"--{flag}={','.join(texts)} are not numbers.") from None
+        raise UserError(f"--{flag}={','.join(texts)} are not numbers.") from None
 
 
 if __name__ == "__main__":
-    command_line.run(main, _define_flags)
+    cli_flags.run(main, _define_flags)

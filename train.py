@@ -4,10 +4,10 @@ Resumes by itself when the workdir holds a checkpoint; ends with the score table
 --table=5 trains what a table of the papers still lacks (--seeds, --preset=small).
 """
 
-from reid_jax import huge_pages
+from reid_jax.cli import ending
 
 if __name__ == "__main__":
-    huge_pages.ask()  # starts again: first of all
+    ending.die_on_ctrl_c()  # before the imports below, which take seconds
 
 import contextlib
 import os
@@ -23,25 +23,21 @@ from flax import nnx
 from ml_collections import config_flags
 
 import evaluate
-from configs import base, variants
-from reid_jax import (
-    checkpoints,
-    command_line,
-    compile_cache,
-    metric_log,
-    parallel,
-    pretrained,
-    run_embeddings,
-    run_folder,
-    scores,
-    sources,
-    steps,
-    table_flags,
-    table_plans,
-    table_runs,
-)
-from reid_jax.meter import Meter
+from configs import variants
+from reid_jax import config_checks, files, parallel, steps
+from reid_jax.cli import compile_cache
+from reid_jax.cli import flags as cli_flags
+from reid_jax.errors import UserError
+from reid_jax.input import source as sources
 from reid_jax.models import build_model
+from reid_jax.runs import checkpoints, pretrained, run_embeddings
+from reid_jax.runs import folder as run_folder
+from reid_jax.runs import log as metric_log
+from reid_jax.runs.meter import Meter
+from reid_jax.scoring import scores
+from reid_jax.tables import flags as table_flags
+from reid_jax.tables import plans as table_plans
+from reid_jax.tables import runs as table_runs
 
 
 def train(config, workdir: pathlib.Path, run: tuple[int, int] = (0, 1)) -> None:
@@ -52,7 +48,7 @@ def train(config, workdir: pathlib.Path, run: tuple[int, int] = (0, 1)) -> None:
     """
     # 1. The tracklets, and how many steps their identities make.
     config = config.copy_and_resolve_references()
-    base.check_config(config)
+    config_checks.check_config(config)
     parallel.check_same(run_folder.flat(config), "configs")
     pipeline = sources.pipeline(config)
     with parallel.first_before_others():  # what is missing is rendered once
@@ -97,7 +93,7 @@ def train(config, workdir: pathlib.Path, run: tuple[int, int] = (0, 1)) -> None:
                 model, config, (run_folder.training_name(config), pids.tolist())
             )
             if parallel.is_first():
-                run_folder.write_json(workdir / "init_from.json", record)
+                files.write_json(workdir / "init_from.json", record)
             graphdef, state = steps.initial_state(model, optimizer)
             state = parallel.replicate(state, mesh)
         first_step = int(state.step)
@@ -217,7 +213,7 @@ def _stop_on_signal():
         if stop.is_set() and number == signal.SIGINT:
             raise KeyboardInterrupt
         if number == signal.SIGTERM:
-            stop.error = command_line.Terminated
+            stop.error = ending.Terminated
         stop.set()
 
     before = {n: signal.signal(n, handle) for n in (signal.SIGINT, signal.SIGTERM)}
@@ -261,7 +257,7 @@ def main() -> None:
         return
     table_flags.refuse_without_table("seeds")
     if values.config is None:
-        raise ValueError("--config=configs/NAME.py is needed; see configs/.")
+        raise UserError("--config=configs/NAME.py is needed; see configs/.")
     parallel.connect(values.coordinator, values.num_processes, values.process_id)
     if not parallel.is_first():  # which speaks for all
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -271,4 +267,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    command_line.run(main, _define_flags)
+    cli_flags.run(main, _define_flags)

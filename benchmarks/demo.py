@@ -21,7 +21,8 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 from benchmarks import measuring
 from configs import demo
 from data.walkers import plan, world
-from reid_jax import command_line, parallel, steps
+from reid_jax import parallel, steps
+from reid_jax.cli import ending
 from reid_jax.models import build_model
 
 _NUM_BATCHES = 10
@@ -32,8 +33,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--rounds", type=measuring.at_least(1), default=5)
     args = parser.parse_args()
-    command_line.quieten()
-    from reid_jax import input_pipeline
+    ending.quieten()
+    from reid_jax.input import files as input_pipeline
 
     machine = measuring.begin(args)
     config = demo.get_config()

@@ -96,9 +96,9 @@ def _exponent(sizes, seconds) -> float:
 
 
 def _measure(what: str, sizes: list[int]) -> None:
-    from reid_jax import command_line, compile_cache
+    from reid_jax.cli import compile_cache, ending
 
-    command_line.quieten()
+    ending.quieten()
     compile_cache.enable()
     prepare = {
         "identities, an epoch": _epoch,
@@ -124,7 +124,7 @@ def _measure(what: str, sizes: list[int]) -> None:
 def _epoch(num_pids: int, folder: pathlib.Path):
     import jax
 
-    from reid_jax import input_pipeline
+    from reid_jax.input import files as input_pipeline
 
     config, split = _config(), _split(num_pids, 2, 4, folder)
     step = _trainer(config)
@@ -142,8 +142,10 @@ def _epoch(num_pids: int, folder: pathlib.Path):
 def _embedding(num_tracklets: int, num_frames: int, folder: pathlib.Path):
     from flax import nnx
 
-    from reid_jax import embedding, input_pipeline, steps
+    from reid_jax import steps
+    from reid_jax.input import files as input_pipeline
     from reid_jax.models import build_model
+    from reid_jax.runs import embeddings as embedding
 
     config = _config()
     split = _split(num_tracklets, 1, num_frames, folder)
@@ -251,7 +253,7 @@ def _split(num_pids: int, per_pid: int, num_frames: int, folder: pathlib.Path):
     import numpy as np
     from PIL import Image
 
-    from reid_jax import frame_cache
+    from reid_jax.input import frame_cache
 
     rng = np.random.default_rng(0)
     images = []

@@ -34,7 +34,9 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 from benchmarks import measuring
 from configs import demo, pool_avg
 from data.walkers import plan, world
-from reid_jax import command_line, compile_cache, frame_cache, metric_log
+from reid_jax.cli import compile_cache, ending
+from reid_jax.input import frame_cache
+from reid_jax.runs import log as metric_log
 
 _FRAME_SIZE = (256, 128)
 _JPEG_QUALITY = 95
@@ -50,11 +52,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--rounds", type=measuring.at_least(1), default=5)
     args = parser.parse_args()
-    command_line.quieten()
+    ending.quieten()
     compile_cache.enable()
     import tensorflow as tf
 
-    from reid_jax import input_pipeline
+    from reid_jax.input import files as input_pipeline
 
     machine = measuring.begin(args)
     config = pool_avg.get_config()
@@ -125,7 +127,7 @@ def _split(folder: pathlib.Path) -> frame_cache.Split:
 
 def _drawn(split: frame_cache.Split, config) -> np.ndarray:
     """Encoded frames [batches, frames] of the first batches."""
-    from reid_jax import input_pipeline
+    from reid_jax.input import files as input_pipeline
 
     batches = itertools.islice(input_pipeline.train_clips(split, config), _BATCHES)
     places = [

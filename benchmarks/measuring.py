@@ -11,8 +11,6 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Sequence
 
-from reid_jax import huge_pages
-
 _PACKAGES = ("jax", "flax", "numpy", "tensorflow-cpu", "torch")
 
 
@@ -70,7 +68,7 @@ def begin(args: argparse.Namespace) -> dict[str, object]:
 
     JAX's device where JAX is imported, and what the program was asked for.
     """
-    huge_pages.ask()
+    os.environ.setdefault("GLIBC_TUNABLES", "glibc.malloc.hugetlb=1")
     affinity = getattr(os, "sched_getaffinity", None)  # not on every system
     machine = {
         "machine": platform.processor() or platform.machine(),

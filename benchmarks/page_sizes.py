@@ -80,7 +80,8 @@ def _measured(name: str) -> dict[str, tuple[float, float]]:
     import numpy as np
     from flax import nnx
 
-    from reid_jax import compile_cache, steps
+    from reid_jax import steps
+    from reid_jax.cli import compile_cache
     from reid_jax.models import build_model
 
     compile_cache.enable()

@@ -17,10 +17,11 @@ from PIL import Image
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 
-from data import mot
-from reid_jax import color_histogram, command_line
+from data.videos import mot
+from reid_jax.cli import ending
 from reid_jax.retrieval import distances, ranking
-from reid_jax.track_embeddings import embed_tracks
+from reid_jax.runs.track_embeddings import embed_tracks
+from reid_jax.scoring import color_histogram
 
 _HISTOGRAM_SIZE = (32, 64)  # width, height
 
@@ -32,7 +33,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--runs", default="", help="folders of runs: runs/a,runs/b")
     parser.add_argument("--min_frames", type=int, default=45)
     args = parser.parse_args(arguments)
-    command_line.quieten()
+    ending.quieten()
     try:
         _print_table(args.video, args.tracks, args.runs.split(","), args.min_frames)
     except (ValueError, OSError) as error:

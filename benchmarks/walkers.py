@@ -33,9 +33,11 @@ from configs import demo
 from data.walkers import plan
 from data.walkers.sizes import SIZES, Sizes, names
 from data.walkers.world import World
-from reid_jax import clips, color_histogram, embedding, steps
+from reid_jax import clips, steps
 from reid_jax.models import build_model
 from reid_jax.retrieval import distances, ranking
+from reid_jax.runs import embeddings as embedding
+from reid_jax.scoring import color_histogram
 
 _NUM_TRAIN, _NUM_TEST = 240, 60
 _P, _K = 8, 4

@@ -17,7 +17,7 @@ from PIL import Image
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 
-from data import mot
+from data.videos import mot
 from data.walkers import plan
 from data.walkers.sizes import SIZES, names
 from data.walkers.world import World

@@ -16,8 +16,11 @@ import sys
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 
-from reid_jax import command_line, scores, table_plans, tables
+from reid_jax.cli import ending
 from reid_jax.retrieval import summary
+from reid_jax.scoring import scores
+from reid_jax.tables import collect
+from reid_jax.tables import plans as table_plans
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,14 +61,14 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--preset", default="small", choices=list(table_plans.PRESETS))
     parser.add_argument("--dataset", help="what the runs are scored on")
     args = parser.parse_args(arguments)
-    command_line.quieten()
+    ending.quieten()
     try:
         lines = [["conclusion", "paper", "here", "95 %", ""]]
         results = {}
         for conclusion in CONCLUSIONS:
             number = conclusion.table
             if number not in results:
-                results[number] = tables.collect(
+                results[number] = collect.collect(
                     number,
                     pathlib.Path(args.runs),
                     preset=args.preset,
@@ -77,7 +80,7 @@ def main(arguments: list[str] | None = None) -> None:
     print(scores.aligned(lines, num_left=1))
 
 
-def judge(conclusion: Conclusion, result: tables.Result) -> list[str]:
+def judge(conclusion: Conclusion, result: collect.Result) -> list[str]:
     """A line: the difference in the paper, here, its interval, and what follows."""
     paper = {row.name: row.paper[0] for row in result.table.rows}
     in_paper = f"{paper[conclusion.better] - paper[conclusion.worse]:+.1f}"

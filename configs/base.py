@@ -4,8 +4,6 @@
 line as ('a','b'); a field that may be empty is a placeholder.
 """
 
-import operator
-
 from ml_collections import config_dict
 
 from configs import variants
@@ -58,7 +56,7 @@ def get_config(variant: str = "") -> config_dict.ConfigDict:
     # Height, width that frames are resized to before they are cropped to frame_size (at
     # random in training, the middle in evaluation); empty: resized to frame_size.
     c.data.resize = config_dict.placeholder(tuple)
-    c.data.normalization = "imagenet"  # see reid_jax.pixels.NORMALIZATIONS
+    c.data.normalization = "imagenet"  # see reid_jax.input.pixels.NORMALIZATIONS
     c.data.mean_cube = config_dict.placeholder(str)  # file, for "c3d_cube"
 
     c.augment = config_dict.ConfigDict()  # of files; what is rendered is new anyway
@@ -120,153 +118,8 @@ def get_config(variant: str = "") -> config_dict.ConfigDict:
     return variants.apply(c, variant)
 
 
-_POSITIVE = (
-    "data.num_persons",
-    "data.p",
-    "data.k",
-    "loss.margin",
-    "train.learning_rate",
-    "train.accumulate",
-    "train.epochs",
-    "train.decay_every_epochs",
-    "train.decay_factor",
-    "train.eval_every_epochs",
-    "train.checkpoint_every_epochs",
-    "train.log_every_steps",
-    "eval.batch_clips",
-    "eval.max_frames",
-    "eval.rerank_k1",
-    "eval.rerank_k2",
-    "eval.kissme_dim",
-    "eval.xqda_regularizer",
-)
-_NOT_NEGATIVE = (
-    "train.max_steps",
-    "train.momentum",
-    "train.weight_decay",
-    "loss.triplet_weight",
-    "loss.cross_entropy_weight",
-)
-_OF_FILES = {
-    "data.resize": None,
-    "data.sampling": "consecutive",
-    "data.cache": "disk",
-    "augment.erase": 0,
-}
-_FRACTIONS = (
-    "augment.flip",
-    "augment.crop",
-    "augment.erase",
-    "loss.label_smoothing",
-    "eval.noise",
-    "eval.rerank_lambda",
-)
-
-
 def whole_dataset(name: str) -> str:
     """Whose persons a dataset's name has: two splits of one data set share them."""
     dataset = name.split("/")[0]
     # Each config of these two has persons of its own.
     return name if dataset in ("walkers", "tracklet_folder") else dataset
-
-
-def check_config(config: config_dict.ConfigDict) -> None:
-    """Raise one ValueError that lists every field whose value cannot be.
-
-    `config.model` is checked where the network is built, what depends on the dataset
-    where that is read.
-    """
-    # Not for reading a config.
-    from reid_jax import clips, metrics, network_pictures, pixels, sources, steps
-    from reid_jax.retrieval import ranking
-
-    choices = {
-        "data.source": sources.SOURCES,
-        "data.cache": ("disk", "ram", "device"),
-        "data.sampling": clips.SAMPLINGS,
-        "data.normalization": pixels.NORMALIZATIONS,
-        "loss.triplet_reduction": ("mean", "sum"),
-        "train.optimizer": steps.OPTIMIZERS,
-        "eval.ap": ranking.AP_RULES,
-        "eval.map": network_pictures.MAPS,
-        "eval.checkpoint": ("latest", "best"),
-    }
-    problems = metrics.check(config)
-    for field in _POSITIVE:
-        value = _get(config, field)
-        if value is not None and not value > 0:
-            problems.append(f"config.{field}={value} must be above 0")
-    if not config.data.data_dir:
-        problems.append("config.data.data_dir must be a folder")
-    if config.seed < 0:
-        problems.append(f"config.seed={config.seed} must not be below 0")
-    for field in _NOT_NEGATIVE:
-        value = _get(config, field)
-        if value is not None and not value >= 0:
-            problems.append(f"config.{field}={value} must not be below 0")
-    mixture, weights = config.data.mixture, config.data.mixture_weights
-    if len(set(map(whole_dataset, mixture))) < len(mixture):
-        problems.append(
-            f"config.data.mixture={tuple(mixture)} names one data set twice"
-        )
-    if weights and (
-        len(weights) != len(mixture)
-        or not all(type(w) in (int, float) and 1e-6 <= w <= 1e6 for w in weights)
-    ):
-        problems.append(
-            f"config.data.mixture_weights={tuple(weights)} must be a number "
-            f"from 1e-6 to 1e6 for each of config.data.mixture={tuple(mixture)}"
-        )
-    if not config.loss.triplet_weight + config.loss.cross_entropy_weight > 0:
-        problems.append("config.loss: one of the two weights must be above 0")
-    resize, frame_size = config.data.resize, config.model.frame_size
-    sizes = {"model.frame_size": frame_size}
-    if resize is not None:
-        sizes["data.resize"] = resize
-    wrong = [field for field, size in sizes.items() if not _is_size(size)]
-    problems += [
-        f"config.{field}={tuple(sizes[field])} must be (height, width) in pixels"
-        for field in wrong
-    ]
-    if resize and not wrong and any(map(operator.lt, resize, frame_size)):
-        problems.append(
-            f"config.data.resize={tuple(resize)} must be at least "
-            f"config.model.frame_size={tuple(frame_size)}"
-        )
-    if config.data.source == "render":
-        problems += [
-            f"config.{field}={_get(config, field)!r} is for config.data.source='files'"
-            for field, usual in _OF_FILES.items()
-            if _get(config, field) != usual
-        ]
-    if config.data.source == "files" and config.data.num_persons is not None:
-        problems.append("config.data.num_persons is for config.data.source='render'")
-    if config.data.normalization == "c3d_cube":
-        size = pixels.CUBE_SHAPE[2:]
-        if not config.data.mean_cube:
-            problems.append(
-                "config.data.normalization='c3d_cube' needs config.data.mean_cube"
-            )
-        if tuple(resize or frame_size) != size:
-            problems.append(
-                "config.data.normalization='c3d_cube' is for frames resized to "
-                f"config.data.resize={size}, not {tuple(resize or frame_size)}"
-            )
-    for field in _FRACTIONS:
-        if not 0 <= _get(config, field) <= 1:
-            problems.append(f"config.{field}={_get(config, field)} must be in 0..1")
-    for field, allowed in choices.items():
-        if _get(config, field) not in allowed:
-            known = ", ".join(allowed)
-            problems.append(f"config.{field}={_get(config, field)!r}; known: {known}")
-    if problems:
-        raise ValueError("; ".join(problems) + ".")
-
-
-def _is_size(size) -> bool:
-    return len(size) == 2 and all(type(n) is int and n > 0 for n in size)
-
-
-def _get(config: config_dict.ConfigDict, field: str):
-    group, name = field.split(".")
-    return config[group][name]

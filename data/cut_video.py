@@ -17,9 +17,13 @@ import shutil
 import sys
 import tempfile
 
-from data import checks, crop_files, image_files, mot, track_pids
+from data.sources import checks, image_files
 from data.tracklet_folder import manifest
-from reid_jax import command_line, disk
+from data.videos import crop_files, mot, track_pids
+from reid_jax import files
+from reid_jax.cli import arguments as cli_arguments
+from reid_jax.cli import ending
+from reid_jax.errors import UserError
 
 
 def cut_video(
@@ -39,7 +43,7 @@ def cut_video(
     warned about.
 
     Raises:
-        ValueError: the video, tracks, pids or the manifest of `out` cannot be used, or
+        UserError: the video, tracks, pids or the manifest of `out` cannot be used, or
             nothing is left of them.
     """
     name = name or video.stem
@@ -49,9 +53,7 @@ def cut_video(
         or name.startswith(".")
         or name in manifest.NAMES
     ):
-        raise ValueError(
-            f"{name!r} cannot be a folder in {out}: choose another --name."
-        )
+        raise UserError(f"{name!r} cannot be a folder in {out}: choose another --name.")
     tracks = mot.read_tracks(tracks_path)
     pids = track_pids.read(pids_path, tracks) if pids_path else track_pids.ids(tracks)
     track_pids.check(pids, split)
@@ -63,7 +65,7 @@ def cut_video(
         files = crops.files
         kept = [t for t in named if len(files[t]) >= max(min_frames, 1)]
         if not kept:
-            raise ValueError(
+            raise UserError(
                 f"{tracks_path}: none of {len(named)} tracks has {min_frames} boxes "
                 f"in the picture of {video}."
             )
@@ -151,7 +153,7 @@ def _put_in_place(unfinished: pathlib.Path, out: pathlib.Path, name: str) -> Non
 
 
 def main(arguments: list[str] | None = None) -> int:
-    parser = command_line.parser("data.cut_video", __doc__)
+    parser = cli_arguments.parser("data.cut_video", __doc__)
     parser.add_argument("video", type=pathlib.Path)
     parser.add_argument("tracks", type=pathlib.Path)
     parser.add_argument("out", type=pathlib.Path)
@@ -194,7 +196,7 @@ def _run(flags) -> int:
         )
     except (ValueError, OSError, ImportError) as error:
         reason = (
-            f"no space left for {flags.out}" if disk.is_full_error(error) else error
+            f"no space left for {flags.out}" if files.is_full_error(error) else error
         )
         print(f"python -m data.cut_video: {reason}", file=sys.stderr)
         return 1
@@ -206,4 +208,4 @@ def _run(flags) -> int:
 
 
 if __name__ == "__main__":
-    command_line.guard(lambda: sys.exit(main()))
+    ending.guard(lambda: sys.exit(main()))

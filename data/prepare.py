@@ -21,13 +21,16 @@ import tempfile
 
 import numpy as np
 
-from data import checks
-from reid_jax import command_line, disk
+from data.sources import checks
+from reid_jax import files
+from reid_jax.cli import arguments as cli_arguments
+from reid_jax.cli import ending
+from reid_jax.errors import UserError
 
 _DATA = pathlib.Path(__file__).parent
 
 
-class DatasetError(ValueError):
+class DatasetError(UserError):
     """A dataset that cannot be found or built; the message says the way out."""
 
 
@@ -68,7 +71,7 @@ def build(builder, source: str | os.PathLike | None = None) -> None:
 
     Raises:
         DatasetError: the source is not given or not there, or the disk is full.
-        ValueError: the builder's own, when the source is not as published.
+        UserError: the builder's own, when the source is not as published.
     """
     import tensorflow_datasets as tfds
 
@@ -97,7 +100,7 @@ def build(builder, source: str | os.PathLike | None = None) -> None:
             builder.download_and_prepare(download_config=config, download_dir=downloads)
     except BaseException as error:
         _remove_leftovers(folder, is_new)
-        if disk.is_full_error(error):
+        if files.is_full_error(error):
             raise DatasetError(
                 f"No space left on the disk of {builder.data_dir_root}: nothing was "
                 "kept. Free some space or choose another disk with --data_dir=DIR."
@@ -147,7 +150,7 @@ def summary(builder) -> str:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    parser = command_line.parser("data.prepare", __doc__)
+    parser = cli_arguments.parser("data.prepare", __doc__)
     parser.add_argument("name", help=f"one of: {', '.join(known_datasets())}")
     parser.add_argument("--source", metavar="DIR", help="the published dataset")
     parser.add_argument(
@@ -262,7 +265,7 @@ def _remove_leftovers(folder: pathlib.Path, is_new: list[pathlib.Path]) -> None:
 
 def _quieten() -> None:
     """Keeps errors and, on a terminal, progress bars: drops the rest of the log."""
-    command_line.quieten()
+    ending.quieten()
     import tensorflow_datasets as tfds
 
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
@@ -271,4 +274,4 @@ def _quieten() -> None:
 
 
 if __name__ == "__main__":
-    command_line.guard(lambda: sys.exit(main()))
+    ending.guard(lambda: sys.exit(main()))

@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_datasets as tfds
 
-from data import checks, image_files
+from data.sources import checks, image_files
 
 JUNK_PID = -1
 """Neither right nor wrong: taken out of every ranking."""

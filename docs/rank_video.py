@@ -15,10 +15,11 @@ from absl import flags
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 
-from data import mot
-from reid_jax import command_line, pictures
+from data.videos import mot
+from reid_jax.cli import flags as cli_flags
+from reid_jax.report import strips
 from reid_jax.retrieval import distances
-from reid_jax.track_embeddings import embed_tracks
+from reid_jax.runs.track_embeddings import embed_tracks
 
 _NUM_QUERIES = 8
 
@@ -37,9 +38,7 @@ def rank_video(
     matrix = np.asarray(distances.l2(embeddings, embeddings))
     rows = _ranked_rows(tracklets, matrix)
     out.mkdir(parents=True, exist_ok=True)
-    pictures.ranked_lists(
-        out / "ranked_tracks.png", rows, title=pathlib.Path(video).name
-    )
+    strips.ranked_lists(out / "ranked_tracks.png", rows, title=pathlib.Path(video).name)
     ids = np.array([tracklet.track_id for tracklet in tracklets])
     np.savez(out / "tracks.npz", track_ids=ids, embeddings=embeddings, distances=matrix)
     for row in rows:
@@ -50,7 +49,7 @@ def rank_video(
     print(f"{len(tracklets)} tracks{outside}; written to {out}")
 
 
-def _ranked_rows(tracklets, matrix: np.ndarray) -> list[pictures.RankedRow]:
+def _ranked_rows(tracklets, matrix: np.ndarray) -> list[strips.RankedRow]:
     """The longest tracks, each with those that share no frame with it by distance."""
     longest = np.argsort([-len(t.frames) for t in tracklets], kind="stable")
     rows = []
@@ -62,11 +61,11 @@ def _ranked_rows(tracklets, matrix: np.ndarray) -> list[pictures.RankedRow]:
         if others and len(rows) < _NUM_QUERIES:
             others.sort(key=lambda g, q=q: matrix[q, g])
             results = [
-                pictures.Result(*_strip(tracklets[g]), float(matrix[q, g]), None)
-                for g in others[: pictures.NUM_RESULTS]
+                strips.Result(*_strip(tracklets[g]), float(matrix[q, g]), None)
+                for g in others[: strips.NUM_RESULTS]
             ]
-            query = pictures.Strip(*_strip(tracklets[q]))
-            rows.append(pictures.RankedRow(query, results))
+            query = strips.Strip(*_strip(tracklets[q]))
+            rows.append(strips.RankedRow(query, results))
     return rows
 
 
@@ -92,4 +91,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    command_line.run(main, _define_flags)
+    cli_flags.run(main, _define_flags)

@@ -3,6 +3,8 @@
 import numpy as np
 from jaxtyping import Float, Int
 
+from reid_jax.errors import UserError
+
 Indices = np.ndarray
 Count = int | np.integer
 
@@ -73,16 +75,16 @@ def identity_batches(
     With `weights`, those of the tracklets' identities, each batch draws P different
     ones of all identities, each with a probability in proportion to its weight (but 1
     at most): an epoch is then as many batches, and no longer every identity once.
-    Raises ValueError when there are fewer than P identities.
+    Raises UserError when there are fewer than P identities.
     Source: Gao & Nevatia 2018, Sec. 3.2, after Hermans et al. 2017.
     Differs: the published sampler drops the last incomplete group.
     """
     labels = np.asarray(labels)
     identities, first = np.unique(labels[np.argsort(labels)], return_index=True)
     if p < 1 or k < 1:
-        raise ValueError(f"P={p} and K={k} must both be at least 1.")
+        raise UserError(f"P={p} and K={k} must both be at least 1.")
     if p > len(identities):
-        raise ValueError(
+        raise UserError(
             f"P={p} identities a batch, but the training split has only "
             f"{len(identities)}; lower config.data.p."
         )
@@ -161,7 +163,7 @@ def _repeat(items: np.ndarray, num: int) -> np.ndarray:
 def _checked(num_frames: Count, clip_length: Count) -> tuple[int, int]:
     """Both as Python integers, which do not wrap."""
     if num_frames < 1 or clip_length < 1:
-        raise ValueError(
+        raise UserError(
             f"num_frames={num_frames} and clip_length={clip_length} "
             "must both be at least 1."
         )

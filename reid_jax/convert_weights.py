@@ -15,13 +15,16 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from reid_jax import command_line, pixels, pretrained
+from reid_jax.cli import ending
+from reid_jax.errors import UserError
+from reid_jax.input import pixels
 from reid_jax.models import checkpoint_files, torch_weights
+from reid_jax.runs import pretrained
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """The command line; what the user can mend ends in one line and status 1."""
-    command_line.quieten()
+    ending.quieten()
     parser = argparse.ArgumentParser(
         prog="python -m reid_jax.models.torch_weights",
         description=__doc__,
@@ -44,7 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "--quiet", action="store_true", help="print no table of the parameters"
     )
     values = parser.parse_args(arguments)
-    command_line.guard(lambda: _run(values))
+    ending.guard(lambda: _run(values))
 
 
 def _run(values: argparse.Namespace) -> None:
@@ -56,7 +59,7 @@ def _run(values: argparse.Namespace) -> None:
             quiet=values.quiet,
         )
     except (ValueError, OSError) as error:
-        command_line.fail(error, status=1)
+        ending.fail(error, status=1)
 
 
 def convert(
@@ -69,15 +72,15 @@ def convert(
     """Print what `source` holds; write it to `output` if given.
 
     `normalization`, a name of `pixels.NORMALIZATIONS`, is noted in the file instead of
-    what is known of `source`. Raises ValueError for what cannot be read or written.
+    what is known of `source`. Raises UserError for what cannot be read or written.
     """
     if normalization is not None and normalization not in pixels.NORMALIZATIONS:
         known = ", ".join(pixels.NORMALIZATIONS)
-        raise ValueError(f"--normalization={normalization} is unknown; known: {known}.")
+        raise UserError(f"--normalization={normalization} is unknown; known: {known}.")
     if output is not None:
         kind = checkpoint_files.kind(output)
         if normalization is not None and kind != "safetensors":
-            raise ValueError(
+            raise UserError(
                 f"--normalization is noted in .safetensors files only, not in {output}."
             )
     given = pretrained.read(source)

@@ -15,6 +15,8 @@ from jax.experimental import multihost_utils
 from jax.sharding import AbstractMesh, AxisType, Mesh, NamedSharding, PartitionSpec
 from jaxtyping import Int
 
+from reid_jax.errors import UserError
+
 
 def connect(
     coordinator: str | None, num_processes: int | None, process_id: int | None
@@ -24,29 +26,29 @@ def connect(
     `coordinator` is "host:port" of process 0, or "auto" where the cluster says it all
     (SLURM, Open MPI, Cloud TPU). None: a run of one process. When the others do not
     come, JAX ends the process after five minutes.
-    Raises ValueError for numbers without a coordinator, or the other way round, and for
+    Raises UserError for numbers without a coordinator, or the other way round, and for
     a coordinator that cannot be.
     """
     numbers = (num_processes, process_id)
     if coordinator in (None, "auto"):
         if any(number is not None for number in numbers):
-            raise ValueError("--num_processes and --process_id need --coordinator.")
+            raise UserError("--num_processes and --process_id need --coordinator.")
         if coordinator == "auto":
             try:
                 jax.distributed.initialize()
             except (ValueError, RuntimeError) as error:
-                raise ValueError(
+                raise UserError(
                     f"--coordinator=auto: no cluster is known here ({error}) Give "
                     "--coordinator=HOST:PORT, --num_processes and --process_id."
                 ) from None
         return
     host, _, port = coordinator.rpartition(":")
     if not host or not port.isascii() or not port.isdigit() or int(port) > 65535:
-        raise ValueError(
+        raise UserError(
             f"--coordinator={coordinator} must be HOST:PORT of process 0, or auto."
         )
     if None in numbers or not 0 <= process_id < num_processes:
-        raise ValueError(
+        raise UserError(
             f"--coordinator={coordinator} needs --num_processes=N and --process_id, "
             "0 to N-1."
         )
@@ -63,7 +65,7 @@ def is_first() -> bool:
 def first_before_others():
     """The block is run by the first process, and when it is done by all others.
 
-    Where it fails in the first, it is not run: ValueError in the others.
+    Where it fails in the first, it is not run: UserError in the others.
     """
     if jax.process_count() == 1:
         yield
@@ -77,11 +79,11 @@ def first_before_others():
     elif multihost_utils.broadcast_one_to_all(np.array(False)):
         yield
     else:
-        raise ValueError("the first process has stopped: see what it says.")
+        raise UserError("the first process has stopped: see what it says.")
 
 
 def check_same(values: Mapping[str, object], what: str) -> None:
-    """Raise ValueError in every process when some have other values than others."""
+    """Raise UserError in every process when some have other values than others."""
     if jax.process_count() == 1:
         return
     texts = (f"{name}={value!r}" for name, value in sorted(values.items()))
@@ -89,13 +91,13 @@ def check_same(values: Mapping[str, object], what: str) -> None:
     own = np.frombuffer(b"".join(digests), np.uint8).reshape(len(digests), -1)
     number = np.asarray(multihost_utils.process_allgather(np.array(len(own))))
     if np.ptp(number):
-        raise ValueError(f"the processes of this run have different {what}.")
+        raise UserError(f"the processes of this run have different {what}.")
     everybody = np.asarray(multihost_utils.process_allgather(own))
     differs = (everybody != everybody[:1]).any(axis=(0, 2))
     if differs.any():
         names = [name for name, d in zip(sorted(values), differs, strict=True) if d]
         here = ", ".join(f"{name}={values[name]!r}" for name in names)
-        raise ValueError(
+        raise UserError(
             f"the processes of this run have different {what}; process "
             f"{jax.process_index()} has {here}."
         )
@@ -130,11 +132,11 @@ def _mesh(devices: list[jax.Device]) -> Mesh:
 
 
 def check_divisible(num_clips: int, mesh: Mesh | AbstractMesh, field: str) -> None:
-    """Raise ValueError when a batch of `num_clips` cannot be shared out evenly."""
+    """Raise UserError when a batch of `num_clips` cannot be shared out evenly."""
     if num_clips % mesh.size:
         below = num_clips - num_clips % mesh.size
         nearest = [n for n in (below, below + mesh.size) if n > 0]
-        raise ValueError(
+        raise UserError(
             f"{field} gives {num_clips} clips a batch, which {mesh.size} devices "
             f"cannot share evenly; the nearest that they can: {nearest}."
         )

@@ -9,7 +9,9 @@ import jax.numpy as jnp
 import optax
 from flax import nnx
 
-from reid_jax import losses, pixels
+from reid_jax import losses
+from reid_jax.errors import UserError
+from reid_jax.input import pixels
 from reid_jax.models.layers import param_dtype
 
 
@@ -56,7 +58,7 @@ def build_optimizer(config, schedule: optax.Schedule) -> optax.GradientTransform
             scale = optax.trace(decay=t.momentum)
         case _:
             known = ", ".join(OPTIMIZERS)
-            raise ValueError(
+            raise UserError(
                 f"config.train.optimizer={t.optimizer!r} is unknown; known: {known}."
             )
     return optax.chain(
@@ -178,7 +180,7 @@ def _join(tree):
 
 
 def check_accumulation(config, batch_stats, num_devices: int) -> None:
-    """Raise ValueError when `config.train.accumulate` parts cannot equal one batch.
+    """Raise UserError when `config.train.accumulate` parts cannot equal one batch.
 
     BatchNorm's statistics of the whole batch cannot be had from its parts.
     """
@@ -186,14 +188,14 @@ def check_accumulation(config, batch_stats, num_devices: int) -> None:
     if parts == 1:
         return
     if jax.tree.leaves(batch_stats) and config.model.batch_norm != "frozen":
-        raise ValueError(
+        raise UserError(
             f"config.train.accumulate={parts} cannot have BatchNorm over the whole "
             "batch. For less memory and the same step set config.model.remat=True; or "
             "take config.model.batch_norm='frozen', with weights (config.init_from)."
         )
     if clips % (parts * num_devices):
         possible = [n for n in range(1, clips + 1) if clips % (n * num_devices) == 0]
-        raise ValueError(
+        raise UserError(
             f"config.train.accumulate={parts} does not divide P*K={clips} clips on "
             f"{num_devices} devices; possible: {possible}."
         )

@@ -79,7 +79,8 @@ def tiny_model():
 @pytest.fixture
 def figures(monkeypatch):
     """The figures that are saved, in order."""
-    from reid_jax import curve_pictures, network_pictures
+    from reid_jax.report import curves as curve_pictures
+    from reid_jax.report import network as network_pictures
 
     seen = []
     for module in (curve_pictures, network_pictures):

@@ -6,7 +6,7 @@ import pathlib
 import numpy as np
 from PIL import Image
 
-from reid_jax import frame_cache
+from reid_jax.input import frame_cache
 
 
 def encode(shade: int, kind: str = "PNG", size=(20, 40)) -> bytes:

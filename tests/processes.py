@@ -6,7 +6,7 @@ import subprocess
 import sys
 import time
 
-ROOT = pathlib.Path(__file__).parents[1]
+from tests import ROOT
 
 TINY = (
     *("train.py", "--config=configs/demo.py", "--config.data.name=walkers/tiny"),

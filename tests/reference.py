@@ -1,17 +1,17 @@
 """The networks of tests/golden/models, built and given the reference's weights."""
 
 import functools
-import pathlib
 
 import jax
 import numpy as np
 from flax import nnx
 
+import tests
 from configs import base
 from reid_jax.models import build_model, torch_weights
 from tests.golden import weights
 
-MODELS = pathlib.Path(__file__).parent / "golden/models"
+MODELS = tests.GOLDEN / "models"
 
 # file: architecture of its weights, and what differs from average pooling
 NETWORKS = {

@@ -1,16 +1,16 @@
 """reid_jax/clips.py, against the published indices and by property."""
 
 import json
-import pathlib
 
 import hypothesis
 import numpy as np
 import pytest
 from hypothesis import strategies as st
 
+import tests
 from reid_jax import clips
 
-CASES = json.loads((pathlib.Path(__file__).parent / "golden/clips.json").read_text())
+CASES = json.loads((tests.GOLDEN / "clips.json").read_text())
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,9 @@ import jax
 import numpy as np
 import pytest
 
-from reid_jax import checkpoints, metric_log, run_embeddings, run_folder
+from reid_jax.runs import checkpoints, run_embeddings
+from reid_jax.runs import folder as run_folder
+from reid_jax.runs import log as metric_log
 from tests import processes
 
 # Three steps multiply float32's rounding by a thousand in so small a network.

@@ -17,7 +17,9 @@ from PIL import Image
 
 import train
 from data import prepare
-from reid_jax import checkpoints, run_embeddings, run_folder, steps
+from reid_jax import steps
+from reid_jax.runs import checkpoints, run_embeddings
+from reid_jax.runs import folder as run_folder
 from tests import processes, source_layouts
 
 
@@ -198,7 +200,8 @@ def test_a_disk_that_is_really_full(tmp_path, walkers_tiny):
 _FILL = """
 import pathlib, shutil, sys, types
 import jax
-from reid_jax import checkpoints, metric_log, run_folder, steps
+from reid_jax import steps
+from reid_jax.runs import checkpoints, folder as run_folder, log as metric_log
 
 workdir = pathlib.Path(sys.argv[1])
 shutil.disk_usage = lambda path: types.SimpleNamespace(free=2**40)  # as a quota does

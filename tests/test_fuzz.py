@@ -10,9 +10,10 @@ import pytest
 import scipy.io
 from hypothesis import strategies as st
 
-from data import checks, mot
 from data.mars import index as mars
+from data.sources import checks
 from data.tracklet_folder import index as tracklet_folder
+from data.videos import mot
 from reid_jax.models import checkpoint_files
 from tests import mars_layout, source_layouts
 

@@ -1,12 +1,12 @@
 """What may be imported where: most of the package works without TensorFlow."""
 
-import pathlib
 import subprocess
 import sys
 
 import pytest
 
-ROOT = pathlib.Path(__file__).parents[1]
+from tests import ROOT
+
 MODULES = (
     "reid_jax.models",
     "reid_jax.models.torch_weights",
@@ -14,13 +14,13 @@ MODULES = (
     "reid_jax.steps",
     "reid_jax.parallel",
     "reid_jax.clips",
-    "reid_jax.embedding",
-    "reid_jax.scores",
-    "reid_jax.checkpoints",
+    "reid_jax.runs.embeddings",
+    "reid_jax.scoring.scores",
+    "reid_jax.runs.checkpoints",
     "reid_jax.retrieval.distances",
     "reid_jax.retrieval.ranking",
-    "reid_jax.render_pipeline",
-    "reid_jax.sources",
+    "reid_jax.input.rendered",
+    "reid_jax.input.source",
     "data.walkers.stream",
     "reid_jax.retrieval.rerank",
     "reid_jax.retrieval.kissme",
@@ -51,6 +51,8 @@ def test_no_tensorflow():
     assert not {"tensorflow", "tensorflow_datasets", "torch"} & loaded
 
 
-@pytest.mark.parametrize("module", ["reid_jax.clips", "reid_jax.color_histogram"])
+@pytest.mark.parametrize(
+    "module", ["reid_jax.clips", "reid_jax.scoring.color_histogram"]
+)
 def test_pure_modules_need_no_flax(module):
     assert "flax" not in _modules_after(f"import {module}")

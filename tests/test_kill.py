@@ -8,7 +8,9 @@ import time
 
 import pytest
 
-from reid_jax import checkpoints, metric_log, run_embeddings, run_folder
+from reid_jax.runs import checkpoints, run_embeddings
+from reid_jax.runs import folder as run_folder
+from reid_jax.runs import log as metric_log
 from tests import processes
 
 NUM_KILLS = 20

@@ -1,15 +1,14 @@
 """reid_jax/losses.py, against the published losses and by hand."""
 
-import pathlib
-
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
+import tests
 from reid_jax import losses
 
-GOLDEN = np.load(pathlib.Path(__file__).parent / "golden/losses.npz")
+GOLDEN = np.load(tests.GOLDEN / "losses.npz")
 
 
 def _cases(kind: str) -> list[str]:

@@ -14,14 +14,10 @@ import evaluate
 import train
 from data import prepare
 from data.walkers import world
-from reid_jax import (
-    checkpoints,
-    command_line,
-    meter,
-    metric_log,
-    run_embeddings,
-    run_folder,
-)
+from reid_jax.cli import ending
+from reid_jax.runs import checkpoints, meter, run_embeddings
+from reid_jax.runs import folder as run_folder
+from reid_jax.runs import log as metric_log
 from tests import mars_layout, processes
 
 
@@ -179,7 +175,7 @@ def test_interrupted_and_resumed_is_the_same_run(tmp_path, config, monkeypatch):
                 signal.raise_signal(signal.SIGTERM)
 
         patched.setattr(meter.Meter, "add", interrupted)
-        with pytest.raises(command_line.Terminated):
+        with pytest.raises(ending.Terminated):
             train.train(config, tmp_path / "resumed")
     assert checkpoints.Checkpoints(tmp_path / "resumed").latest_step() == 3
     # What a run that went on without saving left behind is not logged twice.

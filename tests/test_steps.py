@@ -6,7 +6,8 @@ import optax
 import pytest
 from flax import nnx
 
-from reid_jax import parallel, pixels, steps
+from reid_jax import parallel, steps
+from reid_jax.input import pixels
 from reid_jax.models import build_model
 
 

@@ -7,8 +7,8 @@ import pathlib
 
 import numpy as np
 
-from data import image_files, two_cameras
-from data.matlab import read_matrix
+from data.sources import image_files, two_cameras
+from data.sources.matlab import read_matrix
 
 NUM_SPLITS = 10
 

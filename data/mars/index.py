@@ -13,10 +13,10 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from data import checks
-from data.image_files import FileTracklet
 from data.mars import index_checks
-from data.matlab import read_matrix
+from data.sources import checks
+from data.sources.image_files import FileTracklet
+from data.sources.matlab import read_matrix
 
 LAYOUT = """\
 MARS comes from its authors: bbox_train and bbox_test from the page of the dataset,

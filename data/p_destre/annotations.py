@@ -17,7 +17,8 @@ import pathlib
 
 import numpy as np
 
-from data import checks, image_files, mot
+from data.sources import checks, image_files
+from data.videos import mot
 
 VIDEOS, ANNOTATIONS = "videos", "annotation"
 NOBODY = (-1, 0)

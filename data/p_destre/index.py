@@ -5,9 +5,10 @@ import pathlib
 from collections import defaultdict
 from collections.abc import Mapping
 
-from data import checks, crop_files, image_files
-from data.halves import seeded_halves
 from data.p_destre.annotations import Video, read_videos
+from data.sources import checks, image_files
+from data.sources.halves import seeded_halves
+from data.videos import crop_files
 
 NUM_SPLITS = 5
 NUM_SEEDED = 10

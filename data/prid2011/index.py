@@ -8,8 +8,8 @@ import json
 import pathlib
 import re
 
-from data import image_files, two_cameras
-from data.halves import seeded_halves
+from data.sources import image_files, two_cameras
+from data.sources.halves import seeded_halves
 
 NUM_SPLITS = 10
 

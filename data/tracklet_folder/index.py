@@ -2,7 +2,7 @@
 
 import pathlib
 
-from data import checks, image_files
+from data.sources import checks, image_files
 from data.tracklet_folder import manifest, manifest_checks
 
 LAYOUT = """\

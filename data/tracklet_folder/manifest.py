@@ -15,7 +15,7 @@ import pathlib
 import re
 from collections.abc import Iterator
 
-from data import image_files
+from data.sources import image_files
 
 SPLITS = ("train", "query", "gallery")
 NEEDED = ("frames", "pid", "camid", "split")

@@ -6,7 +6,7 @@ import pathlib
 from collections import defaultdict
 from collections.abc import Iterator
 
-from data import checks, image_files
+from data.sources import checks, image_files
 from data.tracklet_folder.manifest import SPLITS, Row
 
 

@@ -6,6 +6,7 @@ import math
 from numbers import Integral, Real
 
 from data.walkers.style import Style
+from reid_jax.errors import UserError
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,13 +45,13 @@ class Sizes:
     seed: int = 0
 
     def __post_init__(self):
-        """Raises ValueError with everything that makes no world."""
+        """Raises UserError with everything that makes no world."""
         if wrong := [
             f"{field.name}={getattr(self, field.name)!r} must be {what}."
             for field in dataclasses.fields(self)
             if (what := _WRONG[field.type](getattr(self, field.name)))
         ]:
-            raise ValueError(" ".join(wrong))
+            raise UserError(" ".join(wrong))
         problems = [
             f"{name}={value} must be at least {least}."
             for name, least in _LEAST.items()
@@ -82,7 +83,7 @@ class Sizes:
             problems.append("edge_cases=True needs persons in num_train and num_test.")
         problems += self.style.problems()
         if problems:
-            raise ValueError(" ".join(problems))
+            raise UserError(" ".join(problems))
 
     @property
     def frame_size(self) -> tuple[int, int]:

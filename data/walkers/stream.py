@@ -19,6 +19,7 @@ from data.walkers.person import nth_person
 from data.walkers.sizes import Sizes
 from data.walkers.tracklet import sample_tracklet
 from data.walkers.world import World
+from reid_jax.errors import UserError
 
 FIRST_PERSON = (1 << 24) + 1
 """Persons from this number on are streamed; those of the files have lower ones."""
@@ -67,7 +68,7 @@ class Street:
     ) -> UInt8[Array, "B T H W 3"]:
         """K clips of each of the persons, next to each other; of them only `rows`."""
         if min(len(persons), k, clip_length) < 1:
-            raise ValueError(
+            raise UserError(
                 f"{len(persons)} persons, k={k}, clip_length={clip_length}: all must "
                 "be at least 1."
             )
@@ -83,7 +84,7 @@ class Street:
 
     def _known_labels(self, key, p: int) -> Int[Array, "N"]:
         if self.num_persons < p:
-            raise ValueError(
+            raise UserError(
                 f"p={p} persons of num_persons={self.num_persons}: too many."
             )
         return jax.random.choice(key, self.num_persons, (p,), replace=False)

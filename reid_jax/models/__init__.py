@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
+from reid_jax.errors import UserError
 from reid_jax.models import temporal
 from reid_jax.models.c3d import C3D, pooled_size
 from reid_jax.models.resnet import ResNet
@@ -39,7 +40,7 @@ def build_model(config, num_pids: int, *, rngs: nnx.Rngs) -> VideoReID | VideoRe
 
     Call it with normalised clips [B, T, H, W, 3], `train=` and, for networks with
     dropout, `rng=`; it returns a `ReIDOutput`. float64 needs `jax.enable_x64`.
-    Raises ValueError, with the values allowed, for what does not fit together.
+    Raises UserError, with the values allowed, for what does not fit together.
     """
     check_model_config(config)
     dtype = jnp.dtype(config.dtype)
@@ -66,7 +67,7 @@ def build_model(config, num_pids: int, *, rngs: nnx.Rngs) -> VideoReID | VideoRe
 
 
 def check_model_config(config) -> None:
-    """Raise one ValueError that lists everything in `config.model` that cannot be."""
+    """Raise one UserError that lists everything in `config.model` that cannot be."""
     problems = []
 
     def require(field: str, allowed) -> None:
@@ -116,4 +117,4 @@ def check_model_config(config) -> None:
                 "config.model.clip_length={} and frame_size={}×{}".format(*clip_size)
             )
     if problems:
-        raise ValueError("; ".join(problems) + ".")
+        raise UserError("; ".join(problems) + ".")

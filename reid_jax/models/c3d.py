@@ -5,6 +5,7 @@ from flax import nnx
 from jaxtyping import Float
 
 from reid_jax.arrays import Array
+from reid_jax.errors import UserError
 from reid_jax.models import initializers
 from reid_jax.models.layers import conv, dropout, linear, max_pool, param_dtype
 
@@ -73,7 +74,7 @@ class C3D(nnx.Module):
     ) -> Float[Array, "B D"]:
         """`keys` [B], one a clip, draw the dropout after fc6 when training."""
         if clips.shape[1:4] != self.clip_size:
-            raise ValueError(
+            raise UserError(
                 f"C3D was built for clips of {self.clip_size} (frames, height, width), "
                 f"not {clips.shape[1:4]}; set config.model.clip_length and frame_size."
             )

@@ -14,6 +14,8 @@ import numpy as np
 import safetensors
 import safetensors.numpy
 
+from reid_jax.errors import UserError
+
 _TORCH_SUFFIXES = (".pth", ".pt", ".pth.tar", ".pickle", ".tar")
 SUFFIXES = (".safetensors", ".npz", *_TORCH_SUFFIXES)
 
@@ -26,17 +28,17 @@ def read_checkpoint(path: str | os.PathLike) -> dict[str, np.ndarray]:
 
     `.safetensors` and `.npz` need nothing else; `.pth`, `.pth.tar`, `.pt` and `.pickle`
     need PyTorch and are read with `weights_only=True`: no code of the file is ever run.
-    Raises ValueError, with the reason, for other files, for damaged ones and for files
+    Raises UserError, with the reason, for other files, for damaged ones and for files
     that hold more than tensors, numbers and text.
     """
     path = pathlib.Path(path)
     if not path.is_file():
-        raise ValueError(f"No checkpoint file {path}.")
+        raise UserError(f"No checkpoint file {path}.")
     _refuse_bomb(path)
     read = {"safetensors": _read_safetensors, "npz": _read_npz, "torch": _read_torch}
     weights = read[kind(path)](path)
     if not weights:
-        raise ValueError(f"{path} holds no weights.")
+        raise UserError(f"{path} holds no weights.")
     widened = {
         key: value.astype(np.float32) if value.dtype == ml_dtypes.bfloat16 else value
         for key, value in weights.items()
@@ -47,7 +49,7 @@ def read_checkpoint(path: str | os.PathLike) -> dict[str, np.ndarray]:
         if value.dtype.kind not in "fiub"
     ]
     if others:
-        raise ValueError(f"{path} holds more than numbers: {', '.join(others)}.")
+        raise UserError(f"{path} holds more than numbers: {', '.join(others)}.")
     return widened
 
 
@@ -68,7 +70,7 @@ def write_checkpoint(
     """Write `weights` in the format that the name of `path` asks for, whole or not.
 
     `.pth.tar` wraps them as `{"state_dict": …}`, as the original programs expect.
-    `metadata` is kept by `.safetensors` only. Raises ValueError for an unknown name.
+    `metadata` is kept by `.safetensors` only. Raises UserError for an unknown name.
     """
     path = pathlib.Path(path)
     contiguous = {key: np.ascontiguousarray(value) for key, value in weights.items()}
@@ -92,28 +94,28 @@ def write_checkpoint(
         unfinished.replace(path)
     except (OSError, RuntimeError, safetensors.SafetensorError) as error:
         reason = getattr(error, "strerror", None) or _first_sentence(error)
-        raise ValueError(f"{path} could not be written: {reason}.") from None
+        raise UserError(f"{path} could not be written: {reason}.") from None
     finally:
         unfinished.unlink(missing_ok=True)
 
 
 def kind(path: str | os.PathLike) -> str:
-    """ "safetensors", "npz" or "torch", by the file's name; ValueError for others."""
+    """ "safetensors", "npz" or "torch", by the file's name; UserError for others."""
     name = os.fspath(path).lower()
     if not name.endswith(SUFFIXES):
         known = ", ".join(SUFFIXES)
-        raise ValueError(f"{path}: unknown kind of checkpoint; known: {known}.")
+        raise UserError(f"{path}: unknown kind of checkpoint; known: {known}.")
     return "torch" if name.endswith(_TORCH_SUFFIXES) else name.rpartition(".")[2]
 
 
 @contextlib.contextmanager
 def _refused(path: pathlib.Path, what: str):
-    """Whatever a damaged file leads its parser to becomes one ValueError."""
+    """Whatever a damaged file leads its parser to becomes one UserError."""
     try:
         yield
     except Exception as error:
         reason = _first_sentence(error)
-        raise ValueError(
+        raise UserError(
             f"{path} was refused: it is damaged or no {what} ({reason})."
         ) from None
 
@@ -123,7 +125,7 @@ _LARGEST_UNPACKED = 2**30
 
 
 def _refuse_bomb(path: pathlib.Path) -> None:
-    """Raise ValueError for an archive that says it unpacks to far more than it is.
+    """Raise UserError for an archive that says it unpacks to far more than it is.
 
     Weights hardly shrink; zeros do, a thousandfold. The sizes that an archive states
     bound what is read of it.
@@ -134,7 +136,7 @@ def _refuse_bomb(path: pathlib.Path) -> None:
         unpacked = sum(member.file_size for member in archive.infolist())
     packed = path.stat().st_size
     if unpacked > max(_LARGEST_UNPACKED, 10 * packed):
-        raise ValueError(
+        raise UserError(
             f"{path} was refused: its {packed} bytes would unpack to {unpacked}."
         )
 
@@ -152,10 +154,10 @@ def _read_npz(path: pathlib.Path) -> dict[str, np.ndarray]:
             with archive.open(name) as file:
                 # What NumPy says of other files is advice to unpickle them.
                 if file.read(6) != b"\x93NUMPY":
-                    raise ValueError(f"{name} is no array")
+                    raise UserError(f"{name} is no array")
             with archive.open(name) as file:
                 if (stated := _stated_bytes(file)) > member.file_size:
-                    raise ValueError(
+                    raise UserError(
                         f"{name} has {member.file_size} bytes and says it has {stated}"
                     )
             with archive.open(name) as file:
@@ -191,7 +193,7 @@ def _read_torch(path: pathlib.Path) -> dict[str, np.ndarray]:
             if needs
             else f"it is damaged or no file of torch.save ({_first_sentence(error)})"
         )
-        raise ValueError(f"{path} was refused: {reason}.") from None
+        raise UserError(f"{path} was refused: {reason}.") from None
     for name in _WRAPPERS:
         if isinstance(content, dict) and isinstance(content.get(name), dict):
             content = content[name]
@@ -200,7 +202,7 @@ def _read_torch(path: pathlib.Path) -> dict[str, np.ndarray]:
         isinstance(value, torch.Tensor) for value in content.values()
     )
     if not tensors or not content:
-        raise ValueError(
+        raise UserError(
             f"{path} holds no dictionary of tensors, neither by itself nor under "
             f"{', '.join(_WRAPPERS)}."
         )
@@ -217,13 +219,13 @@ def _import_torch(path: pathlib.Path, doing: str):
     try:
         import torch
     except ImportError:
-        raise ValueError(
+        raise UserError(
             f"{doing} {path} needs PyTorch (pip install torch); a .safetensors file of "
             "the same weights does not."
         ) from None
     version = torch.__version__.partition("+")[0].split(".")[:2]
     if tuple(map(int, version)) < (2, 6):
-        raise ValueError(
+        raise UserError(
             f"{doing} {path} safely needs PyTorch 2.6, not {torch.__version__}."
         )
     return torch

@@ -15,6 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
+from reid_jax.errors import UserError
 from reid_jax.models.c3d import C3D
 from reid_jax.models.checkpoint_files import read_checkpoint
 from reid_jax.models.video_reid import VideoReID, VideoReID3D
@@ -60,7 +61,7 @@ _C3D_BLOB = re.compile(
 )
 
 
-class WeightsError(ValueError):
+class WeightsError(UserError):
     """Weights that do not fit a network; `problems` has a line for each key."""
 
     def __init__(self, problems: Sequence[str]):
@@ -93,7 +94,7 @@ def load_torch_weights(
     3D-ResNets-PyTorch and of C3D in three styles, with or without `module.` in front.
     `partial` holds module prefixes ("classifier", "fc", "lstm", …) that may be missing,
     unused or misshaped and then keep their initialisation, each layer as a whole.
-    `num_batches_tracked` is ignored. Raises one WeightsError, a ValueError, that lists
+    `num_batches_tracked` is ignored. Raises one WeightsError, a UserError, that lists
     every missing, unused, misshaped and doubled key and those that are not finite
     numbers in the network's dtype; then nothing has been loaded.
     """
@@ -172,7 +173,7 @@ def published_weights(state_dict: Mapping[str, np.ndarray]) -> dict[str, np.ndar
     """`state_dict` under the names of the original code that its style comes from.
 
     Without `module.`; C3D of any style as `conv1` … `fc8`, in PyTorch's shapes. Raises
-    ValueError where two keys name the same parameter.
+    UserError where two keys name the same parameter.
     """
     is_c3d = any(canonical_name(key) == "fc6.weight" for key in state_dict)
     tidy, first_key, doubled = {}, {}, []
@@ -185,7 +186,7 @@ def published_weights(state_dict: Mapping[str, np.ndarray]) -> dict[str, np.ndar
         first_key[name] = key
         tidy[name] = _canonical_shape(canonical_name(key), np.asarray(value))
     if doubled:
-        raise ValueError("Keys name the same parameter:\n  " + "\n  ".join(doubled))
+        raise UserError("Keys name the same parameter:\n  " + "\n  ".join(doubled))
     return tidy
 
 
@@ -287,6 +288,6 @@ def _is_partial(names: Sequence[str | None], partial: Sequence[str]) -> bool:
 
 
 if __name__ == "__main__":
-    from reid_jax import convert_weights  # its programs know runs, the models do not
+    from reid_jax import convert_weights
 
     convert_weights.main()

@@ -1,0 +1,101 @@
+"""How a program starts: its flags are read, and what is wrong with them is one line."""
+
+import os
+import pathlib
+from collections.abc import Callable, Iterator
+
+from absl import app, flags
+
+from configs import base
+from reid_jax import parallel
+from reid_jax.cli import ending
+
+
+def run(main: Callable[[], None], define_flags: Callable[[], None]) -> None:
+    """Defines and parses flags, runs `main`, and ends as `ending` says.
+
+    Exit status: 0 when done, 1 for an error, 2 for flags that cannot be. With
+    --verbosity=1 an error keeps its traceback.
+    """
+    ending.quieten()
+    ending.guard(
+        lambda: app.run(
+            lambda argv: _run(main, argv),
+            flags_parser=lambda argv: _parse(argv, define_flags),
+        )
+    )
+
+
+def values_of(argv: list[str], flag: str) -> Iterator[str]:
+    """The values of a flag among unparsed arguments: --flag=value and --flag value."""
+    for i, argument in enumerate(argv):
+        name, has_value, value = argument.partition("=")
+        if argument.startswith("-") and name.lstrip("-") == flag:
+            yield value if has_value else next(iter(argv[i + 1 : i + 2]), "")
+
+
+def _parse(argv: list[str], define_flags: Callable[[], None]) -> list[str]:
+    for value in values_of(argv[1:], "config"):
+        file = value.partition(":")[0]
+        if not os.path.isfile(file):
+            files = sorted(pathlib.Path("configs").glob("[!_]*.py"))
+            known = [str(f) for f in files if "def get_config(" in f.read_text()]
+            message = f"no config file {file!r}; there are: {', '.join(known)}."
+            ending.fail(message, status=2)
+    try:
+        define_flags()  # config flags already read the arguments here
+        return flags.FLAGS(argv)
+    except (ImportError, SyntaxError) as error:
+        ending.fail(f"the config file cannot be read: {error}", status=2)
+    except (flags.Error, LookupError, AttributeError, TypeError, ValueError) as error:
+        ending.fail(_unknown_field(argv) or _one_line(error), status=2)
+
+
+def _unknown_field(argv: list[str]) -> str | None:
+    """Which `--config.a.b` names a field that no config has."""
+    for argument in argv[1:]:
+        name = argument.partition("=")[0].lstrip("-")
+        group, path = base.get_config(), "config"
+        for part in name.split(".")[1:] if name.startswith("config.") else ():
+            if not hasattr(group, "keys") or part not in group:
+                known = ", ".join(group) if hasattr(group, "keys") else "no fields"
+                return f"{path} has no field {part!r}; it has: {known}."
+            group, path = group.get_oneway_ref(part).get(), f"{path}.{part}"
+    return None
+
+
+def _one_line(error: BaseException) -> str:
+    text = str(error.args[0] if isinstance(error, KeyError) and error.args else error)
+    if "Traceback (most recent call last)" in text:  # of a config file's own error
+        text = text.strip().splitlines()[-1].partition(": ")[2]
+    return " ".join(text.split())
+
+
+def _run(main: Callable[[], None], argv: list[str]) -> None:
+    if len(argv) > 1:
+        message = f"unknown argument {argv[1]!r}; flags look like --name=value."
+        ending.fail(message, status=2)
+    if flags.FLAGS.verbosity > 0:
+        main()
+        return
+    try:
+        with ending.one_line_errors(_given_values()):
+            main()
+    except RuntimeError as error:
+        if not parallel.is_lost_peer(error):
+            raise
+        ending.fail(
+            f"another process of this run has ended ({_one_line(error)[:200]}): see "
+            "what it says. Start all of them again to go on from the last checkpoint.",
+            status=1,
+        )
+
+
+def _given_values() -> Iterator[object]:
+    """The values of all flags, and of the fields of a config among them."""
+    for value in flags.FLAGS.flag_values_dict().values():
+        if hasattr(value, "to_dict"):
+            for group in value.to_dict().values():
+                yield from group.values() if isinstance(group, dict) else (group,)
+        else:
+            yield value

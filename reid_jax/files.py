@@ -1,0 +1,70 @@
+"""Writing files whole or not at all."""
+
+import contextlib
+import errno
+import json
+import os
+import pathlib
+import uuid
+from collections.abc import Iterator
+from typing import Any
+
+from reid_jax.errors import UserError
+
+ADVICE = "Free some space and run the same command to go on."
+
+_FULL = (errno.ENOSPC, errno.EDQUOT)
+
+
+@contextlib.contextmanager
+def write_whole(path: str | os.PathLike) -> Iterator[pathlib.Path]:
+    """Yields a new path beside `path`, which takes its place when the block is done.
+
+    The name is unique and keeps the suffix, so that several programs may write the same
+    file at a time: the last one wins, and no reader sees half a file. A block that
+    fails leaves nothing behind. The folder is made if needed, and the file gets the
+    permissions that the umask gives.
+
+    Raises:
+        UserError: the disk is full, or nothing can be written in the folder.
+    """
+    path = pathlib.Path(path)
+    unique = f"{os.getpid()}-{uuid.uuid4().hex[:8]}"
+    unfinished = path.with_name(f".{path.stem}.{unique}{path.suffix}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield unfinished
+        unfinished.replace(path)
+    except BaseException as error:
+        with contextlib.suppress(OSError):
+            unfinished.unlink(missing_ok=True)
+        if is_full_error(error):
+            raise UserError(
+                f"No space left for {path}: nothing of it was kept. {ADVICE}"
+            ) from None
+        ours = map(str, (unfinished, path, path.parent))
+        if isinstance(error, OSError) and str(error.filename) in ours:
+            raise UserError(f"{path} cannot be written: {error.strerror}.") from None
+        raise
+
+
+def write_text(path: str | os.PathLike, text: str) -> None:
+    """Writes a text file in UTF-8, whole or not at all; errors as `write_whole`."""
+    with write_whole(path) as unfinished:
+        unfinished.write_text(text, encoding="utf-8")
+
+
+def write_json(path: str | os.PathLike, content: Any) -> None:
+    """Writes a JSON file, whole or not at all; errors as `write_whole`."""
+    write_text(path, json.dumps(content, indent=2) + "\n")
+
+
+def is_full_error(error: BaseException | None) -> bool:
+    """Whether `error`, or what it came from, says that no space (or quota) is left."""
+    while error is not None:
+        if getattr(error, "errno", None) in _FULL:
+            return True
+        if any(os.strerror(number) in str(error) for number in _FULL):
+            return True
+        error = error.__cause__ or error.__context__
+    return False

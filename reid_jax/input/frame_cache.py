@@ -1,0 +1,214 @@
+"""A split of a prepared dataset as one flat file of encoded frames, read at random.
+
+The dataset's own files hold whole tracklets; a clip needs four frames of hundreds.
+"""
+
+import abc
+import dataclasses
+import functools
+import hashlib
+import io
+import os
+import pathlib
+import tempfile
+from collections.abc import Iterable
+
+import numpy as np
+from PIL import Image
+
+from reid_jax import files
+from reid_jax.errors import UserError
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Split(abc.ABC):
+    """The tracklets of one split, without their frames.
+
+    `names`, `pids`, `camids`, `num_frames` have one entry a tracklet; `sizes` has one a
+    frame, tracklet after tracklet: height and width, 0 of what is no image. `path` is
+    where the frames are.
+    """
+
+    names: np.ndarray
+    pids: np.ndarray
+    camids: np.ndarray
+    num_frames: np.ndarray
+    sizes: np.ndarray
+    path: pathlib.Path
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    @functools.cached_property
+    def first_frame(self) -> np.ndarray:
+        """Position of each tracklet's first frame among all frames."""
+        return np.concatenate([[0], np.cumsum(self.num_frames)[:-1]])
+
+    @functools.cached_property
+    def fingerprint(self) -> str:
+        """Of the tracklets, and of the sizes of their frames' files."""
+        digest = hashlib.sha256()
+        for array in (self.names, self.pids, self.camids, self.num_frames):
+            digest.update(np.ascontiguousarray(array).tobytes())
+        digest.update(self._sizes_of_files())
+        return digest.hexdigest()[:16]
+
+    @abc.abstractmethod
+    def _sizes_of_files(self) -> bytes: ...
+
+    @abc.abstractmethod
+    def frame_at(self, place: int) -> bytes:
+        """The encoded image (JPEG or PNG) of the frame at a place among all frames."""
+
+    def frame(self, tracklet: int, index: int | np.integer) -> bytes:
+        """The encoded image of frame `index` of a tracklet."""
+        return self.frame_at(int(self.first_frame[tracklet] + index))
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class CachedSplit(Split):
+    """A split whose frames are one file, `path`; with `in_memory` it is read once."""
+
+    offsets: np.ndarray  # of every frame's first byte, and the end
+    in_memory: bool = False
+
+    def _sizes_of_files(self) -> bytes:
+        return self.offsets.tobytes()
+
+    @functools.cached_property
+    def _bytes(self) -> memoryview:
+        if self.in_memory:
+            return _read(self.path, self.path.stat().st_mtime_ns)
+        return memoryview(np.memmap(self.path, np.uint8, "r"))
+
+    def frame_at(self, place: int) -> bytes:
+        start, end = self.offsets[place : place + 2].tolist()
+        return self._bytes[start:end].tobytes()
+
+
+@functools.cache
+def _read(path: pathlib.Path, mtime: int) -> memoryview:
+    """A file, once for all splits that are opened of it."""
+    return memoryview(path.read_bytes())
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class JoinedSplit(Split):
+    """Several splits one after the other; `parts` hold their frames."""
+
+    parts: tuple[Split, ...]
+
+    def _sizes_of_files(self) -> bytes:
+        return "".join(part.fingerprint for part in self.parts).encode()
+
+    @functools.cached_property
+    def _starts(self) -> np.ndarray:
+        """Place of each part's first frame, and the end."""
+        return np.cumsum([0, *(len(part.sizes) for part in self.parts)])
+
+    def frame_at(self, place: int) -> bytes:
+        if not 0 <= place < len(self.sizes):
+            raise IndexError(f"frame {place} of {len(self.sizes)}")
+        number = int(np.searchsorted(self._starts, place, side="right")) - 1
+        return self.parts[number].frame_at(place - int(self._starts[number]))
+
+
+def join(splits: dict[str, Split]) -> JoinedSplit:
+    """The tracklets of all `splits`, as of different persons and cameras.
+
+    The names get those of the splits in front. Pids and camids count on from split to
+    split; those below 1 (distractors, junk) stay.
+    """
+    names, pids, camids = [], [], []
+    next_pid = next_camid = 0
+    for title, split in splits.items():
+        names.append(np.array([f"{title}:{name}" for name in split.names], np.str_))
+        pids.append(np.where(split.pids > 0, split.pids + next_pid, split.pids))
+        camids.append(split.camids + next_camid)
+        next_pid = max(next_pid, int(pids[-1].max(initial=0)))
+        next_camid += int(split.camids.max(initial=-1)) + 1
+    parts = tuple(splits.values())
+    return JoinedSplit(
+        names=np.concatenate(names),
+        pids=np.concatenate(pids),
+        camids=np.concatenate(camids),
+        num_frames=np.concatenate([split.num_frames for split in parts]),
+        sizes=np.concatenate([split.sizes for split in parts]),
+        path=pathlib.Path(os.path.commonpath([split.path for split in parts])),
+        parts=parts,
+    )
+
+
+def open_split(
+    folder: pathlib.Path, split: str, read_examples, *, in_memory: bool = False
+) -> CachedSplit:
+    """The split cached in `folder`, written there first if it is not.
+
+    `read_examples()` yields the dataset's examples (`data/tracklets.py`); it is called
+    only when there is no cache yet. With `in_memory` the whole cache is read when the
+    first frame is asked for.
+    """
+    index, frames = folder / f"{split}.index.npz", folder / f"{split}.frames"
+    if not _is_whole(index):
+        folder.mkdir(parents=True, exist_ok=True)
+        _write(index, frames, read_examples())
+    with np.load(index) as arrays:
+        return CachedSplit(**arrays, path=frames, in_memory=in_memory)
+
+
+def _is_whole(index: pathlib.Path) -> bool:
+    """Whether there is a cache, and not one of a version that kept no sizes."""
+    if not index.exists():
+        return False
+    with np.load(index) as arrays:
+        return "sizes" in arrays
+
+
+def _write(index: pathlib.Path, frames: pathlib.Path, examples: Iterable[dict]) -> None:
+    # Under another name first, the index last: a cache is whole or not there.
+    rows, lengths, sizes = [], [], []
+    unfinished = []
+    try:
+        with tempfile.NamedTemporaryFile(dir=frames.parent, delete=False) as file:
+            unfinished.append(file.name)
+            for example in examples:
+                encoded = [bytes(frame) for frame in example["frames"]]
+                file.writelines(encoded)
+                lengths.extend(map(len, encoded))
+                sizes.extend(map(_size, encoded))
+                name = example["tracklet"]
+                name = name.decode() if isinstance(name, bytes) else str(name)
+                rows.append((name, example["pid"], example["camid"], len(encoded)))
+        names, pids, camids, num_frames = zip(*rows, strict=True) if rows else ((),) * 4
+        with tempfile.NamedTemporaryFile(dir=index.parent, delete=False) as file:
+            unfinished.append(file.name)
+            np.savez(
+                file,
+                names=np.asarray(names, np.str_),
+                pids=np.asarray(pids, np.int64),
+                camids=np.asarray(camids, np.int64),
+                num_frames=np.asarray(num_frames, np.int64),
+                offsets=np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)]),
+                sizes=np.asarray(sizes, np.int32).reshape(-1, 2),
+            )
+        os.replace(unfinished[0], frames)
+        os.replace(unfinished[1], index)
+    except BaseException as error:
+        for name in unfinished:
+            pathlib.Path(name).unlink(missing_ok=True)
+        if not files.is_full_error(error):
+            raise
+        raise UserError(
+            f"No space left for the frame cache in {frames.parent}; nothing of it was "
+            "kept. Free some space, or prepare the dataset in another "
+            "--config.data.data_dir."
+        ) from None
+
+
+def _size(encoded: bytes) -> tuple[int, int]:
+    """Height and width; decoding says what is wrong with an image that has none."""
+    try:
+        width, height = Image.open(io.BytesIO(encoded)).size
+    except (OSError, SyntaxError, ValueError):
+        return 0, 0
+    return height, width

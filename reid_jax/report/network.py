@@ -1,0 +1,162 @@
+"""Pictures of what a network has learnt: filters, responses, a map of embeddings.
+
+Source: Kansal & Subramanyam 2018, Figures 2 and 3, for filters and responses.
+"""
+
+import os
+
+import numpy as np
+from jaxtyping import Float, Int, UInt8
+from matplotlib import figure
+
+from reid_jax.report.strips import COLORS, DPI, MARKERS, TEXT, save
+
+_MOST_FILTERS = 64
+_NUM_RESPONSES = 4  # channels of a layer
+_MOST_FRAMES = 8
+_NUM_IDENTITIES = 14  # colors times markers, told apart at a glance
+
+
+def filters(path: str | os.PathLike, kernel: Float[np.ndarray, "... h w 3 N"]) -> None:
+    """Draws first-layer filters in color, [h, w, 3, N] or [T, h, w, 3, N].
+
+    A filter's T slices stand side by side in order of time; each filter is scaled to
+    its own range, grey is 0. Of more than 64 the first.
+    """
+    kernel = kernel if kernel.ndim == 5 else kernel[None]
+    T, h, w, _, N = kernel.shape
+    N = min(N, _MOST_FILTERS)
+    columns = max(1, round((N * h / (w * T)) ** 0.5))
+    rows = -(-N // columns)
+    gap = 1
+    image = np.ones((rows * (h + gap) + gap, columns * (T * w + gap) + gap, 3))
+    for i in range(N):
+        one = kernel[..., i] / (2 * np.abs(kernel[..., i]).max() + 1e-12) + 0.5
+        top, left = (
+            (h + gap) * (i // columns) + gap,
+            (T * w + gap) * (i % columns) + gap,
+        )
+        image[top : top + h, left : left + T * w] = np.concatenate(one, axis=1)
+    scale = 9 / max(image.shape[:2])
+    size = (image.shape[1] * scale, image.shape[0] * scale + 0.4)
+    canvas = figure.Figure(figsize=size, dpi=2 * DPI, layout="constrained")
+    axes = canvas.add_subplot()
+    over_time = f", {T} slices each, in order of time" if T > 1 else ""
+    axes.set_title(f"{N} filters of the first layer{over_time}", fontsize=TEXT)
+    axes.imshow(np.clip(image, 0, 1), interpolation="nearest")
+    axes.set_axis_off()
+    save(canvas, path)
+
+
+def responses(
+    path: str | os.PathLike,
+    clip: UInt8[np.ndarray, "T H W 3"],
+    layers: dict[str, Float[np.ndarray, "t h w C"]],
+) -> None:
+    """Draws a clip and what layers answer to it: their most varied channels, as rows.
+
+    A layer that has fewer moments t than the clip shows each under the first of its
+    frames. Each channel is scaled to its own range over the clip.
+    """
+    shown = np.linspace(0, len(clip) - 1, min(len(clip), _MOST_FRAMES)).astype(int)
+    rows: list[tuple[str, list[np.ndarray]]] = [("frame", [clip[t] for t in shown])]
+    for name, maps in layers.items():
+        spread = maps.std(axis=(0, 1, 2))
+        moments = shown * len(maps) // len(clip)
+        for channel in np.argsort(-spread, kind="stable")[:_NUM_RESPONSES]:
+            values = maps[..., channel]
+            low, high = values.min(), values.max()
+            scaled = (values - low) / max(high - low, 1e-12)
+            rows.append((f"{name}, channel {channel}", [scaled[m] for m in moments]))
+    height = 0.9 * clip.shape[1] / clip.shape[2]
+    size = (1.6 + 0.9 * len(shown), height * len(rows))
+    canvas = figure.Figure(figsize=size, dpi=2 * DPI, layout="constrained")
+    grid = canvas.subplots(len(rows), len(shown), squeeze=False)
+    for axes_row, (name, images) in zip(grid, rows, strict=True):
+        for axes, image in zip(axes_row, images, strict=True):
+            extent = (0, clip.shape[2], clip.shape[1], 0)
+            axes.imshow(image, cmap="gray", vmin=0, vmax=1, extent=extent)
+            axes.set(xticks=[], yticks=[])
+            axes.spines[:].set_visible(False)
+        label = {"rotation": 0, "ha": "right", "va": "center", "fontsize": TEXT - 3}
+        axes_row[0].set_ylabel(name, **label)
+    save(canvas, path)
+
+
+def embedding_map(
+    path: str | os.PathLike,
+    embeddings: Float[np.ndarray, "N D"],
+    pids: Int[np.ndarray, "N"],
+    camids: Int[np.ndarray, "N"],
+    *,
+    method: str = "pca",
+    title: str = "",
+) -> None:
+    """Draws tracklets in a plane, by one of `MAPS`.
+
+    Left by identity, those with most tracklets in color and the others in grey; right
+    by camera.
+    """
+    points, names = MAPS[method](embeddings)
+    canvas = figure.Figure(figsize=(10, 5), dpi=2 * DPI, layout="constrained")
+    canvas.suptitle(title, fontsize=TEXT)
+    by_identity, by_camera = canvas.subplots(1, 2, sharex=True, sharey=True)
+    people, counts = np.unique(pids[pids > 0], return_counts=True)
+    most = people[np.argsort(-counts, kind="stable")][:_NUM_IDENTITIES]
+    _scatter(by_identity, points, pids, most, "person")
+    _scatter(by_camera, points, camids, np.unique(camids), "camera")
+    for axes in (by_identity, by_camera):
+        axes.set_xlabel(names[0])
+        axes.spines[["top", "right"]].set_visible(False)
+    by_identity.set_ylabel(names[1])
+    save(canvas, path)
+
+
+def _pca(embeddings: Float[np.ndarray, "N D"]):
+    """The two directions of most variance, and what they are called."""
+    centred = embeddings - embeddings.mean(axis=0)
+    _, values, directions = np.linalg.svd(centred, full_matrices=False)
+    # A direction has no sign of its own: its largest part is positive here.
+    largest = np.take_along_axis(
+        directions, np.abs(directions).argmax(axis=1)[:, None], axis=1
+    )
+    points = centred @ (directions * np.sign(largest))[:2].T
+    share = values[:2] ** 2 / max(np.sum(values**2), 1e-12)
+    missing = 2 - len(share)  # of a single tracklet or number
+    points, share = np.pad(points, ((0, 0), (0, missing))), np.pad(share, (0, missing))
+    return points, (
+        f"first direction ({share[0]:.0%} of the variance)",
+        f"second direction ({share[1]:.0%})",
+    )
+
+
+def _tsne(embeddings: Float[np.ndarray, "N D"]):
+    """t-SNE (van der Maaten & Hinton 2008), begun from the two main directions."""
+    from sklearn import manifold  # takes a second to import
+
+    points, _ = _pca(embeddings)
+    if len(np.unique(embeddings, axis=0)) > 3:  # else there is nothing to arrange
+        perplexity = min(_PERPLEXITY, (len(embeddings) - 1) / 3)
+        start = (1e-4 * points / points[:, 0].std()).astype(np.float32)
+        reduced = manifold.TSNE(init=start, random_state=0, perplexity=perplexity)
+        points = reduced.fit_transform(embeddings)
+    return points, ("t-SNE", "")
+
+
+_PERPLEXITY = 30.0  # about how many neighbours count
+MAPS = {"pca": _pca, "tsne": _tsne}
+
+
+def _scatter(axes, points, labels, shown: Int[np.ndarray, "..."], name: str) -> None:
+    others = ~np.isin(labels, shown)
+    axes.scatter(*points[others].T, s=9, color="0.85", label=None)
+    for i, label in enumerate(shown):
+        axes.scatter(
+            *points[labels == label].T,
+            s=26,
+            color=COLORS[i % len(COLORS)],
+            marker=MARKERS[(i + i // len(COLORS)) % len(MARKERS)],
+            linewidths=0,
+            label=f"{label + 1 if name == 'camera' else label}",
+        )
+    axes.legend(title=name, ncols=2, fontsize=TEXT - 4, frameon=False)

@@ -1,0 +1,215 @@
+"""The checkpoints of a run: the two newest and the best.
+
+They are orbax's, written under another name and renamed when whole.
+"""
+
+import hashlib
+import json
+import os
+import pathlib
+import shutil
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import numpy as np
+import orbax.checkpoint as ocp
+from absl import logging
+
+from reid_jax import files, parallel
+from reid_jax.runs.folder import WorkdirError
+
+Scalars = dict[str, float | int]
+
+_FILES_BYTES = 2**20
+"""What a checkpoint takes on disk beside its arrays, at most."""
+
+
+class Checkpoints:
+    """Train states under `<workdir>/checkpoints`: the two newest, and the best.
+
+    A best-only policy would delete the newest state, which resuming needs; the one
+    before it is there in case the newest is damaged. Only the program that trains may
+    write: another one's unfinished checkpoint is its own.
+    """
+
+    def __init__(self, workdir: str | os.PathLike, *, write: bool = False):
+        self.folder = pathlib.Path(workdir).absolute() / "checkpoints"
+        options = ocp.CheckpointManagerOptions(
+            preservation_policy=_NewestAndBest(self),
+            enable_async_checkpointing=False,
+            cleanup_tmp_directories=write,
+            read_only=not write,
+            multiprocessing_options=_everybody() if write else _alone(),
+        )
+        try:
+            self._manager = ocp.CheckpointManager(self.folder, options=options)
+        except OSError as error:
+            raise WorkdirError(f"{self.folder}: {error.strerror}.") from None
+        self._scores = {step: self._stored_score(step) for step in self.steps()}
+
+    def save(
+        self,
+        state: Any,
+        metrics: dict[str, float] | None = None,
+        unlogged: Sequence[Scalars] = (),
+    ) -> None:
+        """Save `state` under its step; only with `metrics["mean_ap"]` can it be best.
+
+        `unlogged` are scalars of steps that the log has not got yet.
+        Raises WorkdirError, earlier checkpoints untouched, when the disk is full.
+        """
+        step = int(state.step)
+        full = WorkdirError(
+            f"No space left for the checkpoint of step {step} in {self.folder}; whole "
+            f"checkpoints there: {self.steps() or 'none'}. {files.ADVICE}"
+        )
+        # Orbax writes from many threads, each of which would report the full disk.
+        needed = sum(leaf.nbytes for leaf in jax.tree.leaves(state)) + _FILES_BYTES
+        if shutil.disk_usage(self.folder).free < needed:
+            raise full
+        notes = {"mean_ap": (metrics or {}).get("mean_ap"), "unlogged": list(unlogged)}
+        content = ocp.args.Composite(
+            state=ocp.args.StandardSave(state),
+            notes=ocp.args.JsonSave(notes | {"sha256": _digest(state, notes)}),
+        )
+        self._scores[step] = notes["mean_ap"]
+        verbosity = logging.get_verbosity()
+        logging.set_verbosity(logging.FATAL)  # its threads log what is raised here
+        try:
+            self._manager.save(step, args=content)
+        except Exception as error:
+            del self._scores[step]
+            for path in self.folder.glob(f"{step}.orbax-checkpoint-tmp*"):
+                shutil.rmtree(path, ignore_errors=True)
+            if not files.is_full_error(error):
+                raise
+            raise full from None
+        finally:
+            logging.set_verbosity(verbosity)
+
+    def steps(self) -> list[int]:
+        return sorted(self._manager.all_steps())
+
+    def latest_step(self) -> int | None:
+        return self._manager.latest_step()
+
+    def best_step(self) -> int | None:
+        """The evaluated step of highest mAP; None before the first evaluation."""
+        scored = [step for step in self.steps() if self.best_metric(step) is not None]
+        return max(scored, key=lambda s: (self.best_metric(s), s), default=None)
+
+    def best_metric(self, step: int) -> float | None:
+        """mAP stored with the checkpoint of `step`, if it was evaluated."""
+        return self._scores[step]
+
+    def restore_newest(self, like: Any) -> tuple[int, Any, list[dict]] | None:
+        """The newest whole checkpoint: its step, state, and `unlogged` of `save`.
+
+        None without any. Damaged ones after it are reported and moved to
+        `<workdir>/damaged`. `like`: as `restore`. Raises WorkdirError when there are
+        checkpoints, but none is whole.
+        """
+        problems = {}
+        for step in reversed(self.steps()):
+            try:
+                state, notes = self._read(step, like)
+            except WorkdirError as error:
+                problems[step] = str(error)
+            else:
+                with parallel.first_before_others():
+                    for damaged, problem in problems.items():
+                        self._put_aside(damaged, problem)
+                self._manager.reload()
+                return step, state, notes["unlogged"]
+        if problems:
+            raise WorkdirError(" ".join(problems.values()))
+        return None
+
+    def _put_aside(self, step: int, problem: str) -> None:
+        if parallel.is_first():
+            place = self.folder.parent / "damaged" / str(step)
+            shutil.rmtree(place, ignore_errors=True)
+            place.parent.mkdir(exist_ok=True)
+            (self.folder / str(step)).rename(place)
+            print(f"{problem} It is in {place} now.", file=sys.stderr)
+
+    def restore(self, step: int, like: Any) -> Any:
+        """The state of `step`, with the structure, dtypes and shardings of `like`.
+
+        Raises WorkdirError when its files are damaged or of another network.
+        """
+        return self._read(step, like)[0]
+
+    def _read(self, step: int, like: Any) -> tuple[Any, dict]:
+        target = jax.tree.map(ocp.utils.to_shape_dtype_struct, like)
+        content = ocp.args.Composite(
+            state=ocp.args.StandardRestore(target), notes=ocp.args.JsonRestore()
+        )
+        try:
+            restored = self._manager.restore(step, args=content)
+            notes = dict(restored.notes)
+            expected = notes.pop("sha256")
+        except (MemoryError, PermissionError):
+            raise  # nothing is wrong with the checkpoint
+        except Exception as error:  # whatever its damage leads orbax to
+            reason = (str(error) or type(error).__name__).splitlines()[0][:200]
+            if 'Item "notes" was not found' in reason:
+                reason = "an earlier version of reid-jax wrote it; use that, or train "
+                reason += "again in another --workdir"
+            raise self._unreadable(step, reason) from error
+        if expected != _digest(restored.state, notes):
+            reason = "its values are not those that were saved"
+            raise self._unreadable(step, reason)
+        return restored.state, notes
+
+    def _stored_score(self, step: int) -> float | None:
+        content = ocp.args.Composite(notes=ocp.args.JsonRestore())
+        try:
+            return self._manager.restore(step, args=content).notes["mean_ap"]
+        except Exception:  # damaged: whoever wants its state will hear of it
+            return None
+
+    def _unreadable(self, step: int, reason: str) -> WorkdirError:
+        return WorkdirError(
+            f"The checkpoint of step {step} in {self.folder} cannot be read: {reason}."
+        )
+
+    def close(self) -> None:
+        self._manager.close()
+
+
+class _NewestAndBest:
+    """Which checkpoints orbax keeps."""
+
+    def __init__(self, saved: Checkpoints):
+        self._saved = saved
+
+    def should_preserve(self, checkpoints, *, context) -> list[bool]:
+        steps = [checkpoint.step for checkpoint in checkpoints]
+        kept = {*sorted(steps)[-2:], self._saved.best_step()}
+        return [step in kept for step in steps]
+
+
+_everybody = ocp.options.MultiprocessingOptions
+
+
+def _alone() -> ocp.options.MultiprocessingOptions:
+    """This process waits for no other."""
+    this = jax.process_index()
+    return ocp.options.MultiprocessingOptions(
+        primary_host=this,
+        active_processes={this},
+        barrier_sync_key_prefix=f"process_{this}",
+    )
+
+
+def _digest(state: Any, notes: dict) -> str:
+    """SHA-256 of all arrays with their places in the tree, and of the notes."""
+    digest = hashlib.sha256(json.dumps(notes, sort_keys=True).encode())
+    for path, leaf in jax.tree.leaves_with_path(state):
+        place = f"{jax.tree_util.keystr(path)} {leaf.dtype} {leaf.shape}"
+        digest.update(place.encode())
+        digest.update(np.ascontiguousarray(jax.device_get(leaf)))
+    return digest.hexdigest()

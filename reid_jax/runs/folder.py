@@ -1,0 +1,243 @@
+"""A run's folder: whose it is, its resolved config, and the persons of its labels."""
+
+import contextlib
+import fcntl
+import json
+import os
+import pathlib
+import socket
+import time
+from typing import Any
+
+import numpy as np
+from ml_collections import config_dict
+
+from configs import base
+from reid_jax import files
+from reid_jax.errors import UserError
+
+MAY_CHANGE = (
+    "data.data_dir",
+    "data.cache",
+    "train.epochs",
+    "train.max_steps",
+    "train.eval_every_epochs",
+    "train.checkpoint_every_epochs",
+    "train.log_every_steps",
+    "train.accumulate",
+    "model.remat",
+    "eval.",
+)
+"""Fields (or groups) that a resumed run may change: the training stays the same."""
+
+
+class WorkdirError(UserError):
+    """A workdir that cannot be used; the message says the way out."""
+
+
+@contextlib.contextmanager
+def owned(workdir: str | os.PathLike):
+    """Keep `workdir` to this process while the block runs; made if it is not there.
+
+    The system lets go of the lock file when the process ends, however it ends. On a
+    file system without locks nothing is kept from anybody.
+
+    Raises WorkdirError, with the owner's name, when another process has it.
+    """
+    folder = pathlib.Path(workdir)
+    if folder.exists() and not folder.is_dir():
+        raise WorkdirError(f"--workdir={workdir} is a file; a folder is needed.")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        file = (folder / "lock").open("a+", errors="replace")
+    except OSError as error:
+        raise WorkdirError(f"--workdir={workdir}: {error.strerror}.") from None
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            file.seek(0)
+            owner = file.read().strip().splitlines()[:1] or ["another process"]
+            raise WorkdirError(
+                f"{workdir} is being written by {owner[0]}: stop it first, or choose "
+                "another --workdir."
+            ) from None
+        except OSError as error:
+            print(f"{workdir} cannot be locked ({error.strerror}): train there once.")
+        file.truncate(0)
+        since = time.strftime("%Y-%m-%d %H:%M:%S")
+        file.write(f"process {os.getpid()} on {socket.gethostname()} since {since}\n")
+        file.flush()
+        yield
+
+
+def bind(
+    workdir: str | os.PathLike,
+    config: config_dict.ConfigDict,
+    pids: np.ndarray,
+    fingerprint: str,
+) -> None:
+    """Make `workdir` the run of `config`: store it, or check it against the stored one.
+
+    `pids` [N], the person of each label, and the `fingerprint` of the training split
+    are stored beside it (`training_data.json`).
+    Raises WorkdirError when the folder holds a run of another config, other persons or
+    other tracklets.
+    """
+    path = pathlib.Path(workdir) / "config.json"
+    # A start that failed before its first checkpoint binds nobody.
+    if any((path.parent / "checkpoints").glob("[0-9]*")):
+        if changed := changes(load_config(workdir), config):
+            raise WorkdirError(
+                f"{workdir} holds a run of another config: {'; '.join(changed)}. "
+                "Choose another --workdir or restore these values."
+            )
+        before = _training_data(workdir)
+        if before["pids"] != pids.tolist():
+            raise WorkdirError(
+                f"{workdir} was trained on other persons than {training_name(config)} "
+                "has now; choose another --workdir."
+            )
+        if before["fingerprint"] != fingerprint:
+            raise WorkdirError(
+                f"{training_name(config)} has changed since {workdir} was trained on "
+                "it: other tracklets or frames; choose another --workdir."
+            )
+    path.with_name(_FINISHED).unlink(missing_ok=True)
+    data = {"pids": pids.tolist(), "fingerprint": fingerprint}
+    write_json(path.with_name(_TRAINING_DATA), data)
+    write_json(path, json.loads(config.to_json_best_effort()))
+
+
+_TRAINING_DATA = "training_data.json"
+_FINISHED = "finished.json"
+
+
+def mark_finished(workdir: str | os.PathLike, step: int) -> None:
+    """Note that the run has come to its last step; `bind` takes that back."""
+    write_json(pathlib.Path(workdir) / _FINISHED, {"step": step})
+
+
+def is_finished(workdir: str | os.PathLike) -> bool:
+    """Whether the run came to its end, and is not being trained further."""
+    return (pathlib.Path(workdir) / _FINISHED).exists()
+
+
+def _training_data(workdir: str | os.PathLike) -> dict[str, Any]:
+    path = pathlib.Path(workdir) / _TRAINING_DATA
+    try:
+        data = json.loads(path.read_text())
+        return {"pids": list(data["pids"]), "fingerprint": str(data["fingerprint"])}
+    except (OSError, ValueError, LookupError, TypeError) as error:
+        older = (path.parent / "identities.json").exists()
+        reason = "an earlier version of reid-jax trained here" if older else repr(error)
+        raise WorkdirError(
+            f"{path} is missing or damaged ({reason}): without it nobody knows which "
+            "person a label is; choose another --workdir or train again."
+        ) from None
+
+
+def training_name(config: config_dict.ConfigDict) -> str:
+    """What the run is trained on: `config.data.name`, or the names of its mixture."""
+    return " + ".join(config.data.mixture) or config.data.name
+
+
+def load_pids(workdir: str | os.PathLike) -> list[int]:
+    """The person id of each label of the run in `workdir`."""
+    return _training_data(workdir)["pids"]
+
+
+def write_json(path: pathlib.Path, content: Any) -> None:
+    """Write a file of the workdir, whole or not at all."""
+    write_text(path, json.dumps(content, indent=2) + "\n")
+
+
+def write_text(path: pathlib.Path, text: str) -> None:
+    """Write a file of the workdir, whole or not at all."""
+    unfinished = path.with_suffix(".tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        unfinished.write_text(text, encoding="utf-8")
+        unfinished.replace(path)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            unfinished.unlink(missing_ok=True)
+        advice = f" {files.ADVICE}" if files.is_full_error(error) else ""
+        raise WorkdirError(f"{path}: {error.strerror}.{advice}") from None
+
+
+def load_config(workdir: str | os.PathLike) -> config_dict.ConfigDict:
+    """The config of the run in `workdir`; fields it does not know keep their default.
+
+    Raises WorkdirError when the folder holds no run.
+    """
+    path = pathlib.Path(workdir) / "config.json"
+    config = base.get_config()
+    try:
+        stored = json.loads(path.read_text())
+        if not isinstance(stored, dict):
+            raise UserError("it holds no fields")
+        for group, fields in stored.items():
+            is_group = isinstance(config.get(group), config_dict.ConfigDict)
+            if is_group and not isinstance(fields, dict):
+                raise UserError(f"{group} holds no fields")
+        config.update(_tuples(stored))
+    except OSError:
+        raise WorkdirError(
+            f"{workdir} holds no run (no config.json); train one with "
+            f"python train.py --config=configs/NAME.py --workdir={workdir}"
+        ) from None
+    except (ValueError, TypeError, AttributeError, LookupError) as error:
+        raise WorkdirError(
+            f"{path} is damaged: {str(error).splitlines()[0]}. Choose another "
+            "--workdir, or put back the file as train.py wrote it."
+        ) from None
+    return config
+
+
+def config_of_arguments(arguments: list[str]) -> config_dict.ConfigDict:
+    """The config of the run that `--workdir` names, the default one without it.
+
+    Flags are parsed against a config, so the workdir must be known before that.
+    """
+    for i, argument in enumerate(arguments):
+        name, _, value = argument.lstrip("-").partition("=")
+        if argument.startswith("-") and name == "workdir":
+            workdirs = value or next(iter(arguments[i + 1 : i + 2]), "")
+            workdir = workdirs.partition(",")[0]  # of several, the first
+            with contextlib.suppress(WorkdirError):  # the program itself will say so
+                return load_config(workdir)
+    return base.get_config()
+
+
+def _tuples(value: Any) -> Any:
+    """JSON has lists only; the configs have tuples only."""
+    if isinstance(value, dict):
+        return {key: _tuples(item) for key, item in value.items()}
+    return tuple(value) if isinstance(value, list) else value
+
+
+def changes(
+    old: config_dict.ConfigDict,
+    new: config_dict.ConfigDict,
+    ignored: tuple[str, ...] = MAY_CHANGE,
+) -> list[str]:
+    """Which fields differ and how, but for those that begin with one of `ignored`."""
+    before, after = flat(old), flat(new)
+    return [
+        f"{field} was {before.get(field)!r}, now {after.get(field)!r}"
+        for field in sorted(before | after)
+        if before.get(field) != after.get(field) and not field.startswith(ignored)
+    ]
+
+
+def flat(config: config_dict.ConfigDict, prefix: str = "") -> dict[str, Any]:
+    """The fields of a config as `{"data.name": …}`."""
+    fields = {}
+    for key in config:
+        value = config[key]
+        if isinstance(value, config_dict.ConfigDict):
+            fields |= flat(value, f"{prefix}{key}.")
+        else:
+            fields[prefix + key] = value
+    return fields

@@ -1,0 +1,142 @@
+"""Distances between embeddings by name: fixed ones, learnt ones, and re-ranked ones."""
+
+import contextlib
+import dataclasses
+from collections.abc import Callable
+
+import numpy as np
+from jaxtyping import Float
+
+from reid_jax.errors import UserError
+from reid_jax.retrieval import distances, kissme, pairs, places, rerank, xqda
+from reid_jax.runs.embeddings import Embedded
+
+LEARNT = ("xqda", "kissme")
+NAMES = (*distances.METRICS, *LEARNT)
+"""What `config.eval.metric` may name, one or several ("l2,xqda")."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Metric:
+    """A way to rank: distances [Q, G] of query and gallery embeddings."""
+
+    name: str
+    rerank: bool
+    distances: Callable[..., Float[np.ndarray, "Q G"]]
+
+
+def names(config) -> tuple[str, ...]:
+    """The metrics that `config.eval.metric` lists, each once."""
+    listed = dict.fromkeys(name.strip() for name in config.eval.metric.split(","))
+    return tuple(name for name in listed if name)
+
+
+def are_learnt(config) -> bool:
+    """Whether one of them is learnt on the training split."""
+    return any(name in LEARNT for name in names(config))
+
+
+def build(config, train: Embedded | None) -> list[Metric]:
+    """The metrics of `config.eval`, in its order, each followed by its re-ranking.
+
+    `train` are the embeddings that XQDA and KISSME are learnt on; not needed otherwise.
+    """
+    built = []
+    for name in names(config):
+        try:
+            plain = _learn(name, config, train) if name in LEARNT else _fixed(name)
+        except (ValueError, np.linalg.LinAlgError) as error:
+            raise UserError(
+                f"config.eval.metric={name!r} cannot be learnt on the training split "
+                f"of {config.data.name}: {error}"
+            ) from None
+        built.append(Metric(name, False, plain))
+        if config.eval.rerank:
+            built.append(Metric(name, True, _reranked(name, plain, config)))
+    return built
+
+
+def of_training(config) -> Metric:
+    """The first metric that needs no learning, for the scores during training."""
+    fixed = (name for name in names(config) if name not in LEARNT)
+    return Metric(name := next(fixed, "l2"), False, distances.METRICS[name])
+
+
+def check(config) -> list[str]:
+    """What in `config.eval` cannot be, one text each."""
+    wanted, problems = names(config), []
+    unknown = [name for name in wanted if name not in NAMES]
+    if unknown or not wanted:
+        problems.append(
+            f"config.eval.metric={config.eval.metric!r}; known, one or several with "
+            f"commas: {', '.join(NAMES)}"
+        )
+    return problems
+
+
+def _fixed(name: str) -> Callable:
+    return lambda query, gallery: np.asarray(distances.METRICS[name](query, gallery))
+
+
+def _reranked(name: str, plain: Callable, config) -> Callable:
+    settings = {
+        "k1": config.eval.rerank_k1,
+        "k2": config.eval.rerank_k2,
+        "lambda_value": config.eval.rerank_lambda,
+    }
+
+    def of_embeddings(query, gallery):
+        if name == "cosine":  # of unit vectors, the squared L2 is twice the cosine's
+            query, gallery = distances.unit(query), distances.unit(gallery)
+        with _named("config.eval.rerank"):
+            return rerank.k_reciprocal(query, gallery, **settings)
+
+    def of_distances(query, gallery):
+        everybody = np.concatenate([query, gallery])
+        matrix = plain(everybody, everybody)
+        with _named("config.eval.rerank"):
+            num = len(query)
+            return rerank.k_reciprocal_of_distances(matrix, num, **settings)
+
+    return of_distances if name in LEARNT else of_embeddings
+
+
+@contextlib.contextmanager
+def _named(field: str):
+    """Says which field of the config an error is about."""
+    try:
+        yield
+    except ValueError as error:
+        raise UserError(f"{field}: {error}") from None
+
+
+def _learn(name: str, config, train: Embedded) -> Callable:
+    """XQDA or KISSME of the training tracklets; junk is left out.
+
+    With two cameras XQDA takes one against the other, else, as MARS's own script, half
+    of each person's tracklets against the other half.
+    """
+    known = train.pids != places.JUNK_PID
+    rows, pids, camids = train.embeddings[known], train.pids[known], train.camids[known]
+    cameras = np.unique(camids)
+    if len(cameras) < 2:
+        raise UserError(f"it has {len(cameras)} cameras; pairs need two.")
+    if name == "xqda":
+        if len(cameras) == 2:
+            first, second = pairs.two_cameras(camids, *cameras.tolist())
+        else:
+            first, second = pairs.halves(pids, camids, seed=config.seed)
+        model = xqda.fit(
+            rows[first],
+            pids[first],
+            rows[second],
+            pids[second],
+            regularizer=config.eval.xqda_regularizer,
+        )
+        return lambda query, gallery: xqda.distances(model, query, gallery)
+    first, second, is_same = pairs.same_and_different(pids, camids, seed=config.seed)
+    # Differences within persons span no more dimensions than this.
+    most = len(rows) - len(np.unique(pids))
+    dim = max(1, min(config.eval.kissme_dim, rows.shape[1], most))
+    learnt = kissme.fit(rows, first, second, is_same, dim=dim)
+    return lambda query, gallery: kissme.distances(learnt, query, gallery)

@@ -1,0 +1,229 @@
+"""Embedded queries and gallery in, rows of a score table out."""
+
+import csv
+import dataclasses
+import pathlib
+from collections.abc import Sequence
+
+import numpy as np
+from jaxtyping import Float
+
+from reid_jax.errors import UserError
+from reid_jax.retrieval import camera_pairs, places, ranking, summary
+from reid_jax.runs.embeddings import Embedded
+from reid_jax.scoring.metrics import Metric
+
+CMC_RANKS = (1, 5, 10, 20)
+
+
+def protocol_gallery(query: Embedded, gallery: Embedded, protocol: str) -> Embedded:
+    """The gallery that `protocol` ranks; MARS's "official" one includes the queries."""
+    if protocol != "official":
+        return gallery
+    both = (
+        np.concatenate([getattr(gallery, field.name), getattr(query, field.name)])
+        for field in dataclasses.fields(Embedded)
+    )
+    return Embedded(*both)
+
+
+def conditions(config) -> list[str]:
+    """What `config.eval` makes harder for query and gallery, in words."""
+    limit, noise = config.eval.max_frames, config.eval.noise
+    said = [f"the first {limit} frames of each tracklet"] if limit else []
+    return said + ([f"with noise of variance {noise:g}"] if noise else [])
+
+
+def headline(config, protocols: tuple[str, ...]) -> str:
+    """The protocol whose score leads: `config.eval.protocol` or the only one."""
+    if len(protocols) == 1:
+        return protocols[0]
+    if config.eval.protocol not in protocols:
+        raise UserError(
+            f"config.eval.protocol={config.eval.protocol!r} is not one of "
+            f"{config.data.name}'s: {', '.join(protocols)}."
+        )
+    return config.eval.protocol
+
+
+@dataclasses.dataclass(frozen=True)
+class Scored:
+    """Queries ranked by one metric under one protocol."""
+
+    method: str
+    metric: Metric
+    protocol: str
+    ap: str
+    query: Embedded
+    gallery: Embedded  # the protocol's
+    distances: Float[np.ndarray, "Q G"]
+    ranking: ranking.Ranking
+
+    def row(self) -> dict:
+        """One row of `scores.json`; fractions in [0, 1], None where there is none."""
+        sure = summary.bootstrap(self.ranking)
+        pairs = camera_pairs.camera_pairs(
+            self.distances,
+            self.query.pids,
+            self.gallery.pids,
+            self.query.camids,
+            self.gallery.camids,
+            ap=self.ap,
+        )
+        return {
+            "method": self.method,
+            "metric": self.metric.name,
+            "rerank": self.metric.rerank,
+            "protocol": self.protocol,
+            "ap": self.ap,
+            "mean_ap": self.ranking.mean_ap,
+            "mean_inp": self.ranking.mean_inp,
+            "cmc": {str(r): float(self.ranking.cmc[r - 1]) for r in CMC_RANKS},
+            "interval_95": {
+                "mean_ap": sure.mean_ap.tolist(),
+                "mean_inp": sure.mean_inp.tolist(),
+                "cmc": {str(r): sure.cmc[r - 1].tolist() for r in CMC_RANKS},
+            },
+            "num_queries": len(self.ranking.ap),
+            "num_valid": self.ranking.num_valid,
+            "num_gallery": int(np.sum(self.gallery.pids != places.JUNK_PID)),
+            "camera_pairs": {
+                "camids": pairs.camids.tolist(),
+                "rank1": _without_nan(pairs.rank1),
+                "mean_ap": _without_nan(pairs.mean_ap),
+                "num_queries": pairs.num_queries.tolist(),
+            },
+        }
+
+    def chance_ranks(self) -> Float[np.ndarray, "Q"]:
+        """Rank of the first right match expected of a random order; nan without one.
+
+        (n + 1) / (m + 1) with m right matches among n entries.
+        """
+        own = self.gallery.pids == self.query.pids[:, None]
+        same_camera = self.gallery.camids == self.query.camids[:, None]
+        is_junk = self.gallery.pids == places.JUNK_PID
+        num_right = (own & ~same_camera).sum(axis=1)
+        num = (~is_junk & ~(own & same_camera)).sum(axis=1)
+        return np.where(num_right > 0, (num + 1) / (num_right + 1), np.nan)
+
+    def write_queries(self, path: pathlib.Path) -> None:
+        """A CSV file with a line for each query: what it is and how it was found."""
+        columns = {
+            "tracklet": self.query.tracklets,
+            "pid": self.query.pids,
+            "camid": self.query.camids,
+            "first_rank": self.ranking.first_rank,
+            "chance_rank": self.chance_ranks().round(2),
+            "ap": self.ranking.ap.round(6),
+            "inp": self.ranking.inp.round(6),
+        }
+        rows = zip(*(column.tolist() for column in columns.values()), strict=True)
+        with path.open("w", newline="") as file:
+            csv.writer(file).writerows([tuple(columns), *rows])
+
+    def name(self, protocols: Sequence[str]) -> str:
+        """What tells it from the others of a table."""
+        parts = [self.method, self.metric.name] + ["re-ranked"] * self.metric.rerank
+        return ", ".join([*parts, self.protocol] if len(protocols) > 1 else parts)
+
+
+def score(
+    method: str, splits: dict[str, Embedded], metric: Metric, config, protocol: str
+) -> Scored:
+    """Rank the gallery of `protocol` for the queries."""
+    query = splits["query"]
+    gallery = protocol_gallery(query, splits["gallery"], protocol)
+    matrix = np.asarray(metric.distances(query.embeddings, gallery.embeddings))
+    labels = query.pids, gallery.pids, query.camids, gallery.camids
+    ap = config.eval.ap
+    result = ranking.evaluate(matrix, *labels, ap=ap)
+    return Scored(method, metric, protocol, ap, query, gallery, matrix, result)
+
+
+def write_curves(path: pathlib.Path, curves: dict[str, np.ndarray]) -> None:
+    """CMC curves as a CSV file: a line for each rank, a column for each curve."""
+    with path.open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["rank", *curves])
+        for rank, values in enumerate(zip(*curves.values(), strict=True), start=1):
+            writer.writerow([rank, *(round(float(value), 6) for value in values)])
+
+
+def read_curves(path: pathlib.Path) -> dict[str, np.ndarray]:
+    """What `write_curves` wrote."""
+    with path.open(newline="") as file:
+        (_, *names), *lines = csv.reader(file)
+    columns = np.array(lines, float).T[1:]
+    return dict(zip(names, columns, strict=True))
+
+
+def format_table(rows: Sequence[dict], first_title: str = "method") -> str:
+    """The rows as aligned text, percentages with one decimal.
+
+    "95 %" is the bootstrap interval of the mAP over the queries.
+    """
+    titles = [first_title, "metric", "re-rank", "protocol", "AP", "mAP", "95 %", "mINP"]
+    titles += [f"CMC-{r}" for r in CMC_RANKS] + ["queries", "valid", "gallery"]
+    cells = [
+        [
+            *(row["method"], row["metric"], "yes" if row["rerank"] else "no"),
+            *(row["protocol"], row["ap"]),
+            f"{100 * row['mean_ap']:.1f}",
+            "-".join(f"{100 * end:.1f}" for end in row["interval_95"]["mean_ap"]),
+            *(f"{100 * v:.1f}" for v in (row["mean_inp"], *row["cmc"].values())),
+            *(f"{row[key]:,}" for key in ("num_queries", "num_valid", "num_gallery")),
+        ]
+        for row in rows
+    ]
+    return aligned([titles, *cells], num_left=5)
+
+
+def level_name(level: float | int | None) -> str:
+    """What a table calls a level of a study."""
+    return "as it is" if level is None else f"{level:g}"
+
+
+def format_means(tables: Sequence[Sequence[dict]]) -> str:
+    """Means of several runs' rows, and standard deviations (n - 1), as aligned text.
+
+    Raises UserError unless the runs have the same rows.
+    """
+    keys = ("method", "metric", "rerank", "protocol", "ap")
+    levels = "level" in tables[0][0]
+    keys += ("level",) * levels
+    kinds = [[tuple(row[key] for key in keys) for row in table] for table in tables]
+    if any(kind != kinds[0] for kind in kinds):
+        raise UserError("The runs' tables have different rows: there is no mean.")
+    titles = ["method", "metric", "re-rank", "protocol", "AP"] + ["level"] * levels
+    lines = [[*titles, "mAP", "mINP", *(f"CMC-{r}" for r in CMC_RANKS)]]
+    for rows in zip(*tables, strict=True):
+        values = np.array(
+            [[r["mean_ap"], r["mean_inp"], *r["cmc"].values()] for r in rows]
+        )
+        means, stds = 100 * values.mean(axis=0), 100 * values.std(axis=0, ddof=1)
+        kind = [str(rows[0][key]) for key in keys]
+        kind[2] = "yes" if rows[0]["rerank"] else "no"
+        if levels:
+            kind[5] = level_name(rows[0]["level"])
+        both = zip(means, stds, strict=True)
+        lines.append([*kind, *(f"{mean:.1f} ± {std:.1f}" for mean, std in both)])
+    return aligned(lines, num_left=len(titles))
+
+
+def aligned(lines: list[list[str]], *, num_left: int) -> str:
+    """Columns under their titles, the first `num_left` of them flush left."""
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    lines = [lines[0], ["-" * width for width in widths], *lines[1:]]
+    return "\n".join(
+        "  ".join(
+            cell.ljust(width) if i < num_left else cell.rjust(width)
+            for i, (cell, width) in enumerate(zip(line, widths, strict=True))
+        ).rstrip()
+        for line in lines
+    )
+
+
+def _without_nan(values: Float[np.ndarray, "C C"]) -> list[list[float | None]]:
+    """For JSON, which knows no nan."""
+    return [[None if np.isnan(v) else float(v) for v in row] for row in values]

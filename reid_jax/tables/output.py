@@ -1,0 +1,201 @@
+"""The papers' tables as text, Markdown, CSV, LaTeX and JSON."""
+
+import csv
+import pathlib
+from collections.abc import Iterator
+
+import numpy as np
+
+from reid_jax import files
+from reid_jax.report import curves as curve_pictures
+from reid_jax.scoring import scores
+from reid_jax.tables.collect import Measured, Result
+
+
+def lines(result: Result) -> list[list[str]]:
+    """Titles and cells: the paper's numbers, the measured ones, the difference."""
+    columns = result.table.columns
+    titles = ["row", "", *(str(column) for column in columns)]
+    cells = []
+    for row in result.table.rows:
+        label = "quoted" if row.is_quoted else "paper"
+        paper = ["-" if v is None else _percent(v) for v in row.paper]
+        cells.append([row.name, label, *paper])
+        found = result.measured.get(row.name)
+        if found is None:
+            continue
+        mean, std, ends = 100 * found.mean, 100 * found.std, 100 * found.intervals
+        deviation = ["" if np.isnan(s) else f" ± {s:.1f}" for s in std]
+        both = zip(mean, deviation, strict=True)
+        measured = [f"{m:.1f}{deviation}" for m, deviation in both]
+        cells.append(["", _of_runs(found), *measured])
+        if not np.isnan(ends).all():
+            cells.append(["", "95 %", *(f"{a:.1f} to {b:.1f}" for a, b in ends)])
+        pairs = zip(mean, row.paper, strict=True)
+        differences = ["-" if v is None else f"{m - v:+.1f}" for m, v in pairs]
+        cells.append(["", "difference", *differences])
+    return [titles, *cells]
+
+
+def _percent(value: float) -> str:
+    """As printed in the paper: one decimal or two."""
+    return f"{value:.1f}" if round(value, 1) == value else f"{value:.2f}"
+
+
+def _of_runs(found: Measured) -> str:
+    num = len(found.workdirs)
+    return "measured" if num == 1 else f"measured, {num} runs"
+
+
+def heading(result: Result) -> list[str]:
+    """What the table is of, on which datasets, by which rules, what is odd about it."""
+    table = result.table
+    own = [row.dataset or table.dataset for row in table.rows if row.config]
+    papers = dict.fromkeys(_OF_PAPERS[name.partition("/")[0]] for name in own)
+    places = dict.fromkeys(plan.dataset for plan in result.planned.values())
+    rules = dict.fromkeys(f.protocol for f in result.measured.values() if f)
+    said = [
+        f"{_title(result.number)} of {table.paper}: {table.caption}",
+        f"paper: {', '.join(papers)}; measured: {', '.join(places)}; percent",
+    ]
+    if rules:
+        said.append(f"measured by {'; '.join(rules)}")
+    return said + ([f"Note: {table.note}."] if table.note else [])
+
+
+_OF_PAPERS = {
+    "mars": "MARS",
+    "prid2011": "PRID-2011",
+    "ilids_vid": "iLIDS-VID",
+    "p_destre": "an aerial set of its own",
+}
+
+
+def _title(number: str) -> str:
+    is_figure = number.startswith("figure")
+    return f"Figure {number.removeprefix('figure')}" if is_figure else f"Table {number}"
+
+
+def show(result: Result) -> str:
+    """The whole table as text."""
+    parts = [*heading(result), "", scores.aligned(lines(result), num_left=2)]
+    if result.commands:
+        parts += ["", "Rows without a run; these train them:"]
+        parts += [f"  {command}" for command in result.commands]
+    if result.notes:
+        parts += ["", "Left out:", *(f"  {note}" for note in result.notes)]
+    return "\n".join(parts)
+
+
+def write(result: Result, runs: pathlib.Path) -> pathlib.Path:
+    """Write it as .md, .csv, .tex and .json; returns the path without a suffix.
+
+    What is measured at the levels of a study is drawn too (.png).
+    """
+    places = {plan.dataset.replace("/", "-") for plan in result.planned.values()}
+    title = _title(result.number).lower().replace(" ", "")
+    path = runs / "tables" / f"{title}-{'-'.join(sorted(places))}"
+    titles, *cells = lines(result)
+    files.write_text(path.with_suffix(".md"), _markdown(result, titles, cells))
+    files.write_text(path.with_suffix(".tex"), _latex(result, titles, cells))
+    records = list(_records(result))
+    with path.with_suffix(".csv").open("w", newline="") as file:
+        writer = csv.DictWriter(file, records[0])
+        writer.writeheader()
+        writer.writerows(records)
+    content = {
+        "table": result.number,
+        "heading": heading(result),
+        "rows": records,
+        "runs": {
+            name: {str(seed): str(workdir) for seed, workdir in found.workdirs.items()}
+            for name, found in result.measured.items()
+            if found
+        },
+        "rows_without_a_run": result.commands,
+        "left_out": result.notes,
+    }
+    files.write_json(path.with_suffix(".json"), content)
+    column = result.table.columns[0]
+    curves = {
+        name: list(found.curves.items())
+        for name, found in result.measured.items()
+        if found and len(found.curves) > 1
+    }
+    if curves:
+        curve_pictures.study(
+            path.with_suffix(".png"), {column.score: curves}, column.study or ""
+        )
+    return path
+
+
+def _markdown(result: Result, titles: list[str], cells: list[list[str]]) -> str:
+    rule = ["---"] * 2 + ["---:"] * (len(titles) - 2)
+    table = [f"| {' | '.join(line)} |" for line in [titles, rule, *cells]]
+    return "\n".join(["\n\n".join(heading(result)), "", *table]) + "\n"
+
+
+_LATEX = str.maketrans(
+    {
+        "\\": r"\textbackslash{}",
+        "±": r"$\pm$",
+        "-": "$-$",
+        "~": r"\textasciitilde{}",
+        "^": r"\textasciicircum{}",
+    }
+    | {special: f"\\{special}" for special in "%&_#${}"}
+)
+
+
+def _latex(result: Result, titles: list[str], cells: list[list[str]]) -> str:
+    def line(names: list[str], numbers: list[str]) -> str:
+        words = [name.replace("-", "\0").translate(_LATEX) for name in names]
+        texts = [word.replace("\0", "-") for word in words]  # a hyphen, not a minus
+        texts += [number.translate(_LATEX) for number in numbers]
+        return f"  {' & '.join(texts)} \\\\"
+
+    said = [f"% {text}" for text in heading(result)]
+    begin = f"\\begin{{tabular}}{{ll{'r' * (len(titles) - 2)}}}"
+    rows = [line(titles, []), "  \\hline", *(line(c[:2], c[2:]) for c in cells)]
+    return "\n".join([*said, begin, *rows, "\\end{tabular}"]) + "\n"
+
+
+def _records(result: Result) -> Iterator[dict]:
+    """A record for each number; None for what is not known, percent."""
+
+    def percent(value: float) -> float | None:
+        return None if np.isnan(value) else round(100 * float(value), 3)
+
+    for row in result.table.rows:
+        found = result.measured.get(row.name)
+        plan = result.planned.get(row.name)
+        for i, column in enumerate(result.table.columns):
+            paper = row.paper[i]
+            record = {
+                "row": row.name,
+                "score": str(column),
+                "quoted": row.is_quoted,
+                "paper": paper,
+                "measured": None,
+                "std": None,
+                "low_95": None,
+                "high_95": None,
+                "difference": None,
+                "seeds": "",
+                "protocol": None,
+                "paper_dataset": row.dataset or result.table.dataset,
+                "dataset": plan.dataset if plan else None,
+                "config": plan.config_file if plan else None,
+            }
+            if found is not None:
+                measured = percent(found.mean[i])
+                record |= {
+                    "measured": measured,
+                    "std": percent(found.std[i]),
+                    "low_95": percent(found.intervals[i, 0]),
+                    "high_95": percent(found.intervals[i, 1]),
+                    "difference": None if paper is None else round(measured - paper, 3),
+                    "seeds": " ".join(map(str, found.workdirs)),
+                    "protocol": found.protocol,
+                }
+            yield record

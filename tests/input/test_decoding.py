@@ -1,0 +1,89 @@
+"""reid_jax/input/decoding.py: the memory of batches, and the end of a program.
+
+Where the system gives huge pages to all, the first cannot tell.
+"""
+
+import sys
+
+import pytest
+
+from tests import processes
+
+_SPLIT = """
+import io, pathlib, resource, sys, time
+import numpy as np
+from PIL import Image
+from reid_jax.input import decoding, frame_cache
+
+def examples():
+    file = io.BytesIO()
+    Image.new("RGB", (128, 256)).save(file, "JPEG")
+    frames = [file.getvalue()] * 64 + [file.getvalue()[:150]]
+    yield {"frames": frames, "pid": 0, "camid": 0, "tracklet": "black"}
+
+split = frame_cache.open_split(pathlib.Path(sys.argv[1]), "train", examples)
+request = np.arange(64), np.array([256, 128])
+"""
+
+_COUNT_PAGES = """
+batches = decoding.decode(split, iter([request] * 60))
+pages = []
+for batch in batches:
+    pages.append(resource.getrusage(resource.RUSAGE_SELF).ru_minflt)
+print((pages[49] - pages[19]) / 30 / (batch.nbytes / resource.getpagesize()))
+"""
+
+_SLOWLY = """
+import threading
+
+def requests(*first):
+    yield from first
+    while True:
+        time.sleep(1)
+        yield request
+
+"""
+
+_ENDS = {
+    "as it reads": (
+        """batches = decoding.decode(split, requests(request))
+next(batches)""",
+        0,
+    ),
+    "with several": (
+        """several = [decoding.decode(split, requests(request)) for _ in range(4)]
+threading.Thread(target=lambda: list(several[0]), daemon=True).start()
+list(map(next, several[1:]))""",
+        0,
+    ),
+    "at a damaged frame": (
+        "list(decoding.decode(split, requests((np.array([64]), request[1]))))",
+        1,
+    ),
+}
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="counts Linux's page faults")
+def test_a_batch_gets_its_memory_from_the_batches_before(tmp_path, monkeypatch):
+    monkeypatch.delenv("TF_CPU_ALLOCATOR_USE_BFC", raising=False)
+    setting = {"GLIBC_TUNABLES": "", "TF_ENABLE_ONEDNN_OPTS": "0"}
+    child = processes.run("-c", _SPLIT + _COUNT_PAGES, tmp_path, **setting)
+    assert not child.returncode, child.stderr
+    # Of the pages of a batch: without that memory all are new.
+    assert float(child.stdout.split()[-1]) < 0.2
+
+
+@pytest.mark.parametrize(
+    "how",
+    [
+        "as it reads",
+        pytest.param("with several", marks=pytest.mark.slow),
+        "at a damaged frame",
+    ],
+)
+def test_a_program_ends_while_a_request_is_being_read(tmp_path, how):
+    program, code = _ENDS[how]
+    child = processes.run("-c", _SPLIT + _SLOWLY + program, tmp_path)
+    assert child.returncode == code, child.stderr
+    assert child.stderr.count("Traceback") == code, child.stderr
+    assert "Exception ignored" not in child.stderr

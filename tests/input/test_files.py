@@ -1,0 +1,236 @@
+"""reid_jax/input/files.py on a few hand-made tracklets."""
+
+import io
+import itertools
+
+import jax
+import numpy as np
+import pytest
+from PIL import Image
+
+from configs import base
+from reid_jax import parallel
+from reid_jax.input import datasets, frame_cache
+from reid_jax.input import files as input_pipeline
+from tests import hand_made
+
+
+@pytest.fixture
+def split(tmp_path):
+    return hand_made.five_persons(tmp_path)
+
+
+def test_a_dataset_of_a_mixture_has_its_share_however_many_tracklets_it_has(tmp_path):
+    frames = [hand_made.encode(0)]
+    parts = {
+        name: hand_made.split(tmp_path / name, [(pid, 0, frames) for pid in pids])
+        for name, pids in (("a", (1, 1, 1, 2)), ("b", (1, 2, 3, 4, -1)))
+    }
+    split = frame_cache.join(parts)
+    config = base.get_config()
+    assert datasets.identity_weights(split, config) is None
+    config.data.mixture_weights = (3.0, 1.0)
+    weights = datasets.identity_weights(split, config)
+    np.testing.assert_allclose(weights, [1.5] * 4 + [0.25] * 5)
+
+
+def test_labels_are_ranks_of_sorted_pids_without_junk(tmp_path, tiny_config):
+    frames = [hand_made.encode(0)]
+    tracklets = [(40, 0, frames), (-1, 0, frames), (5, 1, frames), (40, 1, frames)]
+    split = hand_made.split(tmp_path, tracklets)
+    np.testing.assert_array_equal(input_pipeline.training_pids(split), [5, 40])
+    for clip in next(input_pipeline.train_clips(split, tiny_config)):
+        assert [40, None, 5, 40][clip.tracklet] == [5, 40][clip.label]
+
+
+def _plain(config):
+    config.augment.flip = config.augment.crop = 0.0
+
+
+def test_training_batches(split, tiny_config):
+    _plain(tiny_config)
+    batch = next(input_pipeline.train_batches(split, tiny_config))
+    clips = next(input_pipeline.train_clips(split, tiny_config))
+    assert batch["clips"].shape == (4, 3, 32, 16, 3)
+    assert batch["clips"].dtype == np.uint8
+    labels = batch["labels"]
+    assert labels[0] == labels[1] != labels[2] == labels[3]
+    for clip, frames in zip(clips, batch["clips"], strict=True):
+        shades = 10 * clip.tracklet + clip.frames
+        np.testing.assert_array_equal(
+            frames, np.broadcast_to(shades[:, None, None, None], frames.shape)
+        )
+
+
+def test_a_batch_is_a_function_of_seed_and_step(split, tiny_config):
+    def batches(first_step, num):
+        source = input_pipeline.train_batches(split, tiny_config, first_step=first_step)
+        return list(itertools.islice(source, num))
+
+    # Five persons, two a batch: three steps an epoch, so step 4 is in the second.
+    assert input_pipeline.steps_per_epoch(split, tiny_config) == 3
+    straight, resumed = batches(0, 6), batches(4, 2)
+    for one, other in zip(straight[4:], resumed, strict=True):
+        np.testing.assert_array_equal(one["clips"], other["clips"])
+        np.testing.assert_array_equal(one["labels"], other["labels"])
+    tiny_config.seed = 1
+    assert any(
+        (one["labels"] != other["labels"]).any()
+        for one, other in zip(straight, batches(0, 6), strict=True)
+    )
+
+
+def test_a_process_reads_only_its_rows(split, tiny_config, monkeypatch):
+    rows = np.array([1, 3])
+    whole = next(input_pipeline.train_batches(split, tiny_config))
+    of_test = next(input_pipeline.eval_batches(split, tiny_config))
+    clips = next(input_pipeline.train_clips(split, tiny_config))
+    monkeypatch.setattr(parallel, "local_rows", lambda num_clips, mesh: rows)
+    batches = input_pipeline.eval_batches(split, tiny_config)
+    evaluated = next(batches)
+    batches.close()
+    np.testing.assert_array_equal(evaluated["clips"], of_test["clips"][rows])
+    np.testing.assert_array_equal(evaluated["tracklet"], of_test["tracklet"])
+
+    read = []
+    frame_at = type(split).frame_at
+
+    def noted(self, place):
+        read.append(place)
+        return frame_at(self, place)
+
+    monkeypatch.setattr(type(split), "frame_at", noted)
+    monkeypatch.setattr(
+        input_pipeline, "train_clips", lambda *_: iter([clips])
+    )  # one batch: nothing is read ahead
+    (part,) = input_pipeline.train_batches(split, tiny_config)
+    np.testing.assert_array_equal(part["clips"], whole["clips"][rows])
+    np.testing.assert_array_equal(part["labels"], whole["labels"][rows])
+    first = split.first_frame
+    wanted = [first[clips[r].tracklet] + int(t) for r in rows for t in clips[r].frames]
+    assert read == wanted
+
+
+def test_augmentation_is_drawn_once_a_clip_unless_asked(split, tiny_config):
+    for per_frame in (False, True):
+        tiny_config.augment.per_frame = per_frame
+        drawn = list(
+            itertools.islice(input_pipeline.train_clips(split, tiny_config), 20)
+        )
+        differs = [
+            len({*clip.flip.tolist()}) > 1 or np.ptp(clip.shift, axis=0).any()
+            for batch in drawn
+            for clip in batch
+        ]
+        assert any(differs) == per_frame
+    flips = np.concatenate([clip.flip for batch in drawn for clip in batch])
+    assert 0.3 < flips.mean() < 0.7
+
+
+def test_crop_and_flip_move_the_picture(tmp_path, tiny_config):
+    ramp = np.linspace(0, 255, 16).astype(np.uint8)
+    picture = np.broadcast_to(ramp[None, :, None], (32, 16, 3))
+    file = io.BytesIO()
+    Image.fromarray(picture).save(file, "PNG")
+    frames = [file.getvalue()] * 3
+    split = hand_made.split(tmp_path, [(pid, 0, frames) for pid in (1, 2)])
+    tiny_config.augment.flip, tiny_config.augment.crop = 1.0, 0.0
+    batch = next(input_pipeline.train_batches(split, tiny_config))
+    np.testing.assert_array_equal(batch["clips"][0, 0], picture[:, ::-1])
+    tiny_config.augment.flip, tiny_config.augment.crop = 0.0, 1.0
+    source = input_pipeline.train_batches(split, tiny_config)
+    corners = {int(next(source)["clips"][0, 0, 0, 0, 0]) for _ in range(12)}
+    assert len(corners) > 1  # 16 × 1.125 = 18: three possible left edges
+
+
+def test_resized_then_cropped(tmp_path, tiny_config):
+    """Paper 2: frames of one size, of which training sees a random window."""
+    left, top = np.meshgrid(np.arange(20), np.arange(36))
+    picture = np.stack([5 * left, 5 * top, 0 * top], axis=-1).astype(np.uint8)
+    file = io.BytesIO()
+    Image.fromarray(picture).save(file, "PNG")
+    split = hand_made.split(
+        tmp_path, [(pid, 0, [file.getvalue()] * 3) for pid in (1, 2)]
+    )
+    tiny_config.data.resize = (36, 20)
+    tiny_config.augment.flip, tiny_config.augment.crop = 0.0, 1.0
+    source = input_pipeline.train_batches(split, tiny_config)
+    corners = {
+        tuple((corner // 5).tolist())
+        for _ in range(100)
+        for corner in next(source)["clips"][:, 0, 0, 0, :2]
+    }
+    assert corners == {(x, y) for x in range(5) for y in range(5)}
+    middle = picture[2:34, 2:18]
+    batch = next(input_pipeline.eval_batches(split, tiny_config))
+    np.testing.assert_array_equal(batch["clips"][0, 0], middle)
+    tiny_config.augment.crop = 0.0
+    batch = next(input_pipeline.train_batches(split, tiny_config))
+    np.testing.assert_array_equal(batch["clips"][0, 0], middle)
+
+
+def test_evaluation_batches_hold_every_clip_once(split, tiny_config):
+    batches = list(input_pipeline.eval_batches(split, tiny_config))
+    assert {batch["clips"].shape for batch in batches} == {(4, 3, 32, 16, 3)}
+    tracklet = np.concatenate([batch["tracklet"] for batch in batches])
+    clips_of = [-(-n // 3) for n in split.num_frames]
+    padding = -sum(clips_of) % 4
+    expected = np.repeat(np.arange(len(split)), clips_of).tolist() + [-1] * padding
+    np.testing.assert_array_equal(tracklet, expected)
+    shades = np.concatenate([batch["clips"][:, :, 0, 0, 0] for batch in batches])
+    np.testing.assert_array_equal(shades[0], [0, 0, 0])  # one frame, repeated
+    np.testing.assert_array_equal(shades[2], [13, 14, 13])  # frames 3 and 4 of five
+
+
+def test_processes_run_one_program_for_frames_of_many_sizes(
+    tmp_path, tiny_config, monkeypatch
+):
+    monkeypatch.setattr(jax, "process_count", lambda: 2)
+    split = frame_cache.join(hand_made.of_many_sizes(tmp_path))
+    programs = set()
+    for rows in ([0, 1], [2, 3]):
+        batches = input_pipeline.train_clips(split, tiny_config)
+        made = input_pipeline.host_batches(split, tiny_config, batches, rows)
+        for _, (frames, *_), options in itertools.islice(made, 5):
+            programs.add((frames.shape, *options.values()))
+    assert len(programs) == 1
+
+
+def test_memory_stays_bounded_on_a_long_tracklet(tmp_path, tiny_config):
+    split = hand_made.split(tmp_path, [(1, 0, [hand_made.encode(0)] * 900)])
+    num = sum(1 for _ in input_pipeline.eval_batches(split, tiny_config))
+    assert num == 75  # of 4 clips of 3 frames each: no batch grows with the tracklet
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG"])
+def test_gray_and_odd_sizes_become_rgb_frames(tmp_path, tiny_config, kind):
+    file = io.BytesIO()
+    Image.new("L", (7, 91), 120).save(file, kind)
+    split = hand_made.split(tmp_path, [(pid, 0, [file.getvalue()]) for pid in (1, 2)])
+    batch = next(input_pipeline.eval_batches(split, tiny_config))
+    np.testing.assert_array_equal(batch["clips"], np.full((4, 3, 32, 16, 3), 120))
+
+
+@pytest.mark.parametrize(
+    "damage", [lambda b: b[: len(b) // 2], lambda b: b"", lambda b: b"x"]
+)
+def test_a_damaged_image_names_its_tracklet_and_frame(tmp_path, tiny_config, damage):
+    rng = np.random.default_rng(0)
+    file = io.BytesIO()
+    Image.fromarray(rng.integers(0, 255, (64, 32, 3), np.uint8)).save(file, "JPEG")
+    sound = file.getvalue()
+    tracklets = [(pid, 0, [sound] * 4) for pid in range(6)]
+    tracklets[3][2][2] = damage(sound)
+    split = hand_made.split(tmp_path, tracklets)
+    with pytest.raises(ValueError, match=r"tracklet 3-3 frame 2: .*Replace"):
+        list(input_pipeline.eval_batches(split, tiny_config))
+    _plain(tiny_config)
+    source = input_pipeline.train_batches(split, tiny_config)
+    with pytest.raises(ValueError, match="tracklet 3-3 frame 2"):
+        list(itertools.islice(source, 30))
+
+
+def test_too_few_identities_for_a_batch(tmp_path, tiny_config):
+    split = hand_made.split(tmp_path, [(1, 0, [hand_made.encode(0)])])
+    with pytest.raises(ValueError, match=r"P=2.*only 1.*config\.data\.p"):
+        next(input_pipeline.train_batches(split, tiny_config))
