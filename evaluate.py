@@ -26,76 +26,63 @@ from reid_jax import config_checks, files
 from reid_jax.cli import compile_cache
 from reid_jax.cli import flags as cli_flags
 from reid_jax.errors import UserError
-from reid_jax.input import source as sources
 from reid_jax.report import curves as curve_pictures
 from reid_jax.report import draw
 from reid_jax.report import page as report_page
-from reid_jax.retrieval import ranking
 from reid_jax.runs import folder as run_folder
-from reid_jax.runs import run_embeddings
-from reid_jax.runs.embeddings import EmbeddedDataset
-from reid_jax.scoring import metrics, scores, studies
+from reid_jax.runs.run import Run
+from reid_jax.scoring import scores, studies
 from reid_jax.tables import collect
 from reid_jax.tables import flags as table_flags
 from reid_jax.tables import output as table_output
 
 
 def evaluate(config, workdir: pathlib.Path, *, with_report: bool = False) -> list[dict]:
-    """Score the run in `workdir` on `config.data.name`; print and write the table.
-
-    Embeddings of the same checkpoint are used again: another metric needs no network.
-    """
+    """Score the run in `workdir` on `config.data.name`; print and write the table."""
     config_checks.check_config(config)
-    step = run_embeddings.wanted_step(config, workdir)
-    dataset = sources.pipeline(config).load_dataset(config)
-    embedded = run_embeddings.stored_or_made(config, workdir, step, dataset)
-    first = scores.headline(config, embedded.protocols)
-
-    rows, curves, shown = [], {}, None
-    for method, splits in embedded.methods.items():
-        for metric in metrics.build(config, splits.get("train")):
-            for protocol in embedded.protocols:
-                scored = scores.score(method, splits, metric, config, protocol)
-                rows.append(scored.row())
-                curves[scored.name(embedded.protocols)] = scored.ranking.cmc
-                if shown is None and protocol == first:
-                    shown = scored
-    # The headline protocol first.
-    rows.sort(key=lambda row: row["protocol"] != first)
-    folder = run_embeddings.eval_folder(config, workdir)
-    summary = {"dataset": config.data.name, "step": step}
-    summary |= {"conditions": scores.conditions(config), "rows": rows}
-    files.write_json(folder / "scores.json", summary)
-    of_run = f"{config.data.name}, step {step} of {workdir}"
-    print("\n" + ", ".join([of_run, *scores.conditions(config)]))
-    print(scores.format_table(rows))
-    shown.write_queries(folder / "queries.csv")
-    print(
-        f"{shown.name(embedded.protocols)}: the right person is at rank "
-        f"{np.nanmedian(shown.ranking.first_rank):g} in the median "
-        f"({np.nanmedian(shown.chance_ranks()):.1f} in random order)"
-    )
-    scores.write_curves(folder / "cmc.csv", curves)
+    run = Run(workdir, config)
+    protocols = run.source.protocols
+    rows, curves, headline = [], {}, None
+    for scored in scores.score_run(run):  # embeds, ranks, scores
+        rows.append(scored.row())
+        curves[scored.name(protocols)] = scored.ranking.cmc
+        headline = headline or scored
+    summary = _write(run, rows, curves, headline)
+    _show(run, rows, headline)
     if config.eval.pictures or with_report:
-        draw.draw(config, workdir, step, dataset, shown, curves)
-    print(f"\nwritten to {folder}")
+        draw.draw_run(run, headline, curves)
+    print(f"\nwritten to {run.folder}")
     if with_report:
-        studies.stored_or_run(config, workdir, "noise")
-        path = report_page.write(config, workdir, dataset, shown, summary)
+        draw.draw_study(run, studies.stored_or_run(run, "noise"))
+        path = report_page.write(run, headline, summary)
         print(f"\nreport: {path}, for any browser")
     return rows
 
 
-def score_of_training(embedded: EmbeddedDataset, config) -> ranking.Ranking:
-    """The headline score during training, by a metric that needs no learning."""
-    scored = scores.score(
-        "trained",
-        embedded.methods["trained"],
-        metrics.of_training(config),
-        config,
-        scores.headline(config, embedded.protocols),
+def _write(run: Run, rows: list[dict], curves: dict, headline: scores.Scored) -> dict:
+    """Write `scores.json`, `queries.csv` and `cmc.csv`; return what the first holds."""
+    asked = run.config.eval
+    summary = {"dataset": run.source.name, "step": run.step}
+    summary["conditions"] = scores.conditions(asked.max_frames, asked.noise)
+    summary["rows"] = rows
+    files.write_json(run.folder / "scores.json", summary)
+    headline.write_queries(run.folder / "queries.csv")
+    scores.write_curves(run.folder / "cmc.csv", curves)
+    return summary
+
+
+def _show(run: Run, rows: list[dict], headline: scores.Scored) -> None:
+    """Print the score table, and how far down the right person is."""
+    asked = run.config.eval
+    conditions = scores.conditions(asked.max_frames, asked.noise)
+    title = f"{run.source.name}, step {run.step} of {run.workdir}"
+    print("\n" + ", ".join([title, *conditions]))
+    print(scores.format_table(rows))
+    print(
+        f"{headline.name(run.source.protocols)}: the right person is at rank "
+        f"{np.nanmedian(headline.ranking.first_rank):g} in the median "
+        f"({np.nanmedian(headline.chance_ranks()):.1f} in random order)"
     )
-    return scored.ranking
 
 
 def _draw_together(folders: dict[pathlib.Path, pathlib.Path]) -> None:
@@ -186,11 +173,14 @@ def main() -> None:
         _warn_of_known_persons(trained_on, config.data.name)
         if values.study is None:
             all_rows.append(evaluate(config, workdir, with_report=values.report))
-            folders[workdir] = run_embeddings.eval_folder(config, workdir)
+            folders[workdir] = run_folder.eval_folder(workdir, config.data.name)
         else:
             config_checks.check_config(config)
-            rows = studies.run(config, workdir, values.study, levels, values.side)
-            all_rows.append(rows)
+            run = Run(workdir, config)
+            study = studies.run_study(run, values.study, levels, values.side)
+            picture = draw.draw_study(run, study)
+            print(f"\nwritten to {study.path} and {picture.name}")
+            all_rows.append(study.rows)
     if len(all_rows) > 1 and values.study is None:
         _draw_together(folders)
     if len(all_rows) > 1:

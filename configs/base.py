@@ -45,8 +45,8 @@ def get_config(variant: str = "") -> config_dict.ConfigDict:
     # Of "render": persons to train on; empty: as many as the world's files have.
     c.data.num_persons = config_dict.placeholder(int)
     c.data.data_dir = "datasets"  # prepared datasets
-    # Of "files", where frames wait: on the "disk" (and in the system's file cache),
-    # encoded in "ram", or the training frames decoded on each "device" (MARS: 50 GB)
+    # Of "files", where frames wait: on the "disk" (and in the system's file cache), or
+    # the training frames decoded on each "device" (MARS: 50 GB)
     c.data.cache = "disk"
     # Frames of a training clip: "consecutive" ones (P1 Sec. 3.2), or "restricted": one
     # at random from each of T equal parts of the tracklet (Li et al. 2018)

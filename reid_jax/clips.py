@@ -1,5 +1,8 @@
 """Which tracklets make a batch and which of their frames make a clip. NumPy only."""
 
+import itertools
+from collections.abc import Iterator
+
 import numpy as np
 from jaxtyping import Float, Int
 
@@ -97,6 +100,34 @@ def identity_batches(
     rng = np.random.default_rng([seed, epoch, _TRACKLETS])
     chosen = [_repeat(rng.permutation(groups[i]), k) for i in order]
     return np.stack(chosen).reshape(-1, p * k)
+
+
+def batches_from(
+    first_step: int,
+    labels: Int[Indices, "N"],
+    p: int,
+    k: int,
+    *,
+    seed: int,
+    weights: Float[Indices, "N"] | None = None,
+) -> Iterator[tuple[int, int, Int[Indices, "B"]]]:
+    """Epoch, position in it and tracklets of each P×K batch from a step on, endless.
+
+    Arguments and errors as `identity_batches`.
+    """
+    first_epoch, first_position = divmod(first_step, batches_per_epoch(labels, p))
+    for epoch in itertools.count(first_epoch):
+        batches = identity_batches(
+            labels, p, k, seed=seed, epoch=epoch, weights=weights
+        )
+        for position in range(first_position, len(batches)):
+            yield epoch, position, batches[position]
+        first_position = 0
+
+
+def batches_per_epoch(labels: Int[Indices, "N"], p: int) -> int:
+    """Batches in which every identity occurs once; the last one is filled."""
+    return -(-len(np.unique(labels)) // p)
 
 
 _IDENTITIES, _TRACKLETS = 0, 1

@@ -64,7 +64,7 @@ def check_config(config: config_dict.ConfigDict) -> None:
     """
     choices = {
         "data.source": sources.SOURCES,
-        "data.cache": ("disk", "ram", "device"),
+        "data.cache": ("disk", "device"),
         "data.sampling": clips.SAMPLINGS,
         "data.normalization": pixels.NORMALIZATIONS,
         "loss.triplet_reduction": ("mean", "sum"),
@@ -73,7 +73,7 @@ def check_config(config: config_dict.ConfigDict) -> None:
         "eval.map": network_pictures.MAPS,
         "eval.checkpoint": ("latest", "best"),
     }
-    problems = metrics.check(config)
+    problems = metrics.problems(config.eval.metric)
     for field in _POSITIVE:
         value = _get(config, field)
         if value is not None and not value > 0:

@@ -7,3 +7,7 @@ class UserError(ValueError):
     Programs print it as one line. Any other ValueError is a fault of this project or
     of a library, and keeps its traceback.
     """
+
+
+class DivergedError(UserError, FloatingPointError):
+    """A loss or a parameter that is no longer finite."""

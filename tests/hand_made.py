@@ -6,7 +6,7 @@ import pathlib
 import numpy as np
 from PIL import Image
 
-from reid_jax.input import frame_cache
+from reid_jax.input import datasets, files, frame_cache
 
 
 def encode(shade: int, kind: str = "PNG", size=(20, 40)) -> bytes:
@@ -23,6 +23,14 @@ def split(folder: pathlib.Path, tracklets) -> frame_cache.Split:
         for i, (pid, camid, frames) in enumerate(tracklets)
     ]
     return frame_cache.open_split(folder, "train", lambda: examples)
+
+
+def source(split: frame_cache.Split, config) -> files.FilesSource:
+    """A source whose splits are all the same one."""
+    dataset = datasets.Dataset(
+        train=split, query=split, gallery=split, protocols=("standard",)
+    )
+    return files.FilesSource(config, dataset)
 
 
 def five_persons(folder: pathlib.Path):

@@ -2,22 +2,23 @@
 
 import dataclasses
 import pathlib
+from collections.abc import Sequence
 
 import numpy as np
 from jaxtyping import Float
 
 from data import prepare, tracklets
 from reid_jax.input import frame_cache
-from reid_jax.input.frame_cache import CachedSplit, Split
+from reid_jax.input.frame_cache import JoinedSplit, Split
 
 
 @dataclasses.dataclass(frozen=True)
 class Dataset:
     """A prepared dataset: its splits and the evaluation protocols it is scored by."""
 
-    train: CachedSplit
-    query: CachedSplit
-    gallery: CachedSplit
+    train: Split
+    query: Split
+    gallery: Split
     protocols: tuple[str, ...]
 
     @property
@@ -26,22 +27,19 @@ class Dataset:
         return f"{self.query.fingerprint} {self.gallery.fingerprint}"
 
 
-def load_dataset(config) -> Dataset:
-    """The dataset that `config.data` names; a rendered one is rendered at first use.
+def load_dataset(name: str, data_dir: str) -> Dataset:
+    """The prepared dataset `name` in `data_dir`; a rendered one is made at first use.
 
     Raises `prepare.DatasetError`, with the way to get it, for one not prepared.
     """
-    builder = _find_builder(config.data.name, config.data.data_dir)
+    builder = _find_builder(name, data_dir)
     if not builder.is_prepared():
-        print(f"Rendering {config.data.name} into {builder.data_dir} ...", flush=True)
+        print(f"Rendering {name} into {builder.data_dir} ...", flush=True)
         prepare.build(builder)
     folder = pathlib.Path(builder.data_dir) / "frame_cache"
     splits = {
         split: frame_cache.open_split(
-            folder,
-            split,
-            lambda s=split: builder.as_data_source(s),
-            in_memory=config.data.cache == "ram",
+            folder, split, lambda s=split: builder.as_data_source(s)
         )
         for split in ("train", "query", "gallery")
     }
@@ -55,21 +53,16 @@ def _find_builder(name: str, data_dir: str):
     return builder
 
 
-def load_training_split(config, dataset: Dataset) -> Split:
-    """What the run is trained on: `dataset`'s own, or all those of the mixture.
+def load_mixture(names: Sequence[str], data_dir: str) -> JoinedSplit:
+    """The training splits of several datasets as one, with one space of labels.
 
-    The persons of a mixture get one label space; its datasets are counted in print.
+    What each of them holds is printed.
     """
-    names = config.data.mixture
-    if not names:
-        return dataset.train
     for name in names:  # before the first of them is rendered
-        _find_builder(name, config.data.data_dir)
+        _find_builder(name, data_dir)
     parts = {}
     for name in names:
-        part = config.copy_and_resolve_references()
-        part.data.name = name
-        parts[name] = load_dataset(part).train
+        parts[name] = load_dataset(name, data_dir).train
         num_persons = len(training_pids(parts[name]))
         print(
             f"training on {name}: {num_persons:,} persons, {len(parts[name]):,} "
@@ -78,16 +71,13 @@ def load_training_split(config, dataset: Dataset) -> Split:
     return frame_cache.join(parts)
 
 
-def identity_weights(split: Split, config) -> Float[np.ndarray, "N"] | None:
-    """Of each tracklet's identity, so that the mixture's datasets have their shares.
-
-    `split` is that of `load_training_split`; None where every identity counts alike.
-    """
-    if not config.data.mixture_weights:
-        return None
+def identity_weights(
+    split: JoinedSplit, shares: Sequence[float]
+) -> Float[np.ndarray, "N"]:
+    """A weight for each tracklet's identity, so that the parts have their `shares`."""
     weights = [
-        np.full(len(part), weight / len(training_pids(part)))
-        for part, weight in zip(split.parts, config.data.mixture_weights, strict=True)
+        np.full(len(part), share / len(training_pids(part)))
+        for part, share in zip(split.parts, shares, strict=True)
     ]
     return np.concatenate(weights)
 

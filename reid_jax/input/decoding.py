@@ -3,10 +3,12 @@
 import atexit
 import collections
 import contextlib
+import functools
 import io
 import os
 import weakref
 from collections.abc import Iterator
+from typing import Any, NamedTuple
 
 import numpy as np
 import PIL
@@ -27,20 +29,32 @@ _MOST_THREADS = 16
 # cleared anew. At import, since it looks here only when it first runs something.
 os.environ.setdefault("TF_CPU_ALLOCATOR_USE_BFC", "1")
 
-Request = tuple[Int[np.ndarray, "N"], Int[np.ndarray, "2"]]
-"""Places of frames (see `Split.frame_at`), and a size that none of them exceeds."""
+
+class Request(NamedTuple):
+    """Frames to decode together.
+
+    `frame_ids` are their numbers among all frames of the split (see `Split.frame_at`),
+    `size` the height and width that all are padded to. `content` is handed back with
+    the pixels.
+    """
+
+    frame_ids: Int[np.ndarray, "N"]
+    size: Int[np.ndarray, "2"]
+    content: Any = None
 
 
 def decode(
-    split: Split, requests: Iterator[Request]
-) -> Iterator[UInt8[np.ndarray, "N H W 3"]]:
-    """The frames of each request, padded at the bottom and right to its size.
+    split: Split, requests: Iterator[Request], largest: Int[np.ndarray, "2"]
+) -> Iterator[tuple[Request, UInt8[np.ndarray, "N H W 3"]]]:
+    """Each request with its frames, padded at the bottom and right to its size.
 
-    Requests are read ahead, in another thread; the program's end waits for the one that
-    is being read.
+    Frames higher or wider than `largest` are reduced to that, by means over areas, as
+    soon as they are decoded: they take no more memory than others.
+    Requests are read ahead in another thread. The end of the program waits for the one
+    that is being read.
     Raises UserError with the names of frames that cannot be decoded.
     """
-    decoded = _decoded(split, requests)
+    decoded = _decoded(split, requests, largest)
     _decoding.add(decoded)
     return decoded
 
@@ -57,16 +71,18 @@ def _close_all() -> None:
             decoded.close()
 
 
-def _decoded(split: Split, requests: Iterator[Request]) -> Iterator[np.ndarray]:
+def _decoded(split: Split, requests: Iterator[Request], largest) -> Iterator[tuple]:
+    sizes = np.minimum(split.sizes, largest)
     sent = collections.deque()  # requests on their way through tf.data's threads
     failures = []  # of ours in those threads, which tf.data would rename
 
     def encoded():
         try:
-            for places, size in requests:
-                sent.append(places)
-                frames = [split.frame_at(place) for place in places.tolist()]
-                yield frames, size, (split.sizes[places] != size).any()
+            for request in requests:
+                sent.append(request)
+                ids = request.frame_ids
+                frames = [split.frame_at(frame_id) for frame_id in ids.tolist()]
+                yield frames, request.size, (sizes[ids] != request.size).any()
         except Exception as failure:
             failures.append(failure)
             raise
@@ -79,7 +95,8 @@ def _decoded(split: Split, requests: Iterator[Request]) -> Iterator[np.ndarray]:
     dataset = tf.data.Dataset.from_generator(encoded, output_signature=signature)
     dataset = dataset.prefetch(_AHEAD)  # no decoding thread waits for Python
     # A request is decoded by one thread: that moves the fewest bytes.
-    dataset = dataset.map(_decode, num_parallel_calls=_num_threads())
+    decode_request = functools.partial(_decode, largest=largest.tolist())
+    dataset = dataset.map(decode_request, num_parallel_calls=_num_threads())
     dataset = dataset.prefetch(_AHEAD)
     options = tf.data.Options()
     options.autotune.enabled = False  # it takes more threads than there are cores
@@ -87,10 +104,9 @@ def _decoded(split: Split, requests: Iterator[Request]) -> Iterator[np.ndarray]:
     failed = None
     try:
         for frames in dataset.as_numpy_iterator():
-            sent.popleft()
-            yield frames
+            yield sent.popleft(), frames
     except tf.errors.OpError as error:
-        failed = failures[0] if failures else _damaged(split, sent[0], error)
+        failed = failures[0] if failures else _damaged(split, sent[0].frame_ids, error)
     # Not in `except`: who keeps it would keep that error, and so tf.data's threads.
     if failed is not None:
         raise failed
@@ -101,10 +117,14 @@ def _num_threads() -> int:
     return min(_MOST_THREADS, len(affinity(0)) if affinity else os.cpu_count() or 1)
 
 
-def _decode(encoded, size, pads):
+def _decode(encoded, size, pads, *, largest: list[int]):
     def frame(encoded):
         # This op reads PNG too; the accurate transform is PIL's.
-        return tf.io.decode_jpeg(encoded, channels=3, dct_method="INTEGER_ACCURATE")
+        image = tf.io.decode_jpeg(encoded, channels=3, dct_method="INTEGER_ACCURATE")
+        shape = tf.shape(image)[:2]
+        reduced = tf.minimum(shape, largest)
+        is_large = tf.reduce_any(reduced < shape)
+        return tf.cond(is_large, lambda: _reduced(image, reduced), lambda: image)
 
     def padded(encoded):
         image = frame(encoded)
@@ -119,14 +139,19 @@ def _decode(encoded, size, pads):
     )
 
 
-def _damaged(split: Split, places: np.ndarray, error: Exception) -> UserError:
+def _reduced(image, size):
+    means = tf.image.resize(image, size, method="area")
+    return tf.cast(tf.round(means), tf.uint8)
+
+
+def _damaged(split: Split, frame_ids: np.ndarray, error: Exception) -> UserError:
     """It says which of the frames that failed to decode are damaged."""
     damaged = []
-    for place in np.unique(places).tolist():
-        tracklet = int(np.searchsorted(split.first_frame, place, side="right")) - 1
-        t = place - split.first_frame[tracklet]
+    for frame_id in np.unique(frame_ids).tolist():
+        tracklet = int(np.searchsorted(split.first_frame, frame_id, side="right")) - 1
+        t = frame_id - split.first_frame[tracklet]
         try:
-            Image.open(io.BytesIO(split.frame_at(place))).load()
+            Image.open(io.BytesIO(split.frame_at(frame_id))).load()
         except PIL.UnidentifiedImageError:
             damaged.append(f"tracklet {split.names[tracklet]} frame {t}: not an image")
         except (OSError, SyntaxError, ValueError) as reason:

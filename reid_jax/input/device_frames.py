@@ -1,17 +1,18 @@
-"""A split's frames decoded once and kept in the memory of every device."""
+"""A split's frames, decoded once and kept in the memory of every device."""
 
 import functools
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from jaxtyping import Int
 
 from reid_jax import parallel
 from reid_jax.errors import UserError
-from reid_jax.input import augmentation, decoding
+from reid_jax.input import decoding
 from reid_jax.input.augmentation import Windows
 from reid_jax.input.frame_cache import Split
 
@@ -25,44 +26,53 @@ _SHARE = 0.8
 class DeviceFrames:
     """All frames of a split, uint8 [N, H, W, 3], padded to the size of the largest.
 
+    Those above `largest` are reduced to it. `resize(frames, sizes, windows)` makes what
+    is shown of some of them.
     Raises UserError where a device says how much memory it has free and it is not
     enough.
     """
 
-    def __init__(self, split: Split, config, mesh: Mesh):
-        largest = split.sizes.max(axis=0)
-        shape = (len(split.sizes), *largest.tolist(), 3)
+    def __init__(
+        self,
+        split: Split,
+        mesh: Mesh,
+        *,
+        largest: Int[np.ndarray, "2"],
+        resize: Callable[..., jax.Array],
+    ):
+        sizes = np.minimum(split.sizes, largest)
+        padded = sizes.max(axis=0)
+        shape = (len(sizes), *padded.tolist(), 3)
         _check_room(shape, mesh.local_devices)
-        options = augmentation.options(split.sizes, config)
         self._show = jax.jit(
-            lambda frames, sizes, places, shown: augmentation.show(
-                frames[places], sizes[places], shown, **options
-            )
+            lambda frames, sizes, ids, windows: resize(frames[ids], sizes[ids], windows)
         )
         gigabytes = np.prod(shape, dtype=np.int64) / 1e9
         print(
             f"{shape[0]:,} frames, {gigabytes:.1f} GB, for the device ...", flush=True
         )
         began = time.perf_counter()
-        self._sizes = parallel.replicate(split.sizes, mesh)
+        self._sizes = parallel.replicate(sizes, mesh)
         everywhere = NamedSharding(mesh, PartitionSpec())
         self._frames = jnp.zeros(shape, jnp.uint8, device=everywhere)
-        starts = range(0, len(split.sizes), _AT_ONCE)
-        every = np.arange(len(split.sizes))
-        requests = ((every[start : start + _AT_ONCE], largest) for start in starts)
-        decoded = decoding.decode(split, requests)
-        for start, frames in zip(starts, decoded, strict=True):
+        ids = np.arange(len(sizes))
+        starts = range(0, len(sizes), _AT_ONCE)
+        requests = (
+            decoding.Request(ids[start : start + _AT_ONCE], padded, start)
+            for start in starts
+        )
+        for request, frames in decoding.decode(split, requests, largest):
             # Not `parallel.replicate`: several processes would compare every frame.
             part = jax.make_array_from_callback(
                 frames.shape, everywhere, lambda index, frames=frames: frames[index]
             )
-            self._frames = _put(self._frames, part, start)
+            self._frames = _put(self._frames, part, request.content)
         self._frames.block_until_ready()
         print(f"decoded in {time.perf_counter() - began:.0f} s", flush=True)
 
-    def show(self, places: jax.Array, shown: Windows) -> jax.Array:
-        """The frames at `places` as `augmentation.show` makes them."""
-        return self._show(self._frames, self._sizes, places, shown)
+    def show(self, frame_ids: jax.Array, windows: Windows) -> jax.Array:
+        """What the windows show of the frames with these numbers."""
+        return self._show(self._frames, self._sizes, frame_ids, windows)
 
 
 @functools.partial(jax.jit, donate_argnums=0)
@@ -82,5 +92,5 @@ def _check_room(shape: tuple[int, ...], devices: Sequence) -> None:
             raise UserError(
                 f"config.data.cache='device': {num:,} frames of {height}×{width} are "
                 f"{num_bytes / 1e9:.1f} GB, and {device} has {free / 1e9:.1f} GB left, "
-                f"{1 - _SHARE:.0%} of it for the steps. Take config.data.cache='ram'."
+                f"{1 - _SHARE:.0%} of it for the steps. Take config.data.cache='disk'."
             )

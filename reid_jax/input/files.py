@@ -1,15 +1,14 @@
-"""Batches of clips with tf.data: P×K for training, padded and ordered for evaluation.
+"""Batches of clips from prepared datasets: drawn, decoded, resized on the devices.
 
-Which frames and which augmentation a batch gets is drawn in NumPy, from (seed, epoch,
-position) alone; tf.data decodes and prefetches in parallel; the devices resize, crop
-and flip. Frames leave as uint8.
+Which frames a batch has and how they are augmented is drawn in NumPy, from (seed,
+epoch, position) alone. tf.data decodes in parallel; the devices resize, crop and flip.
 """
 
-import collections
-import dataclasses
+import functools
 import io
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from typing import NamedTuple
 
 import jax
 import numpy as np
@@ -19,203 +18,211 @@ from PIL import Image
 
 from data import tracklets
 from reid_jax import clips, parallel
-from reid_jax.input import augmentation, decoding, erasing
-from reid_jax.input.augmentation import Clip
-from reid_jax.input.datasets import (
-    identity_weights,
-    load_dataset,
-    load_training_split,
-    training_pids,
-)
+from reid_jax.input import augmentation, datasets, decoding, noise, pixels, resizing
+from reid_jax.input.augmentation import Windows
+from reid_jax.input.datasets import Dataset
 from reid_jax.input.device_frames import DeviceFrames
 from reid_jax.input.frame_cache import Split
 
-__all__ = [
-    "eval_batches",
-    "eval_clips",
-    "first_middle_last",
-    "load_dataset",
-    "load_training_split",
-    "steps_per_epoch",
-    "train_batches",
-    "train_clips",
-    "training_pids",
-]
+
+class ClipBatch(NamedTuple):
+    """The clips of a batch before they are decoded."""
+
+    frame_ids: Int[np.ndarray, "B T"]  # numbers among all frames of the split
+    windows: Windows  # what is shown of each frame
+    labels: Int[np.ndarray, "B"]  # training label, or tracklet (-1: padding)
 
 
-def steps_per_epoch(split: Split, config) -> int:
-    """Batches in which every training identity occurs once (the last one filled)."""
-    return -(-len(training_pids(split)) // config.data.p)
+class FilesSource:
+    """A prepared dataset, or a mixture of them to train on; see `source.Source`."""
 
+    def __init__(self, config, dataset: Dataset | None = None):
+        data = config.data
+        self.name, self._data_dir = data.name, data.data_dir
+        self._mixture = data.mixture
+        self._dataset = dataset or datasets.load_dataset(data.name, data.data_dir)
+        self.protocols = self._dataset.protocols
+        self.fingerprint = self._dataset.fingerprint
+        self._seed, self._p, self._k = config.seed, data.p, data.k
+        self._shares, self._cache = data.mixture_weights, data.cache
+        self._sample = clips.SAMPLINGS[data.sampling]
+        self._clip_length = config.model.clip_length
+        self._batch_clips = config.eval.batch_clips
+        self._max_frames, self._noise = config.eval.max_frames, config.eval.noise
+        self._augmentation = augmentation.build_augmentation(config)
+        self._largest = resizing.largest_size(self._augmentation.cropped_size)
+        self._resize = functools.partial(
+            resizing.resize_crop_flip,
+            frame_size=self._augmentation.frame_size,
+            color=pixels.mean_color(data.normalization),
+        )
 
-def train_batches(
-    split: Split, config, *, first_step: int = 0, mesh: Mesh | None = None
-) -> Iterator[dict[str, jax.Array]]:
-    """Endless P×K batches from `first_step` on, the same whatever was drawn before.
+    @functools.cached_property
+    def training(self) -> Split:
+        """The dataset's own training split, or those of the mixture together."""
+        if not self._mixture:
+            return self._dataset.train
+        return datasets.load_mixture(self._mixture, self._data_dir)
 
-    Yields `clips` uint8 [P*K, T, H, W, 3] and `labels` int32 [P*K], each device of the
-    mesh (by itself those of this process) with its rows: nothing else is read.
-    """
-    mesh = parallel.local_mesh() if mesh is None else mesh
-    rows = parallel.local_rows(config.data.p * config.data.k, mesh)
-    batches = train_clips(split, config, first_step)
-    make = _kept if config.data.cache == "device" else _decoded
-    for batch, made in make(split, config, batches, rows, mesh):
-        labels = np.asarray([batch[row].label for row in rows], np.int32)
-        yield {"clips": made, "labels": parallel.shard(labels, mesh)}
+    @functools.cached_property
+    def pids(self) -> np.ndarray:
+        """The person of each label."""
+        return datasets.training_pids(self.training)
 
+    @property
+    def steps_per_epoch(self) -> int:
+        """Batches in which every training identity occurs once."""
+        return clips.batches_per_epoch(self.pids, self._p)
 
-def _decoded(
-    split: Split, config, batches: Iterator[list[Clip]], rows, mesh: Mesh
-) -> Iterator[tuple[list[Clip], jax.Array]]:
-    """Each batch with its clips, uint8 [B, T, H, W, 3], decoded on the host."""
-    for batch, arguments, options in host_batches(split, config, batches, rows):
-        yield batch, augmentation.show(*parallel.shard(arguments, mesh), **options)
+    def split(self, name: str) -> Split:
+        """One of "train", "query" and "gallery"."""
+        return getattr(self._dataset, name)
 
+    def train_batches(
+        self, first_step: int = 0, mesh: Mesh | None = None
+    ) -> Iterator[dict[str, jax.Array]]:
+        """See `Source.train_batches`."""
+        mesh = parallel.local_mesh() if mesh is None else mesh
+        rows = parallel.local_rows(self._p * self._k, mesh)
+        drawn = self.train_clips(first_step)
+        show = self._resident if self._cache == "device" else self._decoded
+        for batch, shown in show(self.training, drawn, rows, mesh):
+            labels = parallel.shard(batch.labels[rows], mesh)
+            yield {"clips": shown, "labels": labels}
 
-def host_batches(
-    split: Split, config, batches: Iterator[list[Clip]], rows
-) -> Iterator[tuple[list[Clip], tuple, dict]]:
-    """Each batch, and the arguments and options of `augmentation.show` for its rows."""
-    sent = collections.deque()  # batches that are read in another thread
-    largest = split.sizes.max(axis=0, initial=0)
-    # Every process has to run the same program.
-    is_one_size = jax.process_count() > 1 or bool((split.sizes == largest).all())
-
-    def size_of(places: np.ndarray) -> np.ndarray:
-        if is_one_size:
-            return largest
-        height, width = split.sizes[places].reshape(-1, 2).max(axis=0).tolist()
-        return np.array([augmentation.round_up(height), augmentation.round_up(width)])
-
-    def requests() -> Iterator[decoding.Request]:
-        for batch in batches:
-            places = _places(split, batch, rows)
-            sent.append((batch, places))
-            yield places.ravel(), size_of(places)
-
-    for frames in decoding.decode(split, requests()):
-        batch, places = sent.popleft()
-        sizes = split.sizes[places]
-        most = largest if is_one_size else sizes
-        frames = frames.reshape(*places.shape, *frames.shape[1:])
-        shown = augmentation.windows([batch[row] for row in rows], config)
-        yield batch, (frames, sizes, shown), augmentation.options(most, config)
-
-
-def _kept(
-    split: Split, config, batches: Iterator[list[Clip]], rows, mesh: Mesh
-) -> Iterator[tuple[list[Clip], jax.Array]]:
-    """As `_decoded`, from frames that are on the devices."""
-    kept = DeviceFrames(split, config, mesh)
-    for batch in batches:
-        places = _places(split, batch, rows).astype(np.int32)
-        shown = augmentation.windows([batch[row] for row in rows], config)
-        yield batch, kept.show(*parallel.shard((places, shown), mesh))
-
-
-def _places(split: Split, batch: list[Clip], rows) -> Int[np.ndarray, "B T"]:
-    """Where the frames of these rows are among all frames."""
-    clips_of_rows = [batch[row] for row in rows]
-    return np.stack([split.first_frame[c.tracklet] + c.frames for c in clips_of_rows])
-
-
-def train_clips(split: Split, config, first_step: int = 0) -> Iterator[list[Clip]]:
-    """The clips of each P×K batch from `first_step` on, endless.
-
-    Each batch is a pure function of (seed, epoch, position in the epoch).
-    """
-    labels = np.searchsorted(training_pids(split), split.pids)
-    rows = np.flatnonzero(split.pids != tracklets.JUNK_PID)
-    draw = _clip_drawer(split, config)
-    weights = identity_weights(split, config)
-    if weights is not None:
-        weights = weights[rows]
-    first_epoch, first_position = divmod(first_step, steps_per_epoch(split, config))
-    for epoch in itertools.count(first_epoch):
-        batches = clips.identity_batches(
-            labels[rows],
-            config.data.p,
-            config.data.k,
-            seed=config.seed,
-            epoch=epoch,
+    def train_clips(self, first_step: int = 0) -> Iterator[ClipBatch]:
+        """What each P×K batch from `first_step` on shows."""
+        split, T = self.training, self._clip_length
+        known = np.flatnonzero(split.pids != tracklets.JUNK_PID)
+        labels = np.searchsorted(self.pids, split.pids).astype(np.int32)
+        weights = None
+        if self._shares:
+            weights = datasets.identity_weights(split, self._shares)[known]
+        batches = clips.batches_from(
+            first_step,
+            labels[known],
+            self._p,
+            self._k,
+            seed=self._seed,
             weights=weights,
         )
-        for position in range(first_position, len(batches)):
-            rng = np.random.default_rng([config.seed, epoch, position, _FRAMES])
-            chosen = rows[batches[position]]
-            yield draw(rng, chosen.tolist(), labels[chosen].tolist())
-        first_position = 0
+        num_uniform = self._augmentation.num_uniform(T)
+        for epoch, position, chosen in batches:
+            rng = np.random.default_rng([self._seed, epoch, position, _FRAMES])
+            chosen = known[chosen]
+            frames, uniform = [], []
+            for num_frames in split.num_frames[chosen]:
+                frames.append(self._sample(rng, num_frames, T))
+                uniform.append(rng.random(num_uniform))
+            windows = self._augmentation.draw(rng, np.array(uniform), T)
+            frame_ids = split.first_frame[chosen][:, None] + np.array(frames)
+            yield ClipBatch(frame_ids, windows, labels[chosen])
+
+    def eval_batches(
+        self,
+        split: str,
+        mesh: Mesh | None = None,
+        *,
+        clip_length: int | None = None,
+        max_frames: int | None = None,
+    ) -> Iterator[dict[str, jax.Array | np.ndarray]]:
+        """See `Source.eval_batches`."""
+        mesh = parallel.local_mesh() if mesh is None else mesh
+        parallel.check_divisible(self._batch_clips, mesh, "config.eval.batch_clips")
+        rows = parallel.local_rows(self._batch_clips, mesh)
+        drawn = self._eval_clips(
+            self.split(split),
+            clip_length or self._clip_length,
+            max_frames or self._max_frames,
+        )
+        batches = (
+            {"clips": shown, "tracklet": batch.labels}
+            for batch, shown in self._decoded(self.split(split), drawn, rows, mesh)
+        )
+        yield from noise.noisy(batches, split, self._noise, self._seed)
+
+    def _eval_clips(
+        self, split: Split, T: int, max_frames: int | None
+    ) -> Iterator[ClipBatch]:
+        num_frames = split.num_frames
+        if max_frames:
+            num_frames = np.minimum(num_frames, max_frames)
+        every = (
+            (split.first_frame[tracklet] + frames, tracklet)
+            for tracklet in range(len(split))
+            for frames in clips.dense_clips(num_frames[tracklet], T)
+        )
+        windows = self._augmentation.middle(self._batch_clips, T)
+        while batch := list(itertools.islice(every, self._batch_clips)):
+            padding = [(batch[-1][0], -1)] * (self._batch_clips - len(batch))
+            frame_ids, labels = zip(*batch, *padding, strict=True)
+            yield ClipBatch(np.stack(frame_ids), windows, np.array(labels, np.int32))
+
+    def _decoded(
+        self, split: Split, batches: Iterator[ClipBatch], rows, mesh: Mesh
+    ) -> Iterator[tuple[ClipBatch, jax.Array]]:
+        """Each batch with its clips, uint8 [B, T, H, W, 3], decoded on the host."""
+        sizes = np.minimum(split.sizes, self._largest)
+        padded_size = _padded_size(sizes)
+
+        def requests() -> Iterator[decoding.Request]:
+            for batch in batches:
+                ids = batch.frame_ids[rows].ravel()
+                yield decoding.Request(ids, padded_size(ids), batch)
+
+        for request, frames in decoding.decode(split, requests(), self._largest):
+            batch = request.content
+            ids = batch.frame_ids[rows]
+            frames = frames.reshape(*ids.shape, *frames.shape[1:])
+            windows = Windows(*(values[rows] for values in batch.windows))
+            taps = self._num_taps(
+                request.size if _is_one_program(sizes) else sizes[ids]
+            )
+            arguments = parallel.shard((frames, sizes[ids], windows), mesh)
+            yield batch, self._resize(*arguments, num_taps=taps)
+
+    def _resident(
+        self, split: Split, batches: Iterator[ClipBatch], rows, mesh: Mesh
+    ) -> Iterator[tuple[ClipBatch, jax.Array]]:
+        """Like `_decoded`, but gathers frames already resident on the devices."""
+        sizes = np.minimum(split.sizes, self._largest)
+        resize = functools.partial(self._resize, num_taps=self._num_taps(sizes))
+        frames = DeviceFrames(split, mesh, largest=self._largest, resize=resize)
+        for batch in batches:
+            windows = Windows(*(values[rows] for values in batch.windows))
+            ids = batch.frame_ids[rows].astype(np.int32)
+            yield batch, frames.show(*parallel.shard((ids, windows), mesh))
+
+    def _num_taps(self, sizes: Int[np.ndarray, "... 2"]) -> int:
+        return resizing.num_taps(sizes, self._augmentation.whole_size)
+
+    def first_middle_last(self, split: str, tracklet: int) -> list[np.ndarray]:
+        """See `Source.first_middle_last`; as published, of any size."""
+        of = self.split(split)
+        last = int(of.num_frames[tracklet]) - 1
+        return [
+            np.asarray(Image.open(io.BytesIO(of.frame(tracklet, t))).convert("RGB"))
+            for t in sorted({0, last // 2, last})
+        ]
 
 
 _FRAMES = 2
 """Keeps this random stream apart from those of `clips.identity_batches`."""
 
 
-def _clip_drawer(split: Split, config) -> Callable[..., list[Clip]]:
-    """The function (rng, tracklets, labels) → a training clip of each tracklet."""
-    T, augment = config.model.clip_length, config.augment.to_dict()
-    sample = clips.SAMPLINGS[config.data.sampling]
-    draws = T if augment["per_frame"] else 1
-
-    def draw(rng: np.random.Generator, chosen, labels) -> list[Clip]:
-        B, frames, drawn = len(chosen), [], []
-        for tracklet in chosen:
-            frames.append(sample(rng, split.num_frames[tracklet], T))
-            drawn.append(rng.random(4 * draws))
-        flip, crop, shift = np.split(np.array(drawn), (draws, 2 * draws), axis=1)
-        augmented = (
-            flip < augment["flip"],
-            crop < augment["crop"],
-            shift.reshape(B, draws, 2),
-            erasing.draw_boxes(rng, B * draws, config).reshape(B, draws, 4),
-        )
-        augmented = (values.repeat(T // draws, axis=1) for values in augmented)
-        return list(map(Clip, chosen, frames, labels, *augmented))
-
-    return draw
+def _is_one_program(sizes: Int[np.ndarray, "N 2"]) -> bool:
+    """Whether all batches are padded alike: several processes run the same program."""
+    return jax.process_count() > 1 or bool((sizes == sizes[:1]).all())
 
 
-def eval_batches(
-    split: Split, config, mesh: Mesh | None = None
-) -> Iterator[dict[str, jax.Array | np.ndarray]]:
-    """Every test clip of the split once, in order, in batches of one fixed shape.
+def _padded_size(sizes: Int[np.ndarray, "N 2"]):
+    """The function frame numbers → height and width that these are padded to."""
+    largest = sizes.max(axis=0, initial=0)
+    if _is_one_program(sizes):
+        return lambda ids: largest
 
-    Of tracklets longer than `config.eval.max_frames` only the first frames.
+    def padded(ids: Int[np.ndarray, "_"]) -> Int[np.ndarray, "2"]:
+        height, width = sizes[ids].max(axis=0).tolist()
+        return np.array([resizing.round_up(height), resizing.round_up(width)])
 
-    Yields `clips` uint8 [B, T, H, W, 3], each device of the mesh (by itself those of
-    this process) with its rows, and `tracklet` int32 [B], of all rows the position of
-    the clip's tracklet in the split, -1 where the last batch is padded.
-    """
-    mesh = parallel.local_mesh() if mesh is None else mesh
-    rows = parallel.local_rows(config.eval.batch_clips, mesh)
-    batches = eval_clips(split, config)
-    for batch, made in _decoded(split, config, batches, rows, mesh):
-        tracklet = np.asarray([clip.label for clip in batch], np.int32)
-        yield {"clips": made, "tracklet": tracklet}
-
-
-def eval_clips(split: Split, config) -> Iterator[list[Clip]]:
-    """The batches of `eval_batches` as clips; `label` is the tracklet, -1 padding."""
-    T = config.model.clip_length
-    num_frames = np.minimum(split.num_frames, config.eval.max_frames or np.inf)
-    num_frames = num_frames.astype(int)
-    unchanged = np.zeros(T, bool), np.zeros(T, bool), np.zeros((T, 2))
-    every = (
-        Clip(tracklet, frames, tracklet, *unchanged)
-        for tracklet in range(len(split))
-        for frames in clips.dense_clips(num_frames[tracklet], T)
-    )
-    while batch := list(itertools.islice(every, config.eval.batch_clips)):
-        padding = dataclasses.replace(batch[-1], label=-1)
-        missing = config.eval.batch_clips - len(batch)
-        yield [*batch, *[padding] * missing]
-
-
-def first_middle_last(split: Split, tracklet: int) -> list[np.ndarray]:
-    """Three frames of a tracklet as published (fewer where it has fewer), RGB uint8."""
-    last = int(split.num_frames[tracklet]) - 1
-    return [
-        np.asarray(Image.open(io.BytesIO(split.frame(tracklet, t))).convert("RGB"))
-        for t in sorted({0, last // 2, last})
-    ]
+    return padded

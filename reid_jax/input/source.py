@@ -1,36 +1,88 @@
-"""Where batches come from: `pipeline(config)` is the module that makes them.
+"""Where a run's batches come from: `open_source(config)`, made once and handed on."""
 
-Each has the same functions, which is all that programs know of a source:
+from collections.abc import Iterator
+from typing import Protocol, runtime_checkable
 
-- `load_dataset(config)`: `train`, `query`, `gallery`, `protocols` and a `fingerprint`;
-  a split has a length, and `names`, `pids`, `camids`, `num_frames` of its tracklets,
-  and a `fingerprint` of its own;
-- `load_training_split(config, dataset)`: what is trained on, `dataset.train` or more;
-- `training_pids(split)`, `steps_per_epoch(split, config)`;
-- `train_clips` and `train_batches(split, config, first_step, mesh)`: what the P×K
-  batches show, and their pixels; each is a pure function of (seed, epoch, position);
-- `eval_batches(split, config, mesh)`, `first_middle_last(split, tracklet)`.
-
-Batches lie on the devices of `mesh`; a process makes the rows of its own ones only.
-"""
-
-import types
+import jax
+import numpy as np
+from jax.sharding import Mesh
 
 from reid_jax.errors import UserError
 
 SOURCES = ("files", "render")
+"""What `config.data.source` may name."""
 
 
-def pipeline(config) -> types.ModuleType:
-    """The module of `config.data.source`, imported only now: files need TensorFlow."""
+@runtime_checkable
+class Split(Protocol):
+    """The tracklets of one split, without their frames; arrays have one entry each."""
+
+    names: np.ndarray
+    pids: np.ndarray
+    camids: np.ndarray
+    num_frames: np.ndarray
+    fingerprint: str  # changes when the tracklets or their frames do
+
+    def __len__(self) -> int: ...
+
+
+@runtime_checkable
+class Source(Protocol):
+    """A dataset as the config shows it: splits, and batches of clips on the devices.
+
+    Batches are laid out over a mesh, by default the devices of this process. A process
+    makes the rows of its own devices only.
+    """
+
+    name: str  # config.data.name
+    protocols: tuple[str, ...]  # of evaluation
+    fingerprint: str  # of query and gallery
+    training: Split  # what is trained on: the train split, or several datasets
+    pids: np.ndarray  # person of each label, sorted
+    steps_per_epoch: int
+
+    def split(self, name: str) -> Split:
+        """One of "train", "query" and "gallery"."""
+
+    def train_batches(
+        self, first_step: int = 0, mesh: Mesh | None = None
+    ) -> Iterator[dict[str, jax.Array]]:
+        """Endless P×K batches from a step on, each a function of (seed, step) alone.
+
+        Yields `clips` uint8 [P*K, T, H, W, 3] and `labels` int32 [P*K].
+        Raises UserError where there are fewer than P persons.
+        """
+
+    def eval_batches(
+        self,
+        split: str,
+        mesh: Mesh | None = None,
+        *,
+        clip_length: int | None = None,
+        max_frames: int | None = None,
+    ) -> Iterator[dict[str, jax.Array | np.ndarray]]:
+        """Every test clip of a split once, in order, in batches of one fixed shape.
+
+        Only the first `max_frames` frames of longer tracklets are taken. This, the
+        clip's length and the noise on it are by default those of the config.
+        Yields `clips` uint8 [B, T, H, W, 3], and `tracklet` int32 [B] for all rows: the
+        position of the clip's tracklet in the split, -1 where the last batch is padded.
+        """
+
+    def first_middle_last(self, split: str, tracklet: int) -> list[np.ndarray]:
+        """One to three frames of a tracklet, RGB uint8 [h, w, 3]."""
+
+
+def open_source(config) -> Source:
+    """The source that `config.data` describes; only files import TensorFlow."""
     match config.data.source:
         case "files":
-            from reid_jax.input import files as input_pipeline
+            from reid_jax.input import files
 
-            return input_pipeline
+            return files.FilesSource(config)
         case "render":
-            from reid_jax.input import rendered as render_pipeline
+            from reid_jax.input import rendered
 
-            return render_pipeline
+            return rendered.RenderedSource(config)
     known = ", ".join(SOURCES)
     raise UserError(f"config.data.source={config.data.source!r}; known: {known}.")

@@ -7,7 +7,7 @@ from flax import nnx
 from jaxtyping import Float, Int
 
 from reid_jax.arrays import Array
-from reid_jax.input import source as sources
+from reid_jax.input.source import Source
 from reid_jax.report import strips
 from reid_jax.report.strips import NUM_RESULTS, RankedRow, Result, Strip
 from reid_jax.retrieval import places, ranking
@@ -25,14 +25,12 @@ class Frames:
     `query(q)` and `gallery(g)` are one to three frames, uint8 [h, w, 3].
     """
 
-    def __init__(self, config, dataset):
-        read = sources.pipeline(config).first_middle_last
-        num_gallery = len(dataset.gallery)
-        self.query = lambda q: read(dataset.query, q)
+    def __init__(self, source: Source):
+        read = source.first_middle_last
+        num_gallery = len(source.split("gallery"))
+        self.query = lambda q: read("query", q)
         self.gallery = lambda g: (
-            read(dataset.gallery, g)
-            if g < num_gallery
-            else read(dataset.query, g - num_gallery)
+            read("gallery", g) if g < num_gallery else read("query", g - num_gallery)
         )
 
 

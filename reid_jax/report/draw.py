@@ -3,74 +3,75 @@
 import pathlib
 
 import numpy as np
-from flax import nnx
 
 from reid_jax import steps
-from reid_jax.input import source as sources
-from reid_jax.report import choices, strips
-from reid_jax.report import curves as curve_pictures
-from reid_jax.report import network as network_pictures
+from reid_jax.report import choices, curves, network, strips
 from reid_jax.runs import log as metric_log
-from reid_jax.runs import pretrained, run_embeddings
-from reid_jax.scoring import scores
+from reid_jax.runs.run import Run
+from reid_jax.scoring.scores import Scored
+from reid_jax.scoring.studies import Study
 
 
-def draw(
-    config,
-    workdir: pathlib.Path,
-    step: int,
-    dataset,
-    scored: scores.Scored,
-    curves: dict[str, np.ndarray],
-) -> None:
-    """Draw all of them into the run's evaluation folder."""
-    folder = run_embeddings.eval_folder(config, workdir)
-    curve_pictures.cmc(folder / "cmc.png", curves)
-    if log := metric_log.read(workdir):
-        curve_pictures.training(folder / "training.png", log)
-    _draw_tracklets(config, dataset, scored, folder)
-    _draw_network(config, workdir, step, dataset, folder)
+def draw_run(run: Run, scored: Scored, cmc_curves: dict[str, np.ndarray]) -> None:
+    """Draws all of them into the run's evaluation folder; `scored` is the headline."""
+    curves.cmc(run.folder / "cmc.png", cmc_curves)
+    if log := metric_log.read(run.workdir):
+        curves.training(run.folder / "training.png", log)
+    _draw_ranked_lists(run, scored)
+    _draw_map(run, scored)
+    _draw_network(run)
 
 
-def _draw_tracklets(
-    config, dataset, scored: scores.Scored, folder: pathlib.Path
-) -> None:
-    """The ranked lists, and a map of all tracklets."""
+def draw_study(run: Run, study: Study) -> pathlib.Path:
+    """Draws a study beside its scores; returns the picture's path."""
+    title = f"{run.source.name}, {study.side}" + " sides" * (study.side == "both")
+    path = study.path.with_suffix(".png")
+    curves.study(path, study.curves(), study.unit, title=title)
+    return path
+
+
+def _draw_ranked_lists(run: Run, scored: Scored) -> None:
     queries = choices.evenly(choices.valid_queries(scored), choices.NUM_QUERIES)
-    rows = choices.ranked_rows(scored, queries, choices.Frames(config, dataset))
+    rows = choices.ranked_rows(scored, queries, choices.Frames(run.source))
     distance = scored.metric.name + ", re-ranked" * scored.metric.rerank
-    title = f"{config.data.name}, {scored.protocol} protocol, {distance} distance"
-    strips.ranked_lists(folder / "ranked_lists.png", rows, title=title)
+    title = f"{run.source.name}, {scored.protocol} protocol, {distance} distance"
+    strips.ranked_lists(run.folder / "ranked_lists.png", rows, title=title)
+
+
+def _draw_map(run: Run, scored: Scored) -> None:
+    """A map of all tracklets of query and gallery."""
     sides = scored.query, scored.gallery
     embeddings, pids, camids = (
         np.concatenate([getattr(side, name) for side in sides])
         for name in ("embeddings", "pids", "camids")
     )
-    title = f"{config.data.name}, query and gallery"
-    path = folder / "embedding_map.png"
-    network_pictures.embedding_map(
-        path, embeddings, pids, camids, method=config.eval.map, title=title
+    network.embedding_map(
+        run.folder / "embedding_map.png",
+        embeddings,
+        pids,
+        camids,
+        method=run.config.eval.map,
+        title=f"{run.source.name}, query and gallery",
     )
 
 
-def _draw_network(
-    config, workdir: pathlib.Path, step: int, dataset, folder: pathlib.Path
-) -> None:
-    """First filters, first responses and, for attention models, frames' weights."""
-    drawn, made = folder / "filters.png", folder / "embeddings.npz"
-    if drawn.exists() and drawn.stat().st_mtime > made.stat().st_mtime:
+def _draw_network(run: Run) -> None:
+    """First filters, first responses and, for attention models, frames' weights.
+
+    They depend on weights and queries only: pictures of the same ones are kept.
+    """
+    folder, made_from = run.folder, run.cache_key
+    if strips.made_from(folder / "filters.png") == made_from:  # drawn last
         return
-    batch = next(sources.pipeline(config).eval_batches(dataset.query, config))
+    batch = next(run.source.eval_batches("query"))
+    out = run.embed_step(run.state.params, run.state.batch_stats, batch["clips"])
     batch = {name: np.asarray(values) for name, values in batch.items()}
-    if config.model.temporal.startswith("attn"):
-        embed_step, state = run_embeddings.restore(config, workdir, step)
-        out = embed_step(state.params, state.batch_stats, batch["clips"])
+    if out.attention is not None:
         clips = choices.uneven_attention(batch, np.asarray(out.attention))
-        strips.attention_strips(folder / "attention.png", clips)
-    graphdef, state = pretrained.restore_run(config, workdir, step)
-    model = nnx.merge(graphdef, state.params, state.batch_stats)
-    clip = batch["clips"][0]
-    layers = choices.first_layers(model, steps.normalizer(config)(clip[None]))
-    network_pictures.responses(folder / "responses.png", clip, layers)
+        path = folder / "attention.png"
+        strips.attention_strips(path, clips, made_from=made_from)
+    model, clip = run.model, batch["clips"][0]
+    layers = choices.first_layers(model, steps.normalizer(run.config)(clip[None]))
+    network.responses(folder / "responses.png", clip, layers, made_from=made_from)
     kernel = np.asarray(model.base.conv1.kernel[...])
-    network_pictures.filters(drawn, kernel)
+    network.filters(folder / "filters.png", kernel, made_from=made_from)

@@ -14,10 +14,10 @@ from configs import base
 from reid_jax import files
 from reid_jax.report import choices, strips
 from reid_jax.runs import folder as run_folder
-from reid_jax.runs import run_embeddings
+from reid_jax.runs.run import Run
 from reid_jax.scoring import scores
 
-_TEMPLATE = pathlib.Path(__file__).with_name("report_page.html")
+_TEMPLATE = pathlib.Path(__file__).with_name("page.html")
 _JPEG_QUALITY = 88
 
 
@@ -79,17 +79,15 @@ _NETWORK = (
 )
 
 
-def write(
-    config, workdir: pathlib.Path, dataset, scored: scores.Scored, summary: dict
-) -> pathlib.Path:
+def write(run: Run, scored: scores.Scored, summary: dict) -> pathlib.Path:
     """Write `report.html` beside the run's scores and pictures, which are made before.
 
     `summary` is what `scores.json` holds, `scored` its first row. Returns its path.
     """
-    folder = run_embeddings.eval_folder(config, workdir)
+    folder = run.folder
     page = _environment().from_string(_TEMPLATE.read_text(encoding="utf-8"))
     text = page.render(
-        workdir=workdir.resolve().name,
+        workdir=run.workdir.resolve().name,
         dataset=summary["dataset"],
         step=summary["step"],
         conditions=summary["conditions"],
@@ -99,12 +97,12 @@ def write(
         protocol=scored.protocol,
         median_rank=np.nanmedian(scored.ranking.first_rank),
         median_chance=np.nanmedian(scored.chance_ranks()),
-        groups=_groups(scored, choices.Frames(config, dataset)),
+        groups=_groups(scored, choices.Frames(run.source)),
         curves=[figure for figure in _CURVES if (folder / figure.file).exists()],
         network=[figure for figure in _NETWORK if (folder / figure.file).exists()],
         picture=lambda file: _data_uri((folder / file).read_bytes(), "png"),
-        changed=_changed(config),
-        fields=run_folder.flat(config),
+        changed=_changed(run.config),
+        fields=run_folder.flat(run.config),
     )
     path = folder / "report.html"
     files.write_text(path, text)

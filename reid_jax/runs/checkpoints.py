@@ -22,8 +22,14 @@ from reid_jax.runs.folder import WorkdirError
 
 Scalars = dict[str, float | int]
 
+_CHANGED = "its values are not those that were saved"
+
 _FILES_BYTES = 2**20
 """What a checkpoint takes on disk beside its arrays, at most."""
+
+
+class CheckpointGoneError(WorkdirError):
+    """A checkpoint that another process has deleted."""
 
 
 class Checkpoints:
@@ -34,7 +40,7 @@ class Checkpoints:
     write: another one's unfinished checkpoint is its own.
     """
 
-    def __init__(self, workdir: str | os.PathLike, *, write: bool = False):
+    def __init__(self, workdir: str | os.PathLike, write: bool = False):
         self.folder = pathlib.Path(workdir).absolute() / "checkpoints"
         options = ocp.CheckpointManagerOptions(
             preservation_policy=_NewestAndBest(self),
@@ -47,7 +53,7 @@ class Checkpoints:
             self._manager = ocp.CheckpointManager(self.folder, options=options)
         except OSError as error:
             raise WorkdirError(f"{self.folder}: {error.strerror}.") from None
-        self._scores = {step: self._stored_score(step) for step in self.steps()}
+        self._notes = {step: self._stored_notes(step) for step in self.steps()}
 
     def save(
         self,
@@ -70,17 +76,18 @@ class Checkpoints:
         if shutil.disk_usage(self.folder).free < needed:
             raise full
         notes = {"mean_ap": (metrics or {}).get("mean_ap"), "unlogged": list(unlogged)}
+        notes["weights"] = weights_fingerprint(state.params, state.batch_stats)
+        notes["sha256"] = _digest(state, notes)
         content = ocp.args.Composite(
-            state=ocp.args.StandardSave(state),
-            notes=ocp.args.JsonSave(notes | {"sha256": _digest(state, notes)}),
+            state=ocp.args.StandardSave(state), notes=ocp.args.JsonSave(notes)
         )
-        self._scores[step] = notes["mean_ap"]
+        self._notes[step] = notes
         verbosity = logging.get_verbosity()
         logging.set_verbosity(logging.FATAL)  # its threads log what is raised here
         try:
             self._manager.save(step, args=content)
         except Exception as error:
-            del self._scores[step]
+            del self._notes[step]
             for path in self.folder.glob(f"{step}.orbax-checkpoint-tmp*"):
                 shutil.rmtree(path, ignore_errors=True)
             if not files.is_full_error(error):
@@ -102,7 +109,15 @@ class Checkpoints:
 
     def best_metric(self, step: int) -> float | None:
         """mAP stored with the checkpoint of `step`, if it was evaluated."""
-        return self._scores[step]
+        return self._notes[step].get("mean_ap")
+
+    def fingerprint(self, step: int) -> str:
+        """SHA-256 of the weights that the checkpoint of `step` holds.
+
+        Earlier versions of reid-jax wrote that of the whole checkpoint.
+        """
+        notes = self._notes[step]
+        return notes.get("weights") or notes.get("sha256") or f"step {step}"
 
     def restore_newest(self, like: Any) -> tuple[int, Any, list[dict]] | None:
         """The newest whole checkpoint: its step, state, and `unlogged` of `save`.
@@ -142,34 +157,58 @@ class Checkpoints:
         """
         return self._read(step, like)[0]
 
+    def restore_weights(self, step: int, params: Any, batch_stats: Any) -> tuple:
+        """Parameters and statistics of `step`, without the optimizer's moments.
+
+        The arguments are like what is read: arrays, or shapes with their shardings.
+        Raises CheckpointGoneError where it was deleted, and as `restore`.
+        """
+        like = {"params": params, "batch_stats": batch_stats}
+        arguments = ocp.args.PyTreeRestore(
+            item=like,
+            restore_args=ocp.checkpoint_utils.construct_restore_args(like),
+            partial_restore=True,
+        )
+        weights, notes = self._load(step, arguments)
+        weights = weights["params"], weights["batch_stats"]
+        if notes.get("weights") not in (None, weights_fingerprint(*weights)):
+            raise self._unreadable(step, _CHANGED)
+        return weights
+
     def _read(self, step: int, like: Any) -> tuple[Any, dict]:
         target = jax.tree.map(ocp.utils.to_shape_dtype_struct, like)
-        content = ocp.args.Composite(
-            state=ocp.args.StandardRestore(target), notes=ocp.args.JsonRestore()
-        )
+        state, notes = self._load(step, ocp.args.StandardRestore(target))
+        expected = notes.pop("sha256")
+        if expected != _digest(state, notes):
+            raise self._unreadable(step, _CHANGED)
+        return state, notes
+
+    def _load(self, step: int, state: ocp.args.CheckpointArgs) -> tuple[Any, dict]:
+        """What was saved under a step: the state, as the argument asks, and notes."""
+        content = ocp.args.Composite(state=state, notes=ocp.args.JsonRestore())
         try:
             restored = self._manager.restore(step, args=content)
-            notes = dict(restored.notes)
-            expected = notes.pop("sha256")
+            return restored.state, dict(restored.notes)
         except (MemoryError, PermissionError):
             raise  # nothing is wrong with the checkpoint
         except Exception as error:  # whatever its damage leads orbax to
+            if not (self.folder / str(step)).exists():
+                raise CheckpointGoneError(
+                    f"The checkpoint of step {step} in {self.folder} was deleted while "
+                    "it was read: the run is being trained. Run the command again."
+                ) from error
             reason = (str(error) or type(error).__name__).splitlines()[0][:200]
             if 'Item "notes" was not found' in reason:
                 reason = "an earlier version of reid-jax wrote it; use that, or train "
                 reason += "again in another --workdir"
             raise self._unreadable(step, reason) from error
-        if expected != _digest(restored.state, notes):
-            reason = "its values are not those that were saved"
-            raise self._unreadable(step, reason)
-        return restored.state, notes
 
-    def _stored_score(self, step: int) -> float | None:
+    def _stored_notes(self, step: int) -> dict:
         content = ocp.args.Composite(notes=ocp.args.JsonRestore())
         try:
-            return self._manager.restore(step, args=content).notes["mean_ap"]
+            return dict(self._manager.restore(step, args=content).notes)
         except Exception:  # damaged: whoever wants its state will hear of it
-            return None
+            return {}
 
     def _unreadable(self, step: int, reason: str) -> WorkdirError:
         return WorkdirError(
@@ -205,10 +244,15 @@ def _alone() -> ocp.options.MultiprocessingOptions:
     )
 
 
-def _digest(state: Any, notes: dict) -> str:
+def weights_fingerprint(params: Any, batch_stats: Any) -> str:
+    """SHA-256 of a network's parameters and statistics."""
+    return _digest({"params": params, "batch_stats": batch_stats}, {})
+
+
+def _digest(arrays: Any, notes: dict) -> str:
     """SHA-256 of all arrays with their places in the tree, and of the notes."""
     digest = hashlib.sha256(json.dumps(notes, sort_keys=True).encode())
-    for path, leaf in jax.tree.leaves_with_path(state):
+    for path, leaf in jax.tree.leaves_with_path(arrays):
         place = f"{jax.tree_util.keystr(path)} {leaf.dtype} {leaf.shape}"
         digest.update(place.encode())
         digest.update(np.ascontiguousarray(jax.device_get(leaf)))

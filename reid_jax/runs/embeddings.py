@@ -1,19 +1,23 @@
 """From clips to one embedding a tracklet: their mean (paper 1, Sec. 3.3)."""
 
 import dataclasses
+import os
 import pathlib
 from collections.abc import Callable, Iterable
 
+import jax
 import numpy as np
+from jax.sharding import Mesh
 from jaxtyping import Float, Int
 
+from reid_jax import files, parallel
 from reid_jax.arrays import Array
 from reid_jax.errors import UserError
 
 
 @dataclasses.dataclass(frozen=True)
 class Embedded:
-    """One side of the retrieval: an embedding for each tracklet, and whose it is."""
+    """The tracklets of a split: an embedding for each, and whose it is."""
 
     embeddings: np.ndarray  # [N, D]
     pids: np.ndarray
@@ -21,47 +25,42 @@ class Embedded:
     tracklets: np.ndarray  # names
 
 
-@dataclasses.dataclass(frozen=True)
-class EmbeddedDataset:
-    """Splits of a dataset by method ("trained", …), and what they were made from.
+Methods = dict[str, dict[str, Embedded]]
+"""Splits by method ("trained", …) and name ("query", "gallery", "train")."""
 
-    Each method has the splits "query" and "gallery", and "train" where a metric was
-    learnt on it.
+
+class Network:
+    """A network with its weights: clips in, embeddings out.
+
+    `embed_step(params, batch_stats, clips)` is that of `steps.make_embed_step`. Batches
+    are laid out over `mesh`.
     """
 
-    methods: dict[str, dict[str, Embedded]]
-    source: str  # checkpoint, network and dataset, as one comparable text
-    protocols: tuple[str, ...]
+    def __init__(self, embed_step: Callable, params, batch_stats, mesh: Mesh):
+        self.step = embed_step
+        self.params, self.batch_stats, self.mesh = params, batch_stats, mesh
+        # The weights are arguments of what is compiled with it, never constants in it.
+        self.embed = jax.tree_util.Partial(
+            lambda params, batch_stats, clips: (
+                embed_step(params, batch_stats, clips).embedding
+            ),
+            params,
+            batch_stats,
+        )
 
-    def save(self, path: pathlib.Path) -> None:
-        """Write one .npz: `<method>.<split>.<field>`, whole or not at all."""
-        arrays = {"source": self.source, "protocols": np.asarray(self.protocols)}
-        for method, splits in self.methods.items():
-            for side, embedded in splits.items():
-                for field in dataclasses.fields(Embedded):
-                    key = f"{method}.{side}.{field.name}"
-                    arrays[key] = getattr(embedded, field.name)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        unfinished = path.with_name("unfinished.npz")
-        try:
-            np.savez(unfinished, **arrays)
-            unfinished.replace(path)
-        finally:
-            unfinished.unlink(missing_ok=True)
+    def __call__(self, clips: Array) -> Float[Array, "B D"]:
+        """Embeddings of clips [B, T, H, W, 3], which every process can read."""
+        return parallel.gather(self.embed(parallel.shard(clips, self.mesh)), self.mesh)
 
-    @classmethod
-    def load(cls, path: pathlib.Path) -> "EmbeddedDataset":
-        # NumPy leaves a damaged file open that it has opened itself.
-        with path.open("rb") as file, np.load(file) as arrays:
-            methods = {}
-            for key in dict.fromkeys(k.rpartition(".")[0] for k in arrays if "." in k):
-                method, split = key.split(".")
-                fields = (
-                    arrays[f"{key}.{f.name}"] for f in dataclasses.fields(Embedded)
-                )
-                methods.setdefault(method, {})[split] = Embedded(*fields)
-            protocols = tuple(map(str, arrays["protocols"]))
-            return cls(methods, str(arrays["source"]), protocols)
+    def embed_split(
+        self, source, name: str, batches: Iterable[dict] | None = None
+    ) -> Embedded:
+        """A split of a source as this network sees it; `batches` by default its own."""
+        split = source.split(name)
+        if batches is None:
+            batches = source.eval_batches(name, self.mesh)
+        embeddings = embed_tracklets(self, batches, len(split))
+        return Embedded(embeddings, split.pids, split.camids, split.names)
 
 
 def embed_tracklets(
@@ -73,35 +72,86 @@ def embed_tracklets(
 
     `batches` have `clips` uint8 [B, T, H, W, 3] and `tracklet` int [B] in
     0..num_tracklets-1, -1 for padding; clips of a tracklet may lie in several batches.
+    The next batch is made while the device computes the one before.
     Raises UserError when a tracklet has no clip or an embedding is not finite.
     """
-    total, count = None, np.zeros(num_tracklets, np.int64)
+    sums = _Sums(num_tracklets)
+    computing = None
     for batch in batches:
-        embeddings = np.asarray(embed_clips(batch["clips"]), np.float64)
-        if total is None:
-            total = np.zeros((num_tracklets, embeddings.shape[1]))
-        _add(total, count, embeddings, np.asarray(batch["tracklet"]))
-    if total is None or not count.all():
-        missing = np.flatnonzero(count == 0)
-        raise UserError(
-            f"{len(missing)} of {num_tracklets} tracklets have no clip, "
-            f"the first is number {missing[0] if len(missing) else 0}."
-        )
-    if not np.isfinite(total).all():
-        bad = np.flatnonzero(~np.isfinite(total).all(axis=1))
-        raise UserError(
-            f"The embeddings of {len(bad)} tracklets are not finite, "
-            f"the first is number {bad[0]}."
-        )
-    return (total / count[:, None]).astype(np.float32)
+        dispatched = embed_clips(batch["clips"]), batch["tracklet"]
+        if computing is not None:
+            sums.add(*computing)
+        computing = dispatched
+    if computing is not None:
+        sums.add(*computing)
+    return sums.means()
 
 
-def _add(
-    total: Float[np.ndarray, "N D"],
-    count: Int[np.ndarray, "N"],
-    embeddings: Float[np.ndarray, "B D"],
-    tracklet: Int[np.ndarray, "B"],
-) -> None:
-    real = tracklet >= 0
-    np.add.at(total, tracklet[real], embeddings[real])
-    np.add.at(count, tracklet[real], 1)
+class _Sums:
+    """Sums of the embeddings of each tracklet's clips, and their numbers."""
+
+    def __init__(self, num_tracklets: int):
+        self._total: np.ndarray | None = None
+        self._count = np.zeros(num_tracklets, np.int64)
+
+    def add(self, embeddings: Float[Array, "B D"], tracklet: Int[Array, "B"]) -> None:
+        embeddings = np.asarray(embeddings, np.float64)
+        if self._total is None:
+            self._total = np.zeros((len(self._count), embeddings.shape[1]))
+        tracklet = np.asarray(tracklet)
+        real = tracklet >= 0
+        np.add.at(self._total, tracklet[real], embeddings[real])
+        np.add.at(self._count, tracklet[real], 1)
+
+    def means(self) -> Float[np.ndarray, "N D"]:
+        total, count = self._total, self._count
+        if total is None or not count.all():
+            missing = np.flatnonzero(count == 0)
+            raise UserError(
+                f"{len(missing)} of {len(count)} tracklets have no clip, "
+                f"the first is number {missing[0] if len(missing) else 0}."
+            )
+        if not np.isfinite(total).all():
+            bad = np.flatnonzero(~np.isfinite(total).all(axis=1))
+            raise UserError(
+                f"The embeddings of {len(bad)} tracklets are not finite, "
+                f"the first is number {bad[0]}."
+            )
+        return (total / count[:, None]).astype(np.float32)
+
+
+def save(path: str | os.PathLike, cache_key: str, methods: Methods) -> None:
+    """Writes one .npz: `<method>.<split>.<field>`, and what they depend on."""
+    arrays = {"source": np.array(cache_key)}
+    for method, splits in methods.items():
+        for split, embedded in splits.items():
+            for field in dataclasses.fields(Embedded):
+                key = f"{method}.{split}.{field.name}"
+                arrays[key] = getattr(embedded, field.name)
+    with files.write_whole(path) as unfinished:
+        np.savez(unfinished, **arrays)
+
+
+def load(path: str | os.PathLike, cache_key: str) -> Methods:
+    """What `save` wrote under the same key; empty where it is missing or damaged."""
+    path = pathlib.Path(path)
+    try:
+        # NumPy leaves a damaged file open that it has opened itself.
+        with path.open("rb") as file, np.load(file) as arrays:
+            if str(arrays["source"]) != cache_key:
+                return {}
+            methods = {}
+            for key in dict.fromkeys(k.rpartition(".")[0] for k in arrays if "." in k):
+                method, split = key.split(".")
+                names = (field.name for field in dataclasses.fields(Embedded))
+                embedded = Embedded(*(arrays[f"{key}.{name}"] for name in names))
+                methods.setdefault(method, {})[split] = embedded
+    except Exception:  # another version's, or damaged: whatever that leads NumPy to
+        return {}
+    everything = [side for splits in methods.values() for side in splits.values()]
+    return methods if all(map(_is_whole, everything)) else {}
+
+
+def _is_whole(side: Embedded) -> bool:
+    lengths = {len(side.embeddings), len(side.pids), len(side.camids)}
+    return len(lengths) == 1 and bool(np.isfinite(side.embeddings).all())

@@ -13,8 +13,9 @@ import numpy as np
 from ml_collections import config_dict
 
 from configs import base
-from reid_jax import files
+from reid_jax import files, parallel
 from reid_jax.errors import UserError
+from reid_jax.input.source import Source
 
 MAY_CHANGE = (
     "data.data_dir",
@@ -31,12 +32,17 @@ MAY_CHANGE = (
 """Fields (or groups) that a resumed run may change: the training stays the same."""
 
 
+def eval_folder(workdir: str | os.PathLike, dataset: str) -> pathlib.Path:
+    """Where the results of a run on a dataset go."""
+    return pathlib.Path(workdir) / "eval" / dataset.replace("/", "-")
+
+
 class WorkdirError(UserError):
     """A workdir that cannot be used; the message says the way out."""
 
 
 @contextlib.contextmanager
-def owned(workdir: str | os.PathLike):
+def lock(workdir: str | os.PathLike):
     """Keep `workdir` to this process while the block runs; made if it is not there.
 
     The system lets go of the lock file when the process ends, however it ends. On a
@@ -71,7 +77,21 @@ def owned(workdir: str | os.PathLike):
         yield
 
 
-def bind(
+@contextlib.contextmanager
+def opened(workdir: str | os.PathLike, config: config_dict.ConfigDict, source: Source):
+    """Keeps `workdir` to this run while the block runs, as `lock` and `claim_config`.
+
+    Of several processes the first does it for all.
+    """
+    with contextlib.ExitStack() as kept:
+        with parallel.first_before_others():
+            if parallel.is_first():
+                kept.enter_context(lock(workdir))
+                claim_config(workdir, config, source.pids, source.training.fingerprint)
+        yield
+
+
+def claim_config(
     workdir: str | os.PathLike,
     config: config_dict.ConfigDict,
     pids: np.ndarray,
@@ -85,8 +105,9 @@ def bind(
     other tracklets.
     """
     path = pathlib.Path(workdir) / "config.json"
-    # A start that failed before its first checkpoint binds nobody.
-    if any((path.parent / "checkpoints").glob("[0-9]*")):
+    # A start that failed before its first whole checkpoint claims nothing.
+    saved = (path.parent / "checkpoints").glob("[0-9]*")
+    if any(checkpoint.name.isdigit() for checkpoint in saved):
         if changed := changes(load_config(workdir), config):
             raise WorkdirError(
                 f"{workdir} holds a run of another config: {'; '.join(changed)}. "
@@ -105,8 +126,8 @@ def bind(
             )
     path.with_name(_FINISHED).unlink(missing_ok=True)
     data = {"pids": pids.tolist(), "fingerprint": fingerprint}
-    write_json(path.with_name(_TRAINING_DATA), data)
-    write_json(path, json.loads(config.to_json_best_effort()))
+    files.write_json(path.with_name(_TRAINING_DATA), data)
+    files.write_json(path, json.loads(config.to_json_best_effort()))
 
 
 _TRAINING_DATA = "training_data.json"
@@ -114,8 +135,8 @@ _FINISHED = "finished.json"
 
 
 def mark_finished(workdir: str | os.PathLike, step: int) -> None:
-    """Note that the run has come to its last step; `bind` takes that back."""
-    write_json(pathlib.Path(workdir) / _FINISHED, {"step": step})
+    """Note that the run has come to its last step; `claim_config` takes that back."""
+    files.write_json(pathlib.Path(workdir) / _FINISHED, {"step": step})
 
 
 def is_finished(workdir: str | os.PathLike) -> bool:
@@ -145,25 +166,6 @@ def training_name(config: config_dict.ConfigDict) -> str:
 def load_pids(workdir: str | os.PathLike) -> list[int]:
     """The person id of each label of the run in `workdir`."""
     return _training_data(workdir)["pids"]
-
-
-def write_json(path: pathlib.Path, content: Any) -> None:
-    """Write a file of the workdir, whole or not at all."""
-    write_text(path, json.dumps(content, indent=2) + "\n")
-
-
-def write_text(path: pathlib.Path, text: str) -> None:
-    """Write a file of the workdir, whole or not at all."""
-    unfinished = path.with_suffix(".tmp")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        unfinished.write_text(text, encoding="utf-8")
-        unfinished.replace(path)
-    except OSError as error:
-        with contextlib.suppress(OSError):
-            unfinished.unlink(missing_ok=True)
-        advice = f" {files.ADVICE}" if files.is_full_error(error) else ""
-        raise WorkdirError(f"{path}: {error.strerror}.{advice}") from None
 
 
 def load_config(workdir: str | os.PathLike) -> config_dict.ConfigDict:

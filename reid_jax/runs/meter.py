@@ -2,39 +2,57 @@
 
 import threading
 import time
+from collections.abc import Callable
 from concurrent import futures
 
 import jax
 import numpy as np
 
 from reid_jax import steps
-from reid_jax.runs import checkpoints
+from reid_jax.errors import DivergedError
+from reid_jax.runs.checkpoints import Scalars
+from reid_jax.runs.log import MetricLog, TrainProgress
 
 
 class Meter:
-    """Collects the scalars of each step; reads them from the device now and then.
+    """Collects the scalars of each step on the device; logs their mean now and then.
 
-    `unlogged` are those that the log has not got yet, with their `step`.
+    They are read one step late, while the device computes the newest step: it never
+    waits for that. `unlogged` are the scalars, with their `step`, that the log has not
+    got yet. `margin` is that of the triplet loss, None where it has no weight.
     """
 
-    def __init__(self, config, schedule, log, bar, num_steps: int, unlogged: list):
-        self._every = config.train.log_every_steps
-        self._frames = config.data.p * config.data.k * config.model.clip_length
-        self._schedule, self._log, self._bar = schedule, log, bar
-        self._loss, self._collapsed = config.loss, 0
-        self._num_steps = num_steps
-        self.unlogged: list[checkpoints.Scalars] = unlogged
+    def __init__(
+        self,
+        log: MetricLog,
+        bar: TrainProgress,
+        schedule: Callable[[int], float],
+        *,
+        num_steps: int,
+        log_every: int,
+        frames_per_step: int,
+        margin: float | None,
+        unlogged: list[Scalars],
+    ):
+        self._log, self._bar, self._schedule = log, bar, schedule
+        self._num_steps, self._every = num_steps, log_every
+        self._frames, self._margin, self._num_collapsed = frames_per_step, margin, 0
+        self.unlogged = unlogged
         self._pending: list[tuple[int, dict]] = []
         # When each step was given to the device, and when it was done there; None:
         # before the first step, which compiles.
         self._times: list[tuple[float, futures.Future[float]]] | None = None
 
     def restart_clock(self) -> None:
-        """Leave what was done since the last step out of the rate."""
+        """Leaves what was done since the last step out of the rate."""
         self._clock, self._times = time.perf_counter(), []
 
     def add(self, step: int, metrics: dict[str, jax.Array]) -> None:
+        """Takes the scalars of a step that was just given to the device."""
         given = time.perf_counter()
+        if (step - 1) % self._every == 0:
+            self.check()
+            self.log(until=given)
         self._pending.append((step, metrics))
         self._bar.advance(step)
         done = _when_ready(metrics)
@@ -43,30 +61,30 @@ class Meter:
             self.restart_clock()
         else:
             self._times.append((given, done))
-        if step % self._every == 0:
-            self.check()
-            self.log()
 
     def check(self, state: steps.TrainState | None = None) -> None:
-        """Read the steps since the last call.
+        """Reads the steps since the last call; with `state`, that after them, all.
 
-        Raises FloatingPointError when a loss, or `state` after them, is not finite.
+        Raises DivergedError when a loss, or `state` after them, is not finite.
         """
         read = jax.device_get(self._pending)
         self._pending = []
         for step, metrics in read:
             if not np.isfinite(metrics["loss"]):
-                raise FloatingPointError(_DIVERGED.format(f"loss of step {step} is"))
+                raise DivergedError(_DIVERGED.format(f"loss of step {step} is"))
             scalars = {name: float(value) for name, value in metrics.items()}
             self.unlogged.append({"step": step} | scalars)
         if state is not None and not steps.is_finite(state):
             after = f"parameters after step {int(state.step)} are"
-            raise FloatingPointError(_DIVERGED.format(after))
+            raise DivergedError(_DIVERGED.format(after))
+        if state is not None and int(state.step) % self._every == 0:
+            self.log()
 
-    def log(self) -> None:
-        """Log the mean of what is not logged yet."""
+    def log(self, until: float | None = None) -> None:
+        """Logs the mean of what is not logged yet, and the rate up to a time or now."""
         if not self.unlogged:
             return
+        until = time.perf_counter() if until is None else until
         last = self.unlogged[-1]["step"]
         names = [name for name in self.unlogged[0] if name != "step"]
         mean = {k: float(np.mean([row[k] for row in self.unlogged])) for k in names}
@@ -74,36 +92,59 @@ class Meter:
         mean["learning_rate"] = float(self._schedule(last - 1))
         seconds_left = float("nan")
         if self._times:
-            seconds = time.perf_counter() - self._clock
+            seconds = until - self._clock
             mean["frames_per_second"] = self._frames * len(self._times) / seconds
-            mean["device_waits"] = self._idle_seconds() / seconds
+            mean["device_waits"] = self._idle_seconds(until) / seconds
             seconds_left = seconds / len(self._times) * (self._num_steps - last)
         self._log.write(last, mean)
         self._bar.note(last, mean, seconds_left)
-        self._say_if_collapsed(mean)
-        self.restart_clock()
+        self._warn_if_collapsed(mean)
+        if self._times is not None:
+            self._clock, self._times = until, []
 
-    def _idle_seconds(self) -> float:
+    def log_scores(self, step: int, scores: dict[str, float], dataset: str) -> None:
+        """Logs and prints the scores of a step; at the end the steps before it too."""
+        if step == self._num_steps:
+            self.log()
+        self._log.write(step, scores)
+        percent = "  ".join(f"{name} {value:.1%}" for name, value in scores.items())
+        self._bar.print(f"step {step}: {percent} on {dataset}")
+
+    def _idle_seconds(self, until: float) -> float:
         """How long the device had no step to do since the clock was started.
 
         Copies of a step's batch to the device count as the step.
         """
         ends = [self._clock, *(done.result() for _, done in self._times)]
-        starts = [given for given, _ in self._times]
+        starts = [*(given for given, _ in self._times), until]
         return sum(
-            max(0.0, start - end) for start, end in zip(starts, ends, strict=False)
+            max(0.0, start - end) for start, end in zip(starts, ends, strict=True)
         )
 
-    def _say_if_collapsed(self, mean: dict[str, float]) -> None:
+    def _warn_if_collapsed(self, mean: dict[str, float]) -> None:
         """Once, when batch-hard's loss stays at the margin: no distance is left."""
         at_margin = (
-            self._loss.triplet_weight > 0
+            self._margin is not None
             and mean["active_triplets"] > 0.98
-            and abs(mean["triplet"] - self._loss.margin) < 0.02 * self._loss.margin
+            and abs(mean["triplet"] - self._margin) < 0.02 * self._margin
         )
-        self._collapsed = self._collapsed + 1 if at_margin else 0
-        if self._collapsed == _COLLAPSED_LOGS:
+        self._num_collapsed = self._num_collapsed + 1 if at_margin else 0
+        if self._num_collapsed == _COLLAPSED_LOGS:
             self._bar.print(_COLLAPSED)
+
+
+def build_meter(config, log, bar, schedule, num_steps: int, unlogged: list) -> Meter:
+    """The meter of a run of `config`; the other arguments are those of `Meter`."""
+    return Meter(
+        log,
+        bar,
+        schedule,
+        num_steps=num_steps,
+        log_every=config.train.log_every_steps,
+        frames_per_step=config.data.p * config.data.k * config.model.clip_length,
+        margin=config.loss.margin if config.loss.triplet_weight > 0 else None,
+        unlogged=unlogged,
+    )
 
 
 def _when_ready(arrays) -> futures.Future[float]:

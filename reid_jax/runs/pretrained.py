@@ -9,12 +9,11 @@ from collections.abc import Mapping
 import numpy as np
 from flax import nnx
 
-from reid_jax import steps
 from reid_jax.errors import UserError
 from reid_jax.input.pixels import NORMALIZATIONS
-from reid_jax.models import build_model, checkpoint_files, torch_weights
-from reid_jax.runs import checkpoints
+from reid_jax.models import checkpoint_files, torch_weights
 from reid_jax.runs import folder as run_folder
+from reid_jax.runs.run import Run
 
 HEADS = (
     "bottleneck",
@@ -40,7 +39,7 @@ class Pretrained:
     weights: Mapping[str, np.ndarray]
     description: str
     normalizations: tuple[str, ...]
-    fingerprint: str  # sha256 of a file, the step of a run
+    fingerprint: str  # SHA-256 of a file, or of the weights of a run
     is_noted: bool = True  # or the normalizations are guessed, from the shapes
 
 
@@ -139,26 +138,12 @@ def _modules(names: list[str]) -> list[str]:
     return list(dict.fromkeys(name.rpartition(".")[0] or name for name in names))
 
 
-def restore_run(
-    config, workdir: str | pathlib.Path, step: int
-) -> tuple[nnx.GraphDef, steps.TrainState]:
-    """The network of the run in `workdir`, and its state as of `step`."""
-    num_pids = len(run_folder.load_pids(workdir))
-    model = build_model(config.model, num_pids, rngs=nnx.Rngs(config.seed))
-    optimizer = steps.build_optimizer(config, lambda step: 0.0)
-    graphdef, state = steps.initial_state(model, optimizer)
-    return graphdef, checkpoints.Checkpoints(workdir).restore(step, state)
-
-
 def _read_run(workdir: pathlib.Path, labels) -> Pretrained:
-    config, pids = run_folder.load_config(workdir), run_folder.load_pids(workdir)
-    step = checkpoints.Checkpoints(workdir).latest_step()
-    if step is None:
-        raise run_folder.WorkdirError(f"{workdir} holds no checkpoint yet.")
-    graphdef, state = restore_run(config, workdir, step)
-    model = nnx.merge(graphdef, state.params, state.batch_stats)
-    weights = torch_weights.export_torch_weights(model)
-    if labels is not None and labels != (run_folder.training_name(config), pids):
+    config = run_folder.load_config(workdir)
+    config.eval.checkpoint = "latest"
+    run = Run(workdir, config)
+    weights = torch_weights.export_torch_weights(run.model)
+    if labels is not None and labels != (run_folder.training_name(config), run.pids):
         for key in list(weights):
             if torch_weights.canonical_name(key).startswith("classifier."):
                 del weights[key]
@@ -166,9 +151,9 @@ def _read_run(workdir: pathlib.Path, labels) -> Pretrained:
         source=str(workdir),
         weights=weights,
         description=f"{config.model.backbone} with temporal={config.model.temporal!r}, "
-        f"step {step} on {run_folder.training_name(config)}",
+        f"step {run.step} on {run_folder.training_name(config)}",
         normalizations=(config.data.normalization,),
-        fingerprint=f"step {step}",
+        fingerprint=run.fingerprint,
     )
 
 

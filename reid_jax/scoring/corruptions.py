@@ -17,10 +17,10 @@ from jaxtyping import Float, UInt8
 from PIL import Image
 
 from reid_jax.arrays import Array
+from reid_jax.input.noise import add_noise, draw_each
 
 Clips = UInt8[Array, "B T H W 3"]
 Level = float | int
-SPLITS = ("query", "gallery")
 _PGD_STEPS = 10
 
 
@@ -28,8 +28,9 @@ _PGD_STEPS = 10
 class Corruption:
     """A change of clips: `apply(clips, level, keys, embed)`.
 
-    `embed` maps clips (uint8, or float in 0..255) to embeddings [B, D]: attacks look
-    for the worst change through it, the others do not use it.
+    `embed` maps clips (uint8, or float in 0..255) to embeddings [B, D]; it is a
+    `jax.tree_util.Partial` that holds the weights. Attacks look for the worst change
+    through it, the others do not use it.
     """
 
     apply: Callable[..., Clips]
@@ -45,28 +46,6 @@ def gaussian_noise(clips: Clips, variance: Level, keys) -> Clips:
     Source: Kansal & Subramanyam 2018, Sec. V: variances 1e-4 to 3e-3.
     """
     return np.asarray(add_noise(clips, variance, keys))
-
-
-@jax.jit
-def add_noise(clips: Clips, variance, keys) -> Clips:
-    """`gaussian_noise` on the device."""
-    noise = variance**0.5 * _each(jax.random.normal, keys, clips.shape[1:])
-    return jnp.clip(jnp.round(clips + 255 * noise), 0, 255).astype(jnp.uint8)
-
-
-def clip_keys(seed: int, split: str, first: int, num: int) -> jax.Array:
-    """The random keys of `num` clips of a split from number `first` on.
-
-    Query and gallery are disturbed independently, each the same way at every level and
-    in batches of any size.
-    """
-    of_split = jax.random.fold_in(jax.random.key(seed), SPLITS.index(split))
-    return jax.vmap(jax.random.fold_in, (None, 0))(of_split, first + jnp.arange(num))
-
-
-def _each(draw: Callable, keys, shape: tuple[int, ...], **options) -> jax.Array:
-    """`draw` for each clip by its own key."""
-    return jax.vmap(lambda key: draw(key, shape=shape, **options))(keys)
 
 
 def blur(clips: Clips, sigma: Level, keys) -> Clips:
@@ -105,7 +84,9 @@ def dropped_frames(clips: Clips, share: Level, keys) -> Clips:
     A clip's first frame is never lost.
     """
     T = clips.shape[1]
-    lost = _each(jax.random.bernoulli, keys, (T,), p=float(share)).at[:, 0].set(False)
+    lost = (
+        draw_each(jax.random.bernoulli, keys, (T,), p=float(share)).at[:, 0].set(False)
+    )
     shown = jnp.where(lost, 0, jnp.arange(T))
     shown = np.asarray(jax.lax.cummax(shown, axis=1))
     return np.take_along_axis(np.asarray(clips), shown[:, :, None, None, None], axis=1)
@@ -115,10 +96,10 @@ def occluding_bar(clips: Clips, share: Level, keys) -> Clips:
     """An upright grey bar over `share` of the width, still for the whole clip."""
     W = clips.shape[3]
     places, shades = jnp.moveaxis(jax.vmap(jax.random.split)(keys), 1, 0)
-    left = _each(jax.random.uniform, places, (1,), maxval=1 - share) * W
+    left = draw_each(jax.random.uniform, places, (1,), maxval=1 - share) * W
     x = jnp.arange(W) + 0.5
     covered = ((x >= left) & (x < left + share * W))[:, None, None, :, None]
-    shade = _each(jax.random.randint, shades, (1, 1, 1, 1), minval=0, maxval=256)
+    shade = draw_each(jax.random.randint, shades, (1, 1, 1, 1), minval=0, maxval=256)
     return _to_uint8(jnp.where(covered, shade, jnp.asarray(clips)))
 
 
@@ -139,25 +120,25 @@ def pgd(clips: Clips, epsilon: Level, keys, embed: Callable) -> Clips:
 
 def _attack(clips, epsilon: Level, keys, embed, *, step: Level, num_steps: int):
     x = jnp.asarray(clips, jnp.float32)
-    reference, gradient = embed(x), _moved_gradient(embed)
+    reference = embed(x)
     bounds = {"minval": -epsilon, "maxval": epsilon}
-    attacked = x + _each(jax.random.uniform, keys, x.shape[1:], **bounds)
+    attacked = x + draw_each(jax.random.uniform, keys, x.shape[1:], **bounds)
     attacked = jnp.clip(attacked, 0, 255)
     for _ in range(num_steps):
-        attacked = attacked + step * jnp.sign(gradient(attacked, reference))
+        attacked = attacked + step * jnp.sign(_gradient(attacked, reference, embed))
         attacked = jnp.clip(jnp.clip(attacked, x - epsilon, x + epsilon), 0, 255)
     # Whole numbers towards the clip: never outside of what is allowed.
     return _to_uint8(x + jnp.trunc(attacked - x))
 
 
-@functools.lru_cache(maxsize=2)
-def _moved_gradient(embed: Callable) -> Callable:
-    """The gradient of how far clips lie from a reference, compiled once a network."""
+def _squared_distance(
+    clips: Float[Array, "B T H W 3"], reference: Float[Array, "B D"], embed: Callable
+) -> Float[Array, ""]:
+    return jnp.sum((embed(clips) - reference) ** 2)
 
-    def moved(clips: Float[Array, "B T H W 3"], reference: Float[Array, "B D"]):
-        return jnp.sum((embed(clips) - reference) ** 2)
 
-    return jax.jit(jax.grad(moved))
+# `embed` is a pytree: its weights are arguments of the program, not constants in it.
+_gradient = jax.jit(jax.grad(_squared_distance))
 
 
 def _without_network(change: Callable) -> Callable:

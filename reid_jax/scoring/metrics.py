@@ -25,24 +25,24 @@ class Metric:
     distances: Callable[..., Float[np.ndarray, "Q G"]]
 
 
-def names(config) -> tuple[str, ...]:
-    """The metrics that `config.eval.metric` lists, each once."""
-    listed = dict.fromkeys(name.strip() for name in config.eval.metric.split(","))
+def names(listed: str) -> tuple[str, ...]:
+    """The metrics that a text like "l2,xqda" lists, each once."""
+    listed = dict.fromkeys(name.strip() for name in listed.split(","))
     return tuple(name for name in listed if name)
 
 
-def are_learnt(config) -> bool:
-    """Whether one of them is learnt on the training split."""
-    return any(name in LEARNT for name in names(config))
+def are_learnt(listed: str) -> bool:
+    """Whether one of the listed metrics is learnt on the training split."""
+    return any(name in LEARNT for name in names(listed))
 
 
-def build(config, train: Embedded | None) -> list[Metric]:
+def build_metrics(config, train: Embedded | None) -> list[Metric]:
     """The metrics of `config.eval`, in its order, each followed by its re-ranking.
 
     `train` are the embeddings that XQDA and KISSME are learnt on; not needed otherwise.
     """
     built = []
-    for name in names(config):
+    for name in names(config.eval.metric):
         try:
             plain = _learn(name, config, train) if name in LEARNT else _fixed(name)
         except (ValueError, np.linalg.LinAlgError) as error:
@@ -56,22 +56,21 @@ def build(config, train: Embedded | None) -> list[Metric]:
     return built
 
 
-def of_training(config) -> Metric:
-    """The first metric that needs no learning, for the scores during training."""
-    fixed = (name for name in names(config) if name not in LEARNT)
+def training_metric(listed: str) -> Metric:
+    """The first listed metric that is not learnt, for the scores during training."""
+    fixed = (name for name in names(listed) if name not in LEARNT)
     return Metric(name := next(fixed, "l2"), False, distances.METRICS[name])
 
 
-def check(config) -> list[str]:
-    """What in `config.eval` cannot be, one text each."""
-    wanted, problems = names(config), []
-    unknown = [name for name in wanted if name not in NAMES]
-    if unknown or not wanted:
-        problems.append(
-            f"config.eval.metric={config.eval.metric!r}; known, one or several with "
-            f"commas: {', '.join(NAMES)}"
-        )
-    return problems
+def problems(listed: str) -> list[str]:
+    """What is wrong with `config.eval.metric`, a text for each problem."""
+    known = names(listed)
+    if known and all(name in NAMES for name in known):
+        return []
+    return [
+        f"config.eval.metric={listed!r}; known, one or several with commas: "
+        f"{', '.join(NAMES)}"
+    ]
 
 
 def _fixed(name: str) -> Callable:

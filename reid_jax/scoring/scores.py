@@ -3,15 +3,18 @@
 import csv
 import dataclasses
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 from jaxtyping import Float
 
+from reid_jax import files
 from reid_jax.errors import UserError
 from reid_jax.retrieval import camera_pairs, places, ranking, summary
 from reid_jax.runs.embeddings import Embedded
-from reid_jax.scoring.metrics import Metric
+from reid_jax.runs.run import Run
+from reid_jax.scoring import embeddings
+from reid_jax.scoring.metrics import Metric, build_metrics
 
 CMC_RANKS = (1, 5, 10, 20)
 
@@ -27,23 +30,23 @@ def protocol_gallery(query: Embedded, gallery: Embedded, protocol: str) -> Embed
     return Embedded(*both)
 
 
-def conditions(config) -> list[str]:
-    """What `config.eval` makes harder for query and gallery, in words."""
-    limit, noise = config.eval.max_frames, config.eval.noise
-    said = [f"the first {limit} frames of each tracklet"] if limit else []
-    return said + ([f"with noise of variance {noise:g}"] if noise else [])
+def conditions(max_frames: int | None, noise: float) -> list[str]:
+    """What makes query and gallery harder than they are, in words."""
+    texts = [f"the first {max_frames} frames of each tracklet"] if max_frames else []
+    return texts + ([f"with noise of variance {noise:g}"] if noise else [])
 
 
-def headline(config, protocols: tuple[str, ...]) -> str:
-    """The protocol whose score leads: `config.eval.protocol` or the only one."""
+def headline(protocol: str, source) -> str:
+    """The protocol whose score leads: the wanted one, or the only one of a dataset."""
+    protocols = source.protocols
     if len(protocols) == 1:
         return protocols[0]
-    if config.eval.protocol not in protocols:
+    if protocol not in protocols:
         raise UserError(
-            f"config.eval.protocol={config.eval.protocol!r} is not one of "
-            f"{config.data.name}'s: {', '.join(protocols)}."
+            f"config.eval.protocol={protocol!r} is not one of {source.name}'s: "
+            f"{', '.join(protocols)}."
         )
-    return config.eval.protocol
+    return protocol
 
 
 @dataclasses.dataclass(frozen=True)
@@ -119,8 +122,7 @@ class Scored:
             "inp": self.ranking.inp.round(6),
         }
         rows = zip(*(column.tolist() for column in columns.values()), strict=True)
-        with path.open("w", newline="") as file:
-            csv.writer(file).writerows([tuple(columns), *rows])
+        write_csv(path, [tuple(columns), *rows])
 
     def name(self, protocols: Sequence[str]) -> str:
         """What tells it from the others of a table."""
@@ -128,26 +130,53 @@ class Scored:
         return ", ".join([*parts, self.protocol] if len(protocols) > 1 else parts)
 
 
+def score_run(run: Run) -> Iterator[Scored]:
+    """Every score that `config.eval` of the run asks for, in the order of the table.
+
+    The headline protocol comes first, then methods and metrics in their order.
+    Embeddings of the same checkpoint are used again: another metric needs no network.
+    """
+    config, source = run.config, run.source
+    first = headline(config.eval.protocol, source)
+    methods = {
+        method: (splits, build_metrics(config, splits.get("train")))
+        for method, splits in embeddings.embed_run(
+            run, baselines=config.eval.baselines
+        ).items()
+    }
+    for protocol in sorted(source.protocols, key=lambda name: name != first):
+        for method, (splits, metrics) in methods.items():
+            for metric in metrics:
+                yield score(method, splits, metric, protocol, config.eval.ap)
+
+
 def score(
-    method: str, splits: dict[str, Embedded], metric: Metric, config, protocol: str
+    method: str, splits: dict[str, Embedded], metric: Metric, protocol: str, ap: str
 ) -> Scored:
     """Rank the gallery of `protocol` for the queries."""
     query = splits["query"]
     gallery = protocol_gallery(query, splits["gallery"], protocol)
     matrix = np.asarray(metric.distances(query.embeddings, gallery.embeddings))
     labels = query.pids, gallery.pids, query.camids, gallery.camids
-    ap = config.eval.ap
     result = ranking.evaluate(matrix, *labels, ap=ap)
     return Scored(method, metric, protocol, ap, query, gallery, matrix, result)
 
 
 def write_curves(path: pathlib.Path, curves: dict[str, np.ndarray]) -> None:
     """CMC curves as a CSV file: a line for each rank, a column for each curve."""
-    with path.open("w", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(["rank", *curves])
-        for rank, values in enumerate(zip(*curves.values(), strict=True), start=1):
-            writer.writerow([rank, *(round(float(value), 6) for value in values)])
+    lines = [["rank", *curves]]
+    for rank, values in enumerate(zip(*curves.values(), strict=True), start=1):
+        lines.append([rank, *(round(float(value), 6) for value in values)])
+    write_csv(path, lines)
+
+
+def write_csv(path: pathlib.Path, lines: Iterable[Sequence]) -> None:
+    """Writes a CSV file, whole or not at all."""
+    with (
+        files.write_whole(path) as unfinished,
+        unfinished.open("w", newline="", encoding="utf-8") as file,
+    ):
+        csv.writer(file).writerows(lines)
 
 
 def read_curves(path: pathlib.Path) -> dict[str, np.ndarray]:

@@ -3,126 +3,149 @@
 `frames` limits the frames of every tracklet; the others are `corruptions.CORRUPTIONS`.
 """
 
-import functools
+import dataclasses
 import json
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from reid_jax import files, parallel
+from reid_jax import files
 from reid_jax.errors import UserError
-from reid_jax.input import source as sources
-from reid_jax.report import curves as curve_pictures
-from reid_jax.runs import run_embeddings
-from reid_jax.scoring import corruptions, metrics, scores
+from reid_jax.input import noise
+from reid_jax.runs.run import Run
+from reid_jax.scoring import corruptions, embeddings, metrics, scores
 
 Level = corruptions.Level
 FRAMES = "frames"
 NAMES = (FRAMES, *corruptions.CORRUPTIONS)
-SIDES = {"both": corruptions.SPLITS, "query": ("query",), "gallery": ("gallery",)}
+SIDES = {"both": noise.SPLITS, "query": ("query",), "gallery": ("gallery",)}
 _FRAME_LEVELS = (1, 8, 16, 32)  # Kansal & Subramanyam 2018, Table III
 
 
-def run(
-    config,
-    workdir: pathlib.Path,
-    name: str,
-    levels: Sequence[Level] = (),
-    side: str = "both",
-) -> list[dict]:
-    """Score the run as it is and at each level; print, write and draw what comes out.
+@dataclasses.dataclass(frozen=True)
+class Study:
+    """The scores of a run at each level of a study.
+
+    `rows` are those of `scores.json` with their `level`, None for the run as it is.
+    """
+
+    name: str
+    side: str
+    path: pathlib.Path  # of its .json
+    rows: list[dict]
+
+    @property
+    def unit(self) -> str:
+        """What its levels are."""
+        return _unit(self.name)
+
+    def curves(self) -> dict[str, dict[str, list[tuple[str, float]]]]:
+        """Level → fraction, for each score and each metric."""
+        curves = {"mAP": {}, "CMC-1": {}}
+        for row in self.rows:
+            level = scores.level_name(row["level"])
+            metric = row["metric"] + ", re-ranked" * row["rerank"]
+            for score, value in (("mAP", row["mean_ap"]), ("CMC-1", row["cmc"]["1"])):
+                curves[score].setdefault(metric, []).append((level, value))
+        return curves
+
+
+def run_study(
+    run: Run, name: str, levels: Sequence[Level] = (), side: str = "both"
+) -> Study:
+    """Scores the run as it is and at each level; prints the table and writes it.
 
     `levels` are the study's usual ones when empty. `side` says which tracklets change:
     those of the queries, the gallery's, or both. A learnt metric is learnt on training
-    tracklets as they are. Rows are those of `scores.json` with `level` (None: as it
-    is, without the noise of `config.eval.noise`). Writes
-    `<eval folder>/study_<name>[_<side>].json` and `.png`.
+    tracklets as they are. The noise of the run's own config is left out.
+    Writes `study_<name>[_<side>].json` in the run's evaluation folder.
     Raises UserError for an unknown name or side and for levels that cannot be.
     """
-    levels, config = _checked(name, levels, side), _without_noise(config)
-    step = run_embeddings.wanted_step(config, workdir)
-    dataset = sources.pipeline(config).load_dataset(config)
-    config.eval.baselines = False
-    stored = run_embeddings.stored_or_made(config, workdir, step, dataset)
-    plain = stored.methods["trained"]
-    learnt = metrics.build(config, plain.get("train"))
-    embed_step, state = run_embeddings.restore(config, workdir, step)
-    network = functools.partial(
-        run_embeddings.network_embedder, embed_step, state, mesh=parallel.local_mesh()
-    )
-    embed = network(config=config)
-    protocol = scores.headline(config, dataset.protocols)
-
-    title = f"{config.data.name}, {side}" + " sides" * (side == "both")
-    print(f"\n{config.data.name}, step {step} of {workdir}: {_unit(name)}, {side}")
-    sides = [getattr(dataset, split) for split in SIDES[side]]
-    _say_what_is_filled(config, sides, levels if name == FRAMES else ())
+    levels = check_study(name, levels, side)
+    run = _plain(run)
+    source, config = run.source, run.config
+    splits_as_it_is = embeddings.embed_run(run)["trained"]
+    learnt = metrics.build_metrics(config, splits_as_it_is.get("train"))
+    protocol = scores.headline(config.eval.protocol, source)
+    print(f"\n{source.name}, step {run.step} of {run.workdir}: {_unit(name)}, {side}")
+    _print_filled(run, SIDES[side], levels if name == FRAMES else ())
     rows = []
     for level in (None, *levels):
-        splits = dict(plain)
+        splits = dict(splits_as_it_is)
         if level is not None:
             for split in SIDES[side]:
-                if name == FRAMES:
-                    limited = network(config=_limited(config, level))
-                    splits[split] = limited(dataset, split)
-                else:
-                    change = _change(config, name, level, split)
-                    splits[split] = embed(dataset, split, change)
+                batches = _changed_batches(run, name, level, split)
+                splits[split] = run.network.embed_split(source, split, batches)
         for metric in learnt:
-            scored = scores.score("trained", splits, metric, config, protocol)
+            scored = scores.score("trained", splits, metric, protocol, config.eval.ap)
             rows.append({"level": level} | scored.row())
-    print(_table(name, rows))
-    path = _path(config, workdir, name, side)
-    summary = {"dataset": config.data.name, "step": step, "study": name, "side": side}
-    summary["made_from"] = _made_from(config, dataset, step)
-    files.write_json(path, summary | {"rows": rows})
-    curve_pictures.study(
-        path.with_suffix(".png"), _curves(rows), _unit(name), title=title
-    )
-    print(f"\nwritten to {path} and .png")
-    return rows
+    study = Study(name, side, _path(run, name, side), rows)
+    print(_table(study))
+    summary = {"dataset": source.name, "step": run.step, "study": name, "side": side}
+    summary["made_from"] = _made_from(run)
+    files.write_json(study.path, summary | {"rows": rows})
+    return study
 
 
-def stored_or_run(
-    config, workdir: pathlib.Path, name: str, levels: Sequence[Level] = ()
-) -> list[dict]:
-    """The rows of `run`, both sides changed, run again unless they are stored.
+def stored_or_run(run: Run, name: str, levels: Sequence[Level] = ()) -> Study:
+    """The study with both sides changed, as stored, or run again where it is not.
 
     Levels that were stored beside the wanted ones are kept.
     """
-    wanted, config = _checked(name, levels, "both"), _without_noise(config)
-    step = run_embeddings.wanted_step(config, workdir)
-    dataset = sources.pipeline(config).load_dataset(config)
-    made_from = _made_from(config, dataset, step)
+    wanted, run = check_study(name, levels, "both"), _plain(run)
+    path = _path(run, name, "both")
     try:
-        stored = json.loads(_path(config, workdir, name, "both").read_text())
-        rows = stored["rows"] if stored["made_from"] == made_from else []
+        stored = json.loads(path.read_text())
+        rows = stored["rows"] if stored["made_from"] == _made_from(run) else []
         levels = {row["level"] for row in rows} - {None}
     except (OSError, ValueError, LookupError, TypeError):  # none, or another version's
         rows, levels = [], set()
     if not levels.issuperset(wanted):
-        return run(config, workdir, name, sorted(levels.union(wanted)))
-    return rows
+        return run_study(run, name, sorted(levels.union(wanted)))
+    return Study(name, "both", path, rows)
 
 
-def _path(config, workdir: pathlib.Path, name: str, side: str) -> pathlib.Path:
+def _plain(run: Run) -> Run:
+    """The run without the noise of its config: the study's levels take its place."""
+    if not run.config.eval.noise:
+        return run
+    config = run.config.copy_and_resolve_references()
+    config.eval.noise = 0.0
+    return Run(run.workdir, config)
+
+
+def _changed_batches(run: Run, name: str, level: Level, split: str) -> Iterator[dict]:
+    """The evaluation batches of a split at a level of the study."""
+    if name == FRAMES:
+        yield from run.source.eval_batches(split, max_frames=level)
+        return
+    apply = corruptions.CORRUPTIONS[name].apply
+    first = 0
+    for batch in run.source.eval_batches(split):
+        num = len(batch["tracklet"])
+        keys = noise.clip_keys(run.config.seed, split, first, num)
+        yield batch | {"clips": apply(batch["clips"], level, keys, run.network.embed)}
+        first += num
+
+
+def _path(run: Run, name: str, side: str) -> pathlib.Path:
     file = "_".join(["study", name] + [side] * (side != "both")) + ".json"
-    return run_embeddings.eval_folder(config, workdir) / file
+    return run.folder / file
 
 
 _SCORING = ("metric", "rerank", "xqda_", "kissme_", "ap", "protocol")
 """Fields of `config.eval` (or their beginnings) that a score depends on."""
 
 
-def _made_from(config, dataset, step: int) -> dict:
+def _made_from(run: Run) -> dict:
     """What a study's rows depend on, but for its levels."""
-    scoring = {k: v for k, v in config.eval.items() if k.startswith(_SCORING)}
-    source = run_embeddings.source(config, dataset, step)
-    return {"embeddings": source, "seed": config.seed, "scoring": scoring}
+    scoring = {k: v for k, v in run.config.eval.items() if k.startswith(_SCORING)}
+    return {"embeddings": run.cache_key, "seed": run.config.seed, "scoring": scoring}
 
 
-def _checked(name: str, levels: Sequence[Level], side: str) -> tuple[Level, ...]:
+def check_study(name: str, levels: Sequence[Level], side: str) -> tuple[Level, ...]:
+    """The levels to take; raises UserError for what cannot be."""
     if name not in NAMES:
         raise UserError(f"--study={name} is unknown; known: {', '.join(NAMES)}.")
     if side not in SIDES:
@@ -150,41 +173,17 @@ def _unit(name: str) -> str:
     return corruptions.CORRUPTIONS[name].unit
 
 
-def _change(config, name: str, level: Level, split: str):
-    apply = corruptions.CORRUPTIONS[name].apply
-
-    def change(clips, number, embed_clips):
-        first = number * config.eval.batch_clips
-        keys = corruptions.clip_keys(config.seed, split, first, len(clips))
-        return apply(clips, level, keys, embed_clips)
-
-    return change
-
-
-def _without_noise(config):
-    """A study's levels take its place."""
-    config = config.copy_and_resolve_references()
-    config.eval.noise = 0.0
-    return config
-
-
-def _limited(config, level: Level):
-    config = config.copy_and_resolve_references()
-    config.eval.max_frames = level
-    return config
-
-
-def _say_what_is_filled(config, splits, levels: Sequence[Level]) -> None:
-    """Which tracklets are shorter than a level, or than a clip: their frames repeat."""
-    T = config.model.clip_length
-    num_frames = np.concatenate([split.num_frames for split in splits])
+def _print_filled(run: Run, splits: Sequence[str], levels: Sequence[Level]) -> None:
+    """Prints which tracklets are shorter than a level, or than a clip."""
+    T = run.config.model.clip_length
+    num_frames = np.concatenate([run.source.split(s).num_frames for s in splits])
     for level in levels:
         if fewer := int(np.sum(num_frames < level)):
             print(
                 f"{fewer} of {len(num_frames)} tracklets have fewer than {level} "
                 "frames and are taken whole"
             )
-    for limit in (config.eval.max_frames or np.inf, *levels):
+    for limit in (run.config.eval.max_frames or np.inf, *levels):
         short = np.sum(np.minimum(num_frames, limit) < T)
         if short:
             frames = "all" if limit == np.inf else f"{limit}"
@@ -194,17 +193,6 @@ def _say_what_is_filled(config, splits, levels: Sequence[Level]) -> None:
             )
 
 
-def _table(name: str, rows: list[dict]) -> str:
-    shown = [row | {"method": scores.level_name(row["level"])} for row in rows]
-    return scores.format_table(shown, first_title=_unit(name))
-
-
-def _curves(rows: list[dict]) -> dict[str, dict[str, list[tuple[str, float]]]]:
-    """Level → score, for each score and metric."""
-    curves = {"mAP": {}, "CMC-1": {}}
-    for row in rows:
-        level = scores.level_name(row["level"])
-        metric = row["metric"] + ", re-ranked" * row["rerank"]
-        for score, value in (("mAP", row["mean_ap"]), ("CMC-1", row["cmc"]["1"])):
-            curves[score].setdefault(metric, []).append((level, value))
-    return curves
+def _table(study: Study) -> str:
+    shown = [row | {"method": scores.level_name(row["level"])} for row in study.rows]
+    return scores.format_table(shown, first_title=study.unit)

@@ -1,16 +1,16 @@
 """The papers' tables: what the runs of their rows measured."""
 
 import dataclasses
+import itertools
 import pathlib
 from collections.abc import Sequence
 
 import numpy as np
 
 from configs.tables import Column, Table
-from reid_jax.input import source as sources
 from reid_jax.retrieval import ranking, summary
 from reid_jax.runs import folder as run_folder
-from reid_jax.runs import run_embeddings
+from reid_jax.runs.run import Run
 from reid_jax.scoring import metrics, scores, studies
 from reid_jax.tables import plans as table_plans
 from reid_jax.tables import runs as table_runs
@@ -89,31 +89,33 @@ def measure(
     """Score the runs; None without any. Their embeddings are made where needed."""
     if not workdirs:
         return None
-    configs = {w: plan.of_scores(run_folder.load_config(w)) for w in workdirs.values()}
+    runs = [
+        Run(workdir, plan.of_scores(run_folder.load_config(workdir)))
+        for workdir in workdirs.values()
+    ]
     if columns[0].study:
-        return _of_study(configs, columns, workdirs)
-    scored = [_scored(config, workdir) for workdir, config in configs.items()]
+        return _of_study(runs, columns, workdirs)
+    scored = [_headline_score(run) for run in runs]
     values = [
         [_score(one.ranking, column.score) for column in columns] for one in scored
     ]
     sure = summary.bootstrap([one.ranking for one in scored])
     intervals = np.array([_interval(sure, column.score) for column in columns])
-    first = scored[0]
+    first, asked = scored[0], runs[0].config.eval
     distance = first.metric.name + ", re-ranked" * first.metric.rerank
     rules = [f"{first.protocol} protocol", f"{first.ap} AP", f"{distance} distance"]
-    protocol = ", ".join([*rules, *scores.conditions(next(iter(configs.values())))])
-    return Measured(workdirs, np.array(values, float), intervals, protocol, scored)
+    rules += scores.conditions(asked.max_frames, asked.noise)
+    return Measured(
+        workdirs, np.array(values, float), intervals, ", ".join(rules), scored
+    )
 
 
-def _scored(config, workdir: pathlib.Path) -> scores.Scored:
-    """The run ranked by the last metric of `config.eval`."""
-    step = run_embeddings.wanted_step(config, workdir)
-    dataset = sources.pipeline(config).load_dataset(config)
-    embedded = run_embeddings.stored_or_made(config, workdir, step, dataset)
-    splits = embedded.methods["trained"]
-    metric = metrics.build(config, splits.get("train"))[-1]
-    protocol = scores.headline(config, embedded.protocols)
-    return scores.score("trained", splits, metric, config, protocol)
+def _headline_score(run: Run) -> scores.Scored:
+    """The run ranked by the last metric of `config.eval`, under the first protocol."""
+    asked = run.config.eval
+    num = len(metrics.names(asked.metric)) * (1 + asked.rerank)
+    *_, last = itertools.islice(scores.score_run(run), num)
+    return last
 
 
 def _rank(score: str) -> int:
@@ -128,16 +130,16 @@ def _interval(sure: summary.Intervals, score: str) -> np.ndarray:
     return sure.mean_ap if score == "mAP" else sure.cmc[_rank(score) - 1]
 
 
-def _of_study(configs, columns, workdirs) -> Measured:
+def _of_study(runs, columns, workdirs) -> Measured:
     """Means over the levels of a study; it is run unless it was.
 
     Intervals are known for one run and one level only.
     """
     levels = [level for column in columns for level in column.levels]
     by_run = []
-    for workdir, config in configs.items():
-        rows = studies.stored_or_run(config, workdir, columns[0].study, levels)
-        # As `_scored`: by the last metric.
+    for run in runs:
+        rows = studies.stored_or_run(run, columns[0].study, levels).rows
+        # As `_headline_score`: by the last metric.
         kind = (rows[-1]["metric"], rows[-1]["rerank"])
         rows = [row for row in rows if (row["metric"], row["rerank"]) == kind]
         by_run.append({row["level"]: row for row in rows})

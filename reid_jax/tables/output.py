@@ -1,6 +1,5 @@
 """The papers' tables as text, Markdown, CSV, LaTeX and JSON."""
 
-import csv
 import pathlib
 from collections.abc import Iterator
 
@@ -99,10 +98,8 @@ def write(result: Result, runs: pathlib.Path) -> pathlib.Path:
     files.write_text(path.with_suffix(".md"), _markdown(result, titles, cells))
     files.write_text(path.with_suffix(".tex"), _latex(result, titles, cells))
     records = list(_records(result))
-    with path.with_suffix(".csv").open("w", newline="") as file:
-        writer = csv.DictWriter(file, records[0])
-        writer.writeheader()
-        writer.writerows(records)
+    values = [list(record.values()) for record in records]
+    scores.write_csv(path.with_suffix(".csv"), [list(records[0]), *values])
     content = {
         "table": result.number,
         "heading": heading(result),

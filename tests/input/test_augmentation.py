@@ -1,56 +1,68 @@
-"""reid_jax/input/augmentation.py: what windows show, beside PIL."""
+"""reid_jax/input/augmentation.py: boxes that fit, as often as asked, one a clip."""
+
+import itertools
 
 import numpy as np
 import pytest
-from PIL import Image
 
-from configs import base
-from reid_jax.input import augmentation
+from reid_jax.input import augmentation, files, resizing
 
 
-def _show(frame, padding, resized, corner, frame_size, flip=False):
-    """One frame in a batch of one clip, padded with noise."""
-    height, width, _ = frame.shape
-    rng = np.random.default_rng(1)
-    padded = rng.integers(256, size=(height + padding, width + 2 * padding, 3))
-    padded[:height, :width] = frame
-    windows = augmentation.Windows(
-        np.array([[resized]]),
-        np.array([[corner]]),
-        np.array([[flip]]),
-        np.array([[augmentation.NO_BOX]]),
-    )
-    clips = padded[None, None].astype(np.uint8)
-    sizes = np.array([[[height, width]]])
-    config = base.get_config()
-    config.model.frame_size, config.data.resize = frame_size, resized
-    options = augmentation.options(sizes, config)
-    made = augmentation.show(clips, sizes, windows, **options)
-    return np.asarray(made)[0, 0]
+@pytest.fixture
+def config(tiny_config):
+    tiny_config.augment.erase = 0.5
+    tiny_config.model.frame_size = (64, 32)
+    return tiny_config
 
 
-@pytest.mark.parametrize("size", [(128, 64), (40, 31), (256, 128), (3, 1), (500, 90)])
-@pytest.mark.parametrize("padding", [0, 5])
-def test_frames_are_resized_as_pil_does(size, padding):
+def test_boxes_are_of_the_published_sizes():
     rng = np.random.default_rng(0)
-    frame = rng.integers(256, size=(*size, 3)).astype(np.uint8)
-    ours = _show(frame, padding, (72, 36), (3, 1), (64, 32))
-    resized = Image.fromarray(frame).resize((36, 72), Image.Resampling.BILINEAR)
-    expected = np.asarray(resized)[3:67, 1:33]
-    # PIL rounds after each axis.
-    assert np.abs(ours.astype(int) - expected).max() <= 1
-    assert np.mean(ours != expected) < 0.2
-    flipped = _show(frame, padding, (72, 36), (3, 1), (64, 32), flip=True)
-    np.testing.assert_array_equal(flipped, ours[:, ::-1])
+    boxes = augmentation.draw_boxes(rng, 4000, 0.5, (64, 32))
+    drawn = boxes[boxes.any(axis=1)]
+    assert abs(len(drawn) / len(boxes) - 0.5) < 0.03  # 3.8 standard deviations
+    top, left, bottom, right = drawn.T
+    assert (top >= 0).all() and (left >= 0).all()
+    assert bottom.max() == 64 and right.max() == 32
+    height, width = bottom - top, right - left
+    share = height * width / (64 * 32)
+    assert 0.015 < share.min() < 0.04 and 0.35 < share.max() < 0.42
+    ratio = height / width
+    assert 0.2 < ratio.min() < 0.5 and 2.5 < ratio.max() < 4.5
 
 
-def test_what_is_not_resized_stays():
-    frame = np.random.default_rng(0).integers(256, size=(40, 24, 3)).astype(np.uint8)
-    ours = _show(frame, 9, (40, 24), (5, 2), (32, 20))
-    np.testing.assert_array_equal(ours, frame[5:37, 2:22])
+def test_nothing_is_erased_where_no_box_fits():
+    rng = np.random.default_rng(0)
+    assert not augmentation.draw_boxes(rng, 9, 1.0, (1, 64)).any()
 
 
-def test_sizes_are_rounded_up_to_few():
-    rounded = {augmentation.round_up(n) for n in range(1, 1025)}
-    assert {1, 2, 3, 64, 96, 128, 1024} < rounded and len(rounded) == 20
-    assert all(n <= augmentation.round_up(n) <= 1.5 * n for n in range(1, 1025))
+def test_the_box_of_each_frame_is_painted():
+    frames = np.zeros((2, 3, 64, 32, 3), np.uint8)
+    boxes = np.zeros((2, 3, 4), int)
+    boxes[0, 1:] = [10, 4, 20, 9], [0, 0, 64, 32]
+    erased = resizing.erase(frames, boxes, (1, 2, 3))
+    frames[0, 1, 10:20, 4:9] = frames[0, 2] = (1, 2, 3)
+    np.testing.assert_array_equal(erased, frames)
+
+
+def test_it_is_drawn_once_a_clip_unless_asked(config, walkers_tiny):
+    config.data.update(name="walkers/tiny", data_dir=str(walkers_tiny))
+    config.augment.erase = 1.0
+    for per_frame in (False, True):
+        config.augment.per_frame = per_frame
+        drawn = itertools.islice(files.FilesSource(config).train_clips(), 3)
+        boxes = np.concatenate([batch.windows.erased for batch in drawn])
+        assert boxes.any(axis=(1, 2)).all()
+        assert (boxes == boxes[:, :1]).all() != per_frame
+    # It reaches the pixels, and nothing but its boxes changes.
+    config.augment.update(per_frame=False, flip=0.0, crop=0.0)
+    config.data.p = config.data.k = 1
+    config.eval.batch_clips = 1
+    source = files.FilesSource(config)
+    erased = np.array(next(source.train_batches())["clips"])
+    (box,) = next(source.train_clips()).windows.erased[:, 0]
+    config.augment.erase = 0.0
+    sound = next(files.FilesSource(config).train_batches())["clips"]
+    top, left, bottom, right = box
+    assert (erased[:, :, top:bottom, left:right] == (124, 116, 104)).all()
+    erased[:, :, top:bottom, left:right] = sound[:, :, top:bottom, left:right]
+    np.testing.assert_array_equal(erased, sound)

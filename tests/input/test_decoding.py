@@ -22,13 +22,14 @@ def examples():
     yield {"frames": frames, "pid": 0, "camid": 0, "tracklet": "black"}
 
 split = frame_cache.open_split(pathlib.Path(sys.argv[1]), "train", examples)
-request = np.arange(64), np.array([256, 128])
+largest = np.array([512, 512])
+request = decoding.Request(np.arange(64), np.array([256, 128]))
 """
 
 _COUNT_PAGES = """
-batches = decoding.decode(split, iter([request] * 60))
+batches = decoding.decode(split, iter([request] * 60), largest)
 pages = []
-for batch in batches:
+for _, batch in batches:
     pages.append(resource.getrusage(resource.RUSAGE_SELF).ru_minflt)
 print((pages[49] - pages[19]) / 30 / (batch.nbytes / resource.getpagesize()))
 """
@@ -46,18 +47,20 @@ def requests(*first):
 
 _ENDS = {
     "as it reads": (
-        """batches = decoding.decode(split, requests(request))
+        """batches = decoding.decode(split, requests(request), largest)
 next(batches)""",
         0,
     ),
     "with several": (
-        """several = [decoding.decode(split, requests(request)) for _ in range(4)]
+        """decode = decoding.decode
+several = [decode(split, requests(request), largest) for _ in range(4)]
 threading.Thread(target=lambda: list(several[0]), daemon=True).start()
 list(map(next, several[1:]))""",
         0,
     ),
     "at a damaged frame": (
-        "list(decoding.decode(split, requests((np.array([64]), request[1]))))",
+        """damaged = request._replace(frame_ids=np.array([64]))
+list(decoding.decode(split, requests(damaged), largest))""",
         1,
     ),
 }

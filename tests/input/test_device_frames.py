@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 
 from reid_jax.input import device_frames, frame_cache
-from reid_jax.input import files as input_pipeline
 from tests import hand_made
 
 
@@ -16,8 +15,8 @@ def test_training_sees_the_same_wherever_frames_wait(tmp_path, tiny_config):
     kept = {}
     for cache in ("disk", "device"):
         tiny_config.data.cache = cache
-        source = input_pipeline.train_batches(split, tiny_config)
-        kept[cache] = list(itertools.islice(source, 6))
+        batches = hand_made.source(split, tiny_config).train_batches()
+        kept[cache] = list(itertools.islice(batches, 6))
     for one, other in zip(*kept.values(), strict=True):
         np.testing.assert_array_equal(one["clips"], other["clips"])
         np.testing.assert_array_equal(one["labels"], other["labels"])
@@ -32,6 +31,6 @@ def test_frames_that_do_not_fit_on_the_device():
             return {"bytes_limit": 90_000, "bytes_in_use": 20_000}
 
     shape = (35, 40, 20, 3)
-    with pytest.raises(ValueError, match=r"35 frames of 40×20.*TPU 0.*cache='ram'"):
+    with pytest.raises(ValueError, match=r"35 frames of 40×20.*TPU 0.*cache='disk'"):
         device_frames._check_room(shape, [Small()])
     device_frames._check_room((23, *shape[1:]), [Small()])

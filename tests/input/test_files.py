@@ -8,10 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from configs import base
 from reid_jax import parallel
-from reid_jax.input import datasets, frame_cache
-from reid_jax.input import files as input_pipeline
+from reid_jax.input import datasets, frame_cache, resizing
 from tests import hand_made
 
 
@@ -27,10 +25,7 @@ def test_a_dataset_of_a_mixture_has_its_share_however_many_tracklets_it_has(tmp_
         for name, pids in (("a", (1, 1, 1, 2)), ("b", (1, 2, 3, 4, -1)))
     }
     split = frame_cache.join(parts)
-    config = base.get_config()
-    assert datasets.identity_weights(split, config) is None
-    config.data.mixture_weights = (3.0, 1.0)
-    weights = datasets.identity_weights(split, config)
+    weights = datasets.identity_weights(split, (3.0, 1.0))
     np.testing.assert_allclose(weights, [1.5] * 4 + [0.25] * 5)
 
 
@@ -38,9 +33,11 @@ def test_labels_are_ranks_of_sorted_pids_without_junk(tmp_path, tiny_config):
     frames = [hand_made.encode(0)]
     tracklets = [(40, 0, frames), (-1, 0, frames), (5, 1, frames), (40, 1, frames)]
     split = hand_made.split(tmp_path, tracklets)
-    np.testing.assert_array_equal(input_pipeline.training_pids(split), [5, 40])
-    for clip in next(input_pipeline.train_clips(split, tiny_config)):
-        assert [40, None, 5, 40][clip.tracklet] == [5, 40][clip.label]
+    source = hand_made.source(split, tiny_config)
+    np.testing.assert_array_equal(source.pids, [5, 40])
+    batch = next(source.train_clips())
+    for frame_ids, label in zip(batch.frame_ids, batch.labels, strict=True):
+        assert [40, None, 5, 40][frame_ids[0]] == [5, 40][label]
 
 
 def _plain(config):
@@ -49,26 +46,26 @@ def _plain(config):
 
 def test_training_batches(split, tiny_config):
     _plain(tiny_config)
-    batch = next(input_pipeline.train_batches(split, tiny_config))
-    clips = next(input_pipeline.train_clips(split, tiny_config))
+    source = hand_made.source(split, tiny_config)
+    batch, drawn = next(source.train_batches()), next(source.train_clips())
     assert batch["clips"].shape == (4, 3, 32, 16, 3)
     assert batch["clips"].dtype == np.uint8
     labels = batch["labels"]
     assert labels[0] == labels[1] != labels[2] == labels[3]
-    for clip, frames in zip(clips, batch["clips"], strict=True):
-        shades = 10 * clip.tracklet + clip.frames
-        np.testing.assert_array_equal(
-            frames, np.broadcast_to(shades[:, None, None, None], frames.shape)
-        )
+    tracklet = np.searchsorted(split.first_frame, drawn.frame_ids, side="right") - 1
+    shades = 10 * tracklet + drawn.frame_ids - split.first_frame[tracklet]
+    shown = np.asarray(batch["clips"])
+    expected = np.broadcast_to(shades[..., None, None, None], shown.shape)
+    np.testing.assert_array_equal(shown, expected)
 
 
 def test_a_batch_is_a_function_of_seed_and_step(split, tiny_config):
     def batches(first_step, num):
-        source = input_pipeline.train_batches(split, tiny_config, first_step=first_step)
-        return list(itertools.islice(source, num))
+        made = hand_made.source(split, tiny_config).train_batches(first_step)
+        return list(itertools.islice(made, num))
 
     # Five persons, two a batch: three steps an epoch, so step 4 is in the second.
-    assert input_pipeline.steps_per_epoch(split, tiny_config) == 3
+    assert hand_made.source(split, tiny_config).steps_per_epoch == 3
     straight, resumed = batches(0, 6), batches(4, 2)
     for one, other in zip(straight[4:], resumed, strict=True):
         np.testing.assert_array_equal(one["clips"], other["clips"])
@@ -82,11 +79,12 @@ def test_a_batch_is_a_function_of_seed_and_step(split, tiny_config):
 
 def test_a_process_reads_only_its_rows(split, tiny_config, monkeypatch):
     rows = np.array([1, 3])
-    whole = next(input_pipeline.train_batches(split, tiny_config))
-    of_test = next(input_pipeline.eval_batches(split, tiny_config))
-    clips = next(input_pipeline.train_clips(split, tiny_config))
+    source = hand_made.source(split, tiny_config)
+    whole, of_test = next(source.train_batches()), next(source.eval_batches("query"))
+    drawn = next(source.train_clips())
     monkeypatch.setattr(parallel, "local_rows", lambda num_clips, mesh: rows)
-    batches = input_pipeline.eval_batches(split, tiny_config)
+    monkeypatch.setattr(parallel, "shard", lambda batch, mesh: batch)
+    batches = source.eval_batches("query")
     evaluated = next(batches)
     batches.close()
     np.testing.assert_array_equal(evaluated["clips"], of_test["clips"][rows])
@@ -95,35 +93,31 @@ def test_a_process_reads_only_its_rows(split, tiny_config, monkeypatch):
     read = []
     frame_at = type(split).frame_at
 
-    def noted(self, place):
-        read.append(place)
-        return frame_at(self, place)
+    def noted(self, frame_id):
+        read.append(frame_id)
+        return frame_at(self, frame_id)
 
     monkeypatch.setattr(type(split), "frame_at", noted)
-    monkeypatch.setattr(
-        input_pipeline, "train_clips", lambda *_: iter([clips])
-    )  # one batch: nothing is read ahead
-    (part,) = input_pipeline.train_batches(split, tiny_config)
+    # One batch: nothing is read ahead.
+    monkeypatch.setattr(source, "train_clips", lambda first_step: iter([drawn]))
+    (part,) = source.train_batches()
     np.testing.assert_array_equal(part["clips"], whole["clips"][rows])
     np.testing.assert_array_equal(part["labels"], whole["labels"][rows])
-    first = split.first_frame
-    wanted = [first[clips[r].tracklet] + int(t) for r in rows for t in clips[r].frames]
-    assert read == wanted
+    assert read == drawn.frame_ids[rows].ravel().tolist()
 
 
 def test_augmentation_is_drawn_once_a_clip_unless_asked(split, tiny_config):
     for per_frame in (False, True):
         tiny_config.augment.per_frame = per_frame
-        drawn = list(
-            itertools.islice(input_pipeline.train_clips(split, tiny_config), 20)
-        )
+        source = hand_made.source(split, tiny_config)
+        drawn = [b.windows for b in itertools.islice(source.train_clips(), 20)]
         differs = [
-            len({*clip.flip.tolist()}) > 1 or np.ptp(clip.shift, axis=0).any()
-            for batch in drawn
-            for clip in batch
+            np.ptp(values, axis=1).any()
+            for windows in drawn
+            for values in (windows.flip.astype(int), windows.corner)
         ]
         assert any(differs) == per_frame
-    flips = np.concatenate([clip.flip for batch in drawn for clip in batch])
+    flips = np.concatenate([windows.flip.ravel() for windows in drawn])
     assert 0.3 < flips.mean() < 0.7
 
 
@@ -135,11 +129,11 @@ def test_crop_and_flip_move_the_picture(tmp_path, tiny_config):
     frames = [file.getvalue()] * 3
     split = hand_made.split(tmp_path, [(pid, 0, frames) for pid in (1, 2)])
     tiny_config.augment.flip, tiny_config.augment.crop = 1.0, 0.0
-    batch = next(input_pipeline.train_batches(split, tiny_config))
+    batch = next(hand_made.source(split, tiny_config).train_batches())
     np.testing.assert_array_equal(batch["clips"][0, 0], picture[:, ::-1])
     tiny_config.augment.flip, tiny_config.augment.crop = 0.0, 1.0
-    source = input_pipeline.train_batches(split, tiny_config)
-    corners = {int(next(source)["clips"][0, 0, 0, 0, 0]) for _ in range(12)}
+    batches = hand_made.source(split, tiny_config).train_batches()
+    corners = {int(next(batches)["clips"][0, 0, 0, 0, 0]) for _ in range(12)}
     assert len(corners) > 1  # 16 × 1.125 = 18: three possible left edges
 
 
@@ -154,23 +148,24 @@ def test_resized_then_cropped(tmp_path, tiny_config):
     )
     tiny_config.data.resize = (36, 20)
     tiny_config.augment.flip, tiny_config.augment.crop = 0.0, 1.0
-    source = input_pipeline.train_batches(split, tiny_config)
+    source = hand_made.source(split, tiny_config)
+    batches = source.train_batches()
     corners = {
         tuple((corner // 5).tolist())
         for _ in range(100)
-        for corner in next(source)["clips"][:, 0, 0, 0, :2]
+        for corner in next(batches)["clips"][:, 0, 0, 0, :2]
     }
     assert corners == {(x, y) for x in range(5) for y in range(5)}
     middle = picture[2:34, 2:18]
-    batch = next(input_pipeline.eval_batches(split, tiny_config))
+    batch = next(source.eval_batches("query"))
     np.testing.assert_array_equal(batch["clips"][0, 0], middle)
     tiny_config.augment.crop = 0.0
-    batch = next(input_pipeline.train_batches(split, tiny_config))
+    batch = next(hand_made.source(split, tiny_config).train_batches())
     np.testing.assert_array_equal(batch["clips"][0, 0], middle)
 
 
 def test_evaluation_batches_hold_every_clip_once(split, tiny_config):
-    batches = list(input_pipeline.eval_batches(split, tiny_config))
+    batches = list(hand_made.source(split, tiny_config).eval_batches("query"))
     assert {batch["clips"].shape for batch in batches} == {(4, 3, 32, 16, 3)}
     tracklet = np.concatenate([batch["tracklet"] for batch in batches])
     clips_of = [-(-n // 3) for n in split.num_frames]
@@ -185,20 +180,58 @@ def test_evaluation_batches_hold_every_clip_once(split, tiny_config):
 def test_processes_run_one_program_for_frames_of_many_sizes(
     tmp_path, tiny_config, monkeypatch
 ):
-    monkeypatch.setattr(jax, "process_count", lambda: 2)
     split = frame_cache.join(hand_made.of_many_sizes(tmp_path))
+    monkeypatch.setattr(jax, "process_count", lambda: 2)
+    monkeypatch.setattr(parallel, "shard", lambda batch, mesh: batch)
     programs = set()
+
+    def noted(frames, sizes, windows, **options):
+        programs.add((frames.shape, *options.values()))
+
+    monkeypatch.setattr(resizing, "resize_crop_flip", noted)
     for rows in ([0, 1], [2, 3]):
-        batches = input_pipeline.train_clips(split, tiny_config)
-        made = input_pipeline.host_batches(split, tiny_config, batches, rows)
-        for _, (frames, *_), options in itertools.islice(made, 5):
-            programs.add((frames.shape, *options.values()))
+        rows = np.array(rows)
+        monkeypatch.setattr(parallel, "local_rows", lambda *_, rows=rows: rows)
+        batches = hand_made.source(split, tiny_config).train_batches()
+        list(itertools.islice(batches, 5))
     assert len(programs) == 1
+
+
+def test_large_frames_take_no_more_memory_than_others(
+    tmp_path, tiny_config, monkeypatch
+):
+    """One frame of a full picture among crops, which all would be padded to."""
+    shapes = []
+    resize = resizing.resize_crop_flip
+
+    def noted(frames, *arguments, **options):
+        shapes.append(frames.shape[2:4])
+        return resize(frames, *arguments, **options)
+
+    monkeypatch.setattr(resizing, "resize_crop_flip", noted)
+    rng = np.random.default_rng(0)
+    large = Image.fromarray(rng.integers(0, 255, (9, 7, 3), np.uint8))
+    large = large.resize((1920, 1080), Image.Resampling.BICUBIC)
+    file = io.BytesIO()
+    large.save(file, "PNG")
+    small = hand_made.encode(9)
+    split = hand_made.split(
+        tmp_path, [(1, 0, [small, file.getvalue(), small]), (2, 0, [small] * 3)]
+    )
+    source = hand_made.source(split, tiny_config)
+    batch = next(source.eval_batches("query"))
+    next(source.train_batches())
+    height, width = source._augmentation.cropped_size
+    assert max(h for h, _ in shapes) <= 1.5 * 2 * height
+    assert max(w for _, w in shapes) <= 1.5 * 2 * width
+    expected = np.asarray(large.resize((16, 32), Image.Resampling.BILINEAR))
+    difference = np.abs(np.asarray(batch["clips"][0, 1], int) - expected)
+    assert difference.mean() < 2 and difference.max() < 12
 
 
 def test_memory_stays_bounded_on_a_long_tracklet(tmp_path, tiny_config):
     split = hand_made.split(tmp_path, [(1, 0, [hand_made.encode(0)] * 900)])
-    num = sum(1 for _ in input_pipeline.eval_batches(split, tiny_config))
+    num = sum(1 for _ in hand_made.source(split, tiny_config).eval_batches("query"))
     assert num == 75  # of 4 clips of 3 frames each: no batch grows with the tracklet
 
 
@@ -207,7 +240,7 @@ def test_gray_and_odd_sizes_become_rgb_frames(tmp_path, tiny_config, kind):
     file = io.BytesIO()
     Image.new("L", (7, 91), 120).save(file, kind)
     split = hand_made.split(tmp_path, [(pid, 0, [file.getvalue()]) for pid in (1, 2)])
-    batch = next(input_pipeline.eval_batches(split, tiny_config))
+    batch = next(hand_made.source(split, tiny_config).eval_batches("query"))
     np.testing.assert_array_equal(batch["clips"], np.full((4, 3, 32, 16, 3), 120))
 
 
@@ -223,14 +256,14 @@ def test_a_damaged_image_names_its_tracklet_and_frame(tmp_path, tiny_config, dam
     tracklets[3][2][2] = damage(sound)
     split = hand_made.split(tmp_path, tracklets)
     with pytest.raises(ValueError, match=r"tracklet 3-3 frame 2: .*Replace"):
-        list(input_pipeline.eval_batches(split, tiny_config))
+        list(hand_made.source(split, tiny_config).eval_batches("query"))
     _plain(tiny_config)
-    source = input_pipeline.train_batches(split, tiny_config)
+    batches = hand_made.source(split, tiny_config).train_batches()
     with pytest.raises(ValueError, match="tracklet 3-3 frame 2"):
-        list(itertools.islice(source, 30))
+        list(itertools.islice(batches, 30))
 
 
 def test_too_few_identities_for_a_batch(tmp_path, tiny_config):
     split = hand_made.split(tmp_path, [(1, 0, [hand_made.encode(0)])])
     with pytest.raises(ValueError, match=r"P=2.*only 1.*config\.data\.p"):
-        next(input_pipeline.train_batches(split, tiny_config))
+        next(hand_made.source(split, tiny_config).train_batches())

@@ -12,7 +12,7 @@ import pytest
 from data.walkers import plan, stream
 from data.walkers.sizes import SIZES
 from reid_jax import clips, config_checks, parallel
-from reid_jax.input import rendered as render_pipeline
+from reid_jax.input import rendered
 from reid_jax.input import source as sources
 from tests import ROOT
 
@@ -25,23 +25,22 @@ def config(tiny_config):
 
 
 @pytest.fixture
-def dataset(config):
-    return render_pipeline.load_dataset(config)
+def source(config):
+    return rendered.RenderedSource(config)
 
 
-def test_a_batch_is_a_function_of_seed_and_step(config, dataset):
+def test_a_batch_is_a_function_of_seed_and_step(config):
     config.data.p = 3  # of eight persons: three steps an epoch
+    source = rendered.RenderedSource(config)
 
     def batches(first_step, num):
-        made = render_pipeline.train_batches(
-            dataset.train, config, first_step=first_step
-        )
+        made = source.train_batches(first_step)
         return [
             {name: np.asarray(value) for name, value in batch.items()}
             for batch in itertools.islice(made, num)
         ]
 
-    assert render_pipeline.steps_per_epoch(dataset.train, config) == 3
+    assert source.steps_per_epoch == 3
     straight, resumed = batches(0, 5), batches(4, 1)
     for name in ("clips", "labels"):
         np.testing.assert_array_equal(straight[4][name], resumed[0][name])
@@ -53,11 +52,11 @@ def test_a_batch_is_a_function_of_seed_and_step(config, dataset):
 
 
 @pytest.mark.slow
-def test_a_process_renders_only_its_rows(config, dataset, monkeypatch):
+def test_a_process_renders_only_its_rows(config, source, monkeypatch):
     rows = np.array([1, 2])
-    whole = next(render_pipeline.train_batches(dataset.train, config))
+    whole = next(source.train_batches())
     monkeypatch.setattr(parallel, "local_rows", lambda num_clips, mesh: rows)
-    part = next(render_pipeline.train_batches(dataset.train, config))
+    part = next(source.train_batches())
     assert part["clips"].shape == (2, *whole["clips"].shape[1:])
     np.testing.assert_array_equal(part["labels"], whole["labels"][rows])
     # Another batch size may round another way: a level of 256 at most.
@@ -65,70 +64,70 @@ def test_a_process_renders_only_its_rows(config, dataset, monkeypatch):
     assert np.abs(difference).max() <= 1
 
 
-def test_labels_are_those_of_the_rendered_persons(config, dataset, monkeypatch):
-    rendered = []
+def test_labels_are_those_of_the_rendered_persons(config, source, monkeypatch):
+    shown = []
 
     def noted(where, walk, persons, *args, **kwargs):
-        rendered.append(np.asarray(persons))
+        shown.append(np.asarray(persons))
         return np.zeros(len(persons))
 
     monkeypatch.setattr(stream, "_render", noted)
     config.data.p, config.data.k = 3, 2
-    pids = render_pipeline.training_pids(dataset.train)
-    batches = render_pipeline.train_batches(dataset.train, config)
-    for batch, persons in zip(itertools.islice(batches, 4), rendered, strict=False):
-        np.testing.assert_array_equal(pids[batch["labels"]], persons)
-    assert len(rendered) >= 4
+    source = rendered.RenderedSource(config)
+    batches = source.train_batches()
+    for batch, persons in zip(itertools.islice(batches, 4), shown, strict=False):
+        np.testing.assert_array_equal(source.pids[batch["labels"]], persons)
+    assert len(shown) >= 4
 
 
-def test_evaluation_is_on_the_test_persons_of_the_files(config, dataset):
+def test_evaluation_is_on_the_test_persons_of_the_files(config, source):
     entries = plan.plan(SIZES["tiny"])
     for name in ("query", "gallery"):
         expected = [entry for entry in entries if entry.split == name]
-        split = getattr(dataset, name)
+        split = source.split(name)
         assert split.names.tolist() == [entry.name for entry in expected]
         assert split.num_frames.tolist() == [entry.num_frames for entry in expected]
-    trained = set(render_pipeline.training_pids(dataset.train))
+    trained = set(source.pids.tolist())
     assert not trained & {entry.person for entry in entries}
     assert len(trained) == SIZES["tiny"].num_train
 
 
-def test_evaluation_batches_hold_every_clip_once(config, dataset):
-    split = dataset.query
-    rendered = [frames for _, frames in split.world.render(split.entries)]
+def test_evaluation_batches_hold_every_clip_once(config, source):
+    split = source.split("query")
+    tracklets = [frames for _, frames in split.world.render(split.entries)]
     expected = [
         (i, frames[clip])
-        for i, frames in enumerate(rendered)
+        for i, frames in enumerate(tracklets)
         for clip in clips.dense_clips(len(frames), config.model.clip_length)
     ]
     seen = []
-    for batch in render_pipeline.eval_batches(split, config):
+    for batch in source.eval_batches("query"):
         assert batch["clips"].shape == (4, 3, 32, 16, 3)
         seen += zip(batch["tracklet"], batch["clips"], strict=True)
     real = [(tracklet, clip) for tracklet, clip in seen if tracklet >= 0]
     for (i, clip), (tracklet, got) in zip(expected, real, strict=True):
         assert i == tracklet
         np.testing.assert_array_equal(clip, got)
-    frames = render_pipeline.first_middle_last(split, 0)
-    last = len(rendered[0]) - 1
+    frames = source.first_middle_last("query", 0)
+    last = len(tracklets[0]) - 1
     for t, frame in zip(sorted({0, last // 2, last}), frames, strict=True):
-        np.testing.assert_array_equal(rendered[0][t], frame)
+        np.testing.assert_array_equal(tracklets[0][t], frame)
 
 
-def test_persons_to_train_on_are_a_field(config, dataset):
+def test_persons_to_train_on_are_a_field(config, source):
     config.data.num_persons = 20
-    more = render_pipeline.load_dataset(config)
-    assert len(render_pipeline.training_pids(more.train)) == 20
-    assert more.query.names.tolist() == dataset.query.names.tolist()
+    more = rendered.RenderedSource(config)
+    assert len(more.pids) == 20
+    assert more.split("query").names.tolist() == source.split("query").names.tolist()
     config.data.p = 21
     with pytest.raises(ValueError, match="P=21 identities"):
-        next(render_pipeline.train_clips(more.train, config))
+        next(rendered.RenderedSource(config).train_clips())
 
 
 def test_what_cannot_be_rendered_is_refused(config):
     config.data.name = "mars"
     with pytest.raises(ValueError, match=r"'mars' cannot be rendered.*walkers/tiny"):
-        sources.pipeline(config).load_dataset(config)
+        sources.open_source(config)
     config.data.update(resize=(64, 32), cache="device")
     with pytest.raises(ValueError, match=r"resize=\(64, 32\) is .*cache='device' is"):
         config_checks.check_config(config)
@@ -148,7 +147,7 @@ import jax
 import numpy as np
 import evaluate, train
 from configs import base
-from reid_jax.runs import checkpoints, run_embeddings
+from reid_jax.runs.run import Run
 
 config = base.get_config()
 config.model.update(
@@ -161,9 +160,9 @@ config.eval.batch_clips = 4
 folder = pathlib.Path(sys.argv[1])
 
 def final(name):
-    step = checkpoints.Checkpoints(folder / name).latest_step()
-    assert step == 3
-    return run_embeddings.restore(config, folder / name, step)[1]
+    run = Run(folder / name, config)
+    assert run.step == 3
+    return run.state
 
 train.train(config, folder / "straight")
 config.train.max_steps, config.eval.pictures = 2, False

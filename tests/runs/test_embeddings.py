@@ -1,12 +1,10 @@
-"""reid_jax/runs/embeddings.py and scores.py."""
+"""reid_jax/runs/embeddings.py: means over clips, and the file they are kept in."""
 
 import numpy as np
 import pytest
 
-from configs import base
-from reid_jax.retrieval import ranking
-from reid_jax.runs.embeddings import Embedded, EmbeddedDataset, embed_tracklets
-from reid_jax.scoring import metrics, scores
+from reid_jax.runs import embeddings
+from reid_jax.runs.embeddings import Embedded, embed_tracklets
 
 BATCHES = [
     {"clips": np.array([1.0, 3.0, 10.0]), "tracklet": np.array([0, 0, 2])},
@@ -37,80 +35,44 @@ def _side(num, seed):
     return Embedded(rng.normal(size=(num, 4)).astype("f"), pids, camids, names)
 
 
+def test_the_next_batch_is_made_while_the_device_computes_the_last():
+    events = []
+
+    class Dispatched:
+        """What a device hands back at once; reading it waits."""
+
+        def __init__(self, number, rows):
+            self.number, self.rows = number, rows
+
+        def __array__(self, dtype=None, copy=None):
+            events.append(f"read {self.number}")
+            return np.ones((self.rows, 1), dtype)
+
+    def batches():
+        for number in range(3):
+            events.append(f"make {number}")
+            yield {"clips": number, "tracklet": np.array([number])}
+
+    embed_tracklets(lambda clips: Dispatched(clips, 1), batches(), 3)
+    assert events == ["make 0", "make 1", "read 0", "make 2", "read 1", "read 2"]
+
+
 def test_a_file_of_embeddings_comes_back(tmp_path):
     methods = {
         "trained": {"query": _side(3, 0), "gallery": _side(5, 1), "train": _side(4, 2)},
         "color_histogram": {"query": _side(3, 0), "gallery": _side(5, 1)},
     }
-    given = EmbeddedDataset(methods, "step 7", ("torchreid", "official"))
-    given.save(tmp_path / "eval" / "embeddings.npz")
-    read = EmbeddedDataset.load(tmp_path / "eval" / "embeddings.npz")
-    assert (read.source, read.protocols) == (given.source, given.protocols)
-    assert list(read.methods) == list(methods)
+    path = tmp_path / "eval" / "embeddings.npz"
+    embeddings.save(path, "some weights", methods)
+    assert embeddings.load(path, "other weights") == {}
+    read = embeddings.load(path, "some weights")
+    assert list(read) == list(methods)
     for method, splits in methods.items():
-        assert list(read.methods[method]) == list(splits)
+        assert list(read[method]) == list(splits)
         for name, one in splits.items():
-            other = read.methods[method][name]
+            other = read[method][name]
             for field in ("embeddings", "pids", "camids", "tracklets"):
                 np.testing.assert_array_equal(
                     getattr(one, field), getattr(other, field)
                 )
-
-
-def test_official_protocol_ranks_the_queries_too(tmp_path):
-    query, gallery = _side(6, 0), _side(9, 1)
-    config = base.get_config()
-    rows = {}
-    splits = {"query": query, "gallery": gallery}
-    for protocol in ("torchreid", "official"):
-        scored = scores.score(
-            "trained", splits, metrics.of_training(config), config, protocol
-        )
-        rows[protocol] = scored.row()
-        scored.write_queries(tmp_path / "queries.csv")
-        lines = (tmp_path / "queries.csv").read_text().splitlines()
-        assert len(lines) == 7 and lines[0].startswith("tracklet,pid,camid,first_rank")
-        assert scored.distances.shape == (6, len(scored.gallery.pids))
-    assert rows["torchreid"]["num_gallery"] == 9
-    assert rows["official"]["num_gallery"] == 15
-    table = scores.format_table(list(rows.values()))
-    assert table.splitlines()[0].split()[:9] == [
-        "method",
-        "metric",
-        "re-rank",
-        "protocol",
-        "AP",
-        "mAP",
-        "95",
-        "%",
-        "mINP",
-    ]
-    assert "official" in table
-
-
-def test_chance_ranks_are_the_mean_over_random_orders():
-    rng = np.random.default_rng(0)
-    labels = rng.integers(-1, 4, 30), rng.integers(0, 3, 30)
-    gallery = Embedded(rng.normal(size=(30, 2)).astype("f"), *labels, np.arange(30))
-    query = Embedded(
-        np.zeros((4, 2), "f"),
-        np.array([1, 2, 3, 9]),
-        np.array([0, 1, 2, 0]),
-        np.arange(4),
-    )
-    ranks = []
-    for _ in range(3000):
-        result = ranking.evaluate(
-            rng.random((4, 30)), query.pids, labels[0], query.camids, labels[1]
-        )
-        ranks.append(result.first_rank)
-    config = base.get_config()
-    chance = scores.score(
-        "trained",
-        {"query": query, "gallery": gallery},
-        metrics.of_training(config),
-        config,
-        "standard",
-    ).chance_ranks()
-    assert np.isnan(chance[3])
-    np.testing.assert_allclose(np.mean(ranks, axis=0)[:3], chance[:3], rtol=0.05)
+    assert [file.name for file in path.parent.iterdir()] == ["embeddings.npz"]

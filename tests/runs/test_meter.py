@@ -33,13 +33,25 @@ def test_a_bar_for_the_run_and_one_for_all(monkeypatch):
         assert [task.completed for task in bar._bar.tasks] == [0]
 
 
+class _Log(metric_log.MetricLog):
+    """A log that hands its rows on."""
+
+    def __init__(self, write):
+        super().__init__(None, 0)
+        self.write = write
+
+
+def _meter(config, log, bar, *, log_every_steps: int) -> meter.Meter:
+    config.train.log_every_steps = log_every_steps
+    return meter.build_meter(config, log, bar, lambda step: 1e-3, 20, [])
+
+
 def test_the_device_waits_while_the_host_does(tiny_config, monkeypatch):
-    tiny_config.train.log_every_steps = 3
     rows = []
-    log = types.SimpleNamespace(write=lambda step, scalars: rows.append(scalars))
+    log = _Log(lambda step, scalars: rows.append(scalars))
     bar = metric_log.TrainProgress(0, 20)
-    scalars_of = meter.Meter(tiny_config, lambda step: 1e-3, log, bar, 20, [])
-    given = iter([0, 5, 6, 10, 12, 14])  # seconds; each step takes 2
+    scalars_of = _meter(tiny_config, log, bar, log_every_steps=3)
+    given = iter([0, 5, 6, 10, 14, 16, 18])  # seconds; each step takes 2
     monkeypatch.setattr(meter.time, "perf_counter", lambda: clock.now)
     clock = types.SimpleNamespace(now=0.0)
 
@@ -52,11 +64,28 @@ def test_the_device_waits_while_the_host_does(tiny_config, monkeypatch):
     scalars = {name: jnp.float32(1) for name in ("loss", "triplet", "active_triplets")}
     for step, clock.now in enumerate(given, start=1):
         scalars_of.add(step, scalars)
-    # The clock starts with the first step: nothing to do until 5, busy at 6.
-    assert rows[0]["device_waits"] == pytest.approx(5 / 6)
-    assert rows[0]["frames_per_second"] == pytest.approx(2 * 12 / 6)
-    # Nothing to do from 6 to 10, then a step is done when the next one comes.
-    assert rows[1]["device_waits"] == pytest.approx(4 / 8)
+    # Three steps are logged when the fourth is given. The clock starts with the first:
+    # nothing to do until 5, busy at 6, nothing to do from 8 to 10.
+    assert rows[0]["device_waits"] == pytest.approx((5 + 2) / 10)
+    assert rows[0]["frames_per_second"] == pytest.approx(2 * 12 / 10)
+    # Nothing to do from 12 to 14, then a step is done when the next one comes.
+    assert rows[1]["device_waits"] == pytest.approx(2 / 8)
+    assert rows[1]["frames_per_second"] == pytest.approx(3 * 12 / 8)
+
+
+def test_the_newest_step_is_not_waited_for(tiny_config):
+    """Its scalars are read when the next one is given, or at a checkpoint."""
+    rows = []
+    log = _Log(lambda step, scalars: rows.append(step))
+    bar = metric_log.TrainProgress(0, 20)
+    scalars_of = _meter(tiny_config, log, bar, log_every_steps=2)
+    scalars = {name: jnp.float32(1) for name in ("loss", "triplet", "active_triplets")}
+    for step in range(1, 6):
+        scalars_of.add(step, scalars)
+        assert step not in [row["step"] for row in scalars_of.unlogged]
+    assert rows == [2, 4]
+    scalars_of.check()
+    assert [row["step"] for row in scalars_of.unlogged] == [5]
 
 
 def test_a_step_that_fails_says_why(monkeypatch):
@@ -75,10 +104,9 @@ def test_a_step_that_fails_says_why(monkeypatch):
 def test_a_collapse_is_said_once(
     tiny_config, capsys, triplet, active, weight, warnings
 ):
-    tiny_config.train.log_every_steps = 1
     tiny_config.loss.triplet_weight = weight
     log, bar = metric_log.MetricLog(None, 0), metric_log.TrainProgress(0, 20)
-    scalars_of = meter.Meter(tiny_config, lambda step: 1e-3, log, bar, 20, [])
+    scalars_of = _meter(tiny_config, log, bar, log_every_steps=1)
     for step in range(1, 13):
         scalars = {"loss": 5.2, "triplet": triplet, "active_triplets": active}
         scalars_of.add(step, {k: jnp.float32(v) for k, v in scalars.items()})

@@ -1,8 +1,11 @@
 """Tables of scores as text."""
 
+import numpy as np
 import pytest
 
-from reid_jax.scoring import scores
+from reid_jax.retrieval import ranking
+from reid_jax.runs.embeddings import Embedded
+from reid_jax.scoring import metrics, scores
 
 
 def _row(mean_ap, **changes):
@@ -35,3 +38,66 @@ def test_runs_of_different_rows_have_no_mean():
     tables = [[_row(0.2)], [_row(0.2, metric="xqda")]]
     with pytest.raises(ValueError, match="different rows"):
         scores.format_means(tables)
+
+
+def _side(num, seed):
+    rng = np.random.default_rng(seed)
+    names = np.array([f"t{i}" for i in range(num)])
+    pids, camids = rng.integers(0, 3, num), rng.integers(0, 2, num)
+    return Embedded(rng.normal(size=(num, 4)).astype("f"), pids, camids, names)
+
+
+def test_official_protocol_ranks_the_queries_too(tmp_path):
+    query, gallery = _side(6, 0), _side(9, 1)
+    rows = {}
+    splits = {"query": query, "gallery": gallery}
+    for protocol in ("torchreid", "official"):
+        metric = metrics.training_metric("l2")
+        scored = scores.score("trained", splits, metric, protocol, "step")
+        rows[protocol] = scored.row()
+        scored.write_queries(tmp_path / "queries.csv")
+        lines = (tmp_path / "queries.csv").read_text().splitlines()
+        assert len(lines) == 7 and lines[0].startswith("tracklet,pid,camid,first_rank")
+        assert scored.distances.shape == (6, len(scored.gallery.pids))
+    assert rows["torchreid"]["num_gallery"] == 9
+    assert rows["official"]["num_gallery"] == 15
+    table = scores.format_table(list(rows.values()))
+    assert table.splitlines()[0].split()[:9] == [
+        "method",
+        "metric",
+        "re-rank",
+        "protocol",
+        "AP",
+        "mAP",
+        "95",
+        "%",
+        "mINP",
+    ]
+    assert "official" in table
+
+
+def test_chance_ranks_are_the_mean_over_random_orders():
+    rng = np.random.default_rng(0)
+    labels = rng.integers(-1, 4, 30), rng.integers(0, 3, 30)
+    gallery = Embedded(rng.normal(size=(30, 2)).astype("f"), *labels, np.arange(30))
+    query = Embedded(
+        np.zeros((4, 2), "f"),
+        np.array([1, 2, 3, 9]),
+        np.array([0, 1, 2, 0]),
+        np.arange(4),
+    )
+    ranks = []
+    for _ in range(3000):
+        result = ranking.evaluate(
+            rng.random((4, 30)), query.pids, labels[0], query.camids, labels[1]
+        )
+        ranks.append(result.first_rank)
+    chance = scores.score(
+        "trained",
+        {"query": query, "gallery": gallery},
+        metrics.training_metric("l2"),
+        "standard",
+        "step",
+    ).chance_ranks()
+    assert np.isnan(chance[3])
+    np.testing.assert_allclose(np.mean(ranks, axis=0)[:3], chance[:3], rtol=0.05)

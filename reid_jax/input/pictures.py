@@ -1,0 +1,81 @@
+"""Batches of clips from pictures in memory, as evaluation makes them from files."""
+
+import itertools
+from collections.abc import Iterator, Sequence
+
+import jax
+import numpy as np
+from jax.sharding import Mesh
+from jaxtyping import UInt8
+
+from reid_jax import clips, parallel
+from reid_jax.errors import UserError
+from reid_jax.input import pixels, resizing
+from reid_jax.input.augmentation import Augmentation
+
+Picture = UInt8[np.ndarray, "h w 3"]
+
+
+def picture_batches(
+    tracks: Sequence[Sequence[Picture]],
+    *,
+    clip_length: int,
+    batch_clips: int,
+    augmentation: Augmentation,
+    normalization: str,
+    mesh: Mesh,
+) -> Iterator[dict[str, jax.Array | np.ndarray]]:
+    """Every clip of the tracks once, in order; batches as `Source.eval_batches` has.
+
+    A track is the pictures of one person in order of time, of any sizes.
+    Raises UserError, with the track's number, for what is no picture or holds none.
+    """
+    largest = resizing.largest_size(augmentation.cropped_size)
+    every = (
+        ([pictures[t] for t in frames], number)
+        for number, track in enumerate(tracks)
+        for pictures in [_reduced(track, number, largest)]
+        for frames in clips.dense_clips(len(pictures), clip_length)
+    )
+    parallel.check_divisible(batch_clips, mesh, "config.eval.batch_clips")
+    rows = parallel.local_rows(batch_clips, mesh)
+    windows = augmentation.middle(len(rows), clip_length)
+    while batch := list(itertools.islice(every, batch_clips)):
+        padding = [(batch[-1][0], -1)] * (batch_clips - len(batch))
+        pictures, tracklet = zip(*batch, *padding, strict=True)
+        frames, sizes = _padded([pictures[row] for row in rows])
+        shown = resizing.resize_crop_flip(
+            *parallel.shard((frames, sizes, windows), mesh),
+            num_taps=resizing.num_taps(sizes, augmentation.whole_size),
+            frame_size=augmentation.frame_size,
+            color=pixels.mean_color(normalization),
+        )
+        yield {"clips": shown, "tracklet": np.array(tracklet, np.int32)}
+
+
+def _reduced(track: Sequence[Picture], number: int, largest) -> list[Picture]:
+    """The pictures of a track, those that are too large reduced."""
+    pictures = [np.asarray(picture) for picture in track]
+    if not pictures:
+        raise UserError(f"Track {number} holds no picture; at least one is needed.")
+    for t, picture in enumerate(pictures):
+        shape = list(picture.shape)
+        is_picture = picture.dtype == np.uint8 and len(shape) == 3 and shape[2] == 3
+        if not (is_picture and picture.size):
+            raise UserError(
+                f"Picture {t} of track {number} is {picture.dtype} {shape}; uint8 "
+                "[height, width, 3] in RGB is needed."
+            )
+    return [resizing.reduce(picture, largest) for picture in pictures]
+
+
+def _padded(batch: list[list[Picture]]) -> tuple[np.ndarray, np.ndarray]:
+    """Frames [B, T, H, W, 3], padded at the bottom and right, and their sizes."""
+    sizes = np.array([[frame.shape[:2] for frame in clip] for clip in batch])
+    height, width = sizes.max(axis=(0, 1)).tolist()
+    shape = (resizing.round_up(height), resizing.round_up(width), 3)
+    frames = np.zeros((*sizes.shape[:2], *shape), np.uint8)
+    for clip, out in zip(batch, frames, strict=True):
+        for frame, padded in zip(clip, out, strict=True):
+            padded[: frame.shape[0], : frame.shape[1]] = frame
+    return frames, sizes

@@ -1,0 +1,143 @@
+"""Frames resized, cropped, flipped and erased on the device, as PIL would do it."""
+
+import functools
+import math
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Float, Int, UInt8
+
+from reid_jax.arrays import Array
+from reid_jax.input.augmentation import Windows
+
+MOST_TIMES_LARGER = 2
+"""Frames beyond this multiple of the size they are resized to are reduced on the host.
+
+It bounds the memory of a batch by the size that the config asks for. PIL's
+`reducing_gap` does the same for speed, and calls 2 close to the result without it.
+"""
+
+
+def largest_size(target: tuple[int, int]) -> Int[np.ndarray, "2"]:
+    """Height and width to which larger frames are reduced before they are batched."""
+    return MOST_TIMES_LARGER * np.array(target)
+
+
+def reduce(
+    frame: UInt8[np.ndarray, "H W 3"], largest: Int[np.ndarray, "2"]
+) -> UInt8[np.ndarray, "h w 3"]:
+    """A frame with each side at most `largest`: means over the areas of its pixels."""
+    for axis, most in enumerate(np.asarray(largest).tolist()):
+        if frame.shape[axis] > most:
+            weights = _area_weights(frame.shape[axis], most)
+            frame = np.moveaxis(np.tensordot(weights, frame, (1, axis)), 0, axis)
+    if frame.dtype == np.uint8:
+        return frame
+    return np.rint(frame).astype(np.uint8)
+
+
+def _area_weights(size: int, smaller: int) -> Float[np.ndarray, "smaller size"]:
+    """Share of pixel j of a side in pixel i of the reduced one."""
+    edges = np.arange(smaller + 1) * size / smaller
+    pixels = np.arange(size)
+    end = np.minimum(edges[1:, None], pixels + 1)
+    start = np.maximum(edges[:-1, None], pixels)
+    covered = np.maximum(0, end - start)
+    return (covered / covered.sum(axis=1, keepdims=True)).astype(np.float32)
+
+
+def round_up(n: int) -> int:
+    """The next of 1, 2, 3, 4, 6, 8, 12, 16, …: few numbers, so few programs."""
+    power = 1 << max(0, n.bit_length() - 2)
+    return -(-n // power) * power
+
+
+def num_taps(sizes: Int[np.ndarray, "... 2"], whole_size: tuple[int, int]) -> int:
+    """Pixels that each resized one is made of along an axis, for frames of `sizes`.
+
+    `whole_size` is the smallest size that they are resized to.
+    """
+    ratio = sizes.reshape(-1, 2) / np.array(whole_size)
+    return round_up(math.ceil(2 * max(1.0, ratio.max())))
+
+
+@functools.partial(jax.jit, static_argnames=("num_taps", "frame_size", "color"))
+def resize_crop_flip(
+    frames: UInt8[Array, "B T H W 3"],
+    sizes: Int[Array, "B T 2"],
+    windows: Windows,
+    *,
+    num_taps: int,
+    frame_size: tuple[int, int],
+    color: tuple[int, int, int],
+) -> UInt8[Array, "B T h w 3"]:
+    """What the windows show of the frames; erased boxes are painted in `color`.
+
+    `sizes` are the height and width of each frame, which may be padded at its bottom
+    and right. Bilinear and antialiased, as PIL resizes in the published code: a pixel
+    is made of `num_taps` along either axis.
+    """
+    sides = tuple(jnp.moveaxis(values, -1, 0) for values in (sizes, *windows[:2]))
+    height, width = frame_size
+    (size_y, size_x), (resized_y, resized_x), (top, left) = sides
+    rows = jnp.arange(height)
+    columns = jnp.arange(width)
+    columns = jnp.where(windows.flip[..., None], width - 1 - columns, columns)
+    x = frames.astype(jnp.float32)
+    x = _resized(x, 2, size_y, resized_y, top[..., None] + rows, num_taps)
+    x = _resized(x, 3, size_x, resized_x, left[..., None] + columns, num_taps)
+    x = jnp.clip(jnp.round(x), 0, 255).astype(jnp.uint8)
+    return erase(x, windows.erased, color)
+
+
+def _resized(
+    frames: Float[Array, "B T H W 3"],
+    axis: int,
+    size: Int[Array, "B T"],
+    resized: Int[Array, "B T"],
+    positions: Int[Array, "B T n"],
+    num_taps: int,
+) -> Float[Array, "B T h w 3"]:
+    """The pixels at `positions` of an axis that is resized from `size` to `resized`.
+
+    Each is the mean of the pixels around it, weighted by a triangle as wide as two
+    pixels of the smaller image, cut at the frame's ends.
+    """
+    ratio = size.astype(jnp.float32) / resized
+    center = (positions + 0.5) * ratio[..., None] - 0.5
+    reach = jnp.maximum(ratio, 1)[..., None]
+    first = jnp.floor(center - reach).astype(jnp.int32) + 1
+    taps = [first + i for i in range(num_taps)]
+    weights = [
+        jnp.where(
+            (tap >= 0) & (tap < size[..., None]),
+            jnp.maximum(0, 1 - jnp.abs(center - tap) / reach),
+            0,
+        )
+        for tap in taps
+    ]
+    others = tuple(other for other in (2, 3, 4) if other != axis)
+    total = sum(weights)
+    return sum(
+        jnp.expand_dims(weight / total, others)
+        * jnp.take_along_axis(
+            frames,
+            jnp.expand_dims(jnp.clip(tap, 0, frames.shape[axis] - 1), others),
+            axis,
+        )
+        for tap, weight in zip(taps, weights, strict=True)
+    )
+
+
+def erase(
+    frames: UInt8[Array, "B T H W 3"],
+    boxes: Int[Array, "B T 4"],
+    color: tuple[int, int, int],
+) -> UInt8[Array, "B T H W 3"]:
+    """The frames with their boxes (top, left, bottom, right) painted over."""
+    top, left, bottom, right = jnp.moveaxis(boxes[..., None, None], 2, 0)
+    y = jnp.arange(frames.shape[2])[:, None]
+    x = jnp.arange(frames.shape[3])
+    inside = (top <= y) & (y < bottom) & (left <= x) & (x < right)
+    return jnp.where(inside[..., None], jnp.array(color, jnp.uint8), frames)

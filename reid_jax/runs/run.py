@@ -1,0 +1,213 @@
+"""`Run`: a run that was opened, to embed what it was trained on and anything else."""
+
+import functools
+import json
+import os
+import pathlib
+from collections.abc import Callable, Mapping, Sequence
+
+import jax
+import numpy as np
+from flax import nnx
+from jax.sharding import NamedSharding, PartitionSpec
+from jaxtyping import Float, UInt8
+from ml_collections import config_dict
+
+from reid_jax import parallel, steps
+from reid_jax.input import augmentation, pictures
+from reid_jax.input import source as sources
+from reid_jax.models import build_model
+from reid_jax.runs import checkpoints, embeddings
+from reid_jax.runs import folder as run_folder
+from reid_jax.runs.embeddings import Embedded, Methods, Network
+
+_MOST_CHECKPOINTS = 10
+"""Checkpoints that are tried while a training run deletes them."""
+
+
+class Run:
+    """The run in `workdir`, at the checkpoint that `config.eval.checkpoint` names.
+
+    Each thing is read once, when it is first asked for. `config` is by default the one
+    that the run was trained with; a given one may differ in how it is evaluated.
+
+    - `config`, `pids` (the person of each label), `step` (of the checkpoint);
+    - `embed_step(params, batch_stats, clips)` and `state` (its `params` and
+      `batch_stats`), for programs of one's own;
+    - `source`: the dataset that `config.data` names.
+
+    Raises WorkdirError where the folder holds no run, or no checkpoint yet.
+    """
+
+    def __init__(
+        self,
+        workdir: str | os.PathLike,
+        config: config_dict.ConfigDict | None = None,
+    ):
+        self.workdir = pathlib.Path(workdir)
+        self.config = run_folder.load_config(workdir) if config is None else config
+        self.pids = run_folder.load_pids(workdir)
+        self._has_given_embeddings = False
+        self._choose_checkpoint()
+
+    def _choose_checkpoint(self) -> None:
+        self._saved = checkpoints.Checkpoints(self.workdir)
+        which = self.config.eval.checkpoint
+        latest, best = self._saved.latest_step, self._saved.best_step
+        step = {"latest": latest, "best": best}[which]()
+        if step is None:
+            raise run_folder.WorkdirError(
+                f"{self.workdir} holds no {which} checkpoint yet; train first."
+            )
+        self.step = step
+        self.fingerprint = self._saved.fingerprint(step)
+
+    @functools.cached_property
+    def source(self) -> sources.Source:
+        """The dataset that `config.data` names, opened."""
+        return sources.open_source(self.config)
+
+    @property
+    def folder(self) -> pathlib.Path:
+        """Where the results on that dataset go."""
+        return run_folder.eval_folder(self.workdir, self.config.data.name)
+
+    def embed(
+        self, tracks: Sequence[Sequence[UInt8[np.ndarray, "h w 3"]]]
+    ) -> Float[np.ndarray, "N D"]:
+        """Embeddings of N tracks: pictures of one person each, in order of time.
+
+        A track is uint8 [T, h, w, 3], or a list of RGB pictures of any sizes. They are
+        resized and put together as the run's own evaluation does it.
+        Raises UserError, with the track's number, for what is no picture.
+        """
+        return self.embed_with(self.network, tracks)
+
+    def embed_with(self, network: Network, tracks) -> Float[np.ndarray, "N D"]:
+        """Like `embed`, by another network of the same kind."""
+        batches = pictures.picture_batches(
+            tracks,
+            clip_length=self.config.model.clip_length,
+            batch_clips=self.config.eval.batch_clips,
+            augmentation=augmentation.build_augmentation(self.config),
+            normalization=self.config.data.normalization,
+            mesh=network.mesh,
+        )
+        return embeddings.embed_tracklets(network, batches, len(tracks))
+
+    def embed_split(self, name: str) -> Embedded:
+        """A split of the run's dataset ("query", "gallery", "train"), embedded.
+
+        What was embedded once is stored beside the run and used again.
+        """
+
+        def compute() -> Embedded:
+            return self.network.embed_split(self.source, name)
+
+        return self.load_or_compute({("trained", name): compute})["trained"][name]
+
+    def load_or_compute(
+        self, compute: Mapping[tuple[str, str], Callable[[], Embedded]]
+    ) -> Methods:
+        """Stored embeddings by (method, split); what is missing is computed and stored.
+
+        All are of one checkpoint: where that was deleted by a run that goes on
+        training, the next one takes its place before anything is computed.
+        """
+        stored = self._stored()
+        if any(split not in stored.get(method, {}) for method, split in compute):
+            self.network  # noqa: B018 (opens the checkpoint)
+            stored = self._stored()
+        self._has_given_embeddings = True
+        found = {}
+        for (method, split), make in compute.items():
+            of_method = stored.setdefault(method, {})
+            if split not in of_method:
+                of_method[split] = make()
+                embeddings.save(self._embeddings_file, self.cache_key, stored)
+            found.setdefault(method, {})[split] = of_method[split]
+        return found
+
+    @property
+    def _embeddings_file(self) -> pathlib.Path:
+        return self.folder / "embeddings.npz"
+
+    def _stored(self) -> Methods:
+        return embeddings.load(self._embeddings_file, self.cache_key)
+
+    @property
+    def cache_key(self) -> str:
+        """All that embeddings depend on; they are made again when it differs."""
+        return cache_key(self.config, self.source.fingerprint, self.fingerprint)
+
+    @functools.cached_property
+    def network(self) -> Network:
+        """The network of the run with the weights of its checkpoint."""
+        mesh = parallel.local_mesh()
+        graphdef, params, batch_stats = self._shapes(mesh)
+        for _ in range(_MOST_CHECKPOINTS):
+            try:
+                params, batch_stats = self._saved.restore_weights(
+                    self.step, params, batch_stats
+                )
+                break
+            except checkpoints.CheckpointGoneError:
+                if self._has_given_embeddings:
+                    raise
+                self._choose_checkpoint()
+        else:
+            raise run_folder.WorkdirError(
+                f"{self.workdir}: each of {_MOST_CHECKPOINTS} checkpoints was deleted "
+                "before it was read; stop the training, or wait."
+            )
+        self.graphdef = graphdef
+        embed_step = steps.make_embed_step(graphdef, self.config)
+        return Network(embed_step, params, batch_stats, mesh)
+
+    def _shapes(self, mesh):
+        """The network's structure, and its arrays as shapes: nothing is drawn."""
+        abstract = nnx.eval_shape(
+            lambda: build_model(self.config.model, len(self.pids), rngs=nnx.Rngs(0))
+        )
+        graphdef, *trees = nnx.split(abstract, nnx.Param, nnx.BatchStat)
+        everywhere = NamedSharding(mesh, PartitionSpec())
+
+        def on_every_device(leaf):
+            return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=everywhere)
+
+        return graphdef, *jax.tree.map(on_every_device, tuple(map(nnx.as_pure, trees)))
+
+    @property
+    def embed_step(self) -> Callable:
+        """The compiled `(params, batch_stats, clips) -> ReIDOutput`."""
+        return self.network.step
+
+    @property
+    def state(self) -> steps.TrainState:
+        """Step, parameters and statistics; the optimizer's moments are not read."""
+        network = self.network
+        return steps.TrainState(self.step, network.params, network.batch_stats, ())
+
+    @property
+    def model(self) -> nnx.Module:
+        """The network as a module."""
+        network = self.network
+        return nnx.merge(self.graphdef, network.params, network.batch_stats)
+
+
+def cache_key(config, dataset_fingerprint: str, weights_fingerprint: str) -> str:
+    """What embeddings depend on, as one comparable text."""
+    made_from = {
+        "weights": weights_fingerprint,
+        "model": config.model.to_dict(),
+        "max_frames": config.eval.max_frames,
+        "dataset": [config.data.name, dataset_fingerprint],
+        "pixels": [
+            config.data.resize,
+            config.data.normalization,
+            config.data.mean_cube,
+        ],
+    }
+    if config.eval.noise:
+        made_from["noise"] = [config.eval.noise, config.seed]
+    return json.dumps(made_from, sort_keys=True)

@@ -1,0 +1,69 @@
+"""The embeddings that a score needs, of the trained network and of baselines."""
+
+import functools
+
+import numpy as np
+from flax import nnx
+
+from reid_jax import parallel
+from reid_jax.models import build_model
+from reid_jax.runs import folder as run_folder
+from reid_jax.runs import pretrained
+from reid_jax.runs.embeddings import Embedded, Methods, Network, embed_tracklets
+from reid_jax.runs.run import Run
+from reid_jax.scoring import color_histogram, metrics
+
+METHODS = ("trained", "untrained", "color_histogram")
+SPLITS = ("query", "gallery", "train")
+
+
+def embed_run(run: Run, *, baselines: bool = False) -> Methods:
+    """Query and gallery of the run's dataset, as stored beside it or made now.
+
+    The training split too where a metric is learnt; by all `METHODS` or the first.
+    """
+    methods = METHODS if baselines else METHODS[:1]
+    splits = SPLITS if metrics.are_learnt(run.config.eval.metric) else SPLITS[:2]
+    untrained = functools.cache(lambda: untrained_network(run))
+
+    def embed(method: str, split: str) -> Embedded:
+        if method == "color_histogram":
+            return _color_histogram(run.source, split)
+        network = run.network if method == "trained" else untrained()
+        return network.embed_split(run.source, split)
+
+    return run.load_or_compute(
+        {
+            (method, split): functools.partial(embed, method, split)
+            for method in methods
+            for split in splits
+        }
+    )
+
+
+def embed_queries_and_gallery(network: Network, source) -> dict[str, Embedded]:
+    """Both sides of the retrieval as a network sees them."""
+    return {name: network.embed_split(source, name) for name in SPLITS[:2]}
+
+
+def untrained_network(run: Run) -> Network:
+    """The run's network before its first step, on every device of this process."""
+    config = run.config
+    model = build_model(config.model, len(run.pids), rngs=nnx.Rngs(config.seed))
+    if config.init_from:
+        labels = run_folder.training_name(config), run.pids
+        pretrained.start(model, config, labels)
+    _, *weights = nnx.split(model, nnx.Param, nnx.BatchStat)
+    mesh = run.network.mesh
+    weights = parallel.replicate(tuple(map(nnx.as_pure, weights)), mesh)
+    return Network(run.embed_step, *weights, mesh)
+
+
+def _color_histogram(source, split: str) -> Embedded:
+    of = source.split(split)
+    embeddings = embed_tracklets(
+        lambda clips: color_histogram.stripe_histogram(np.asarray(clips)[:, 0]),
+        source.eval_batches(split, clip_length=1),
+        len(of),
+    )
+    return Embedded(embeddings, of.pids, of.camids, of.names)
