@@ -1,5 +1,8 @@
 """Pictures are written whole, say what they were made from, and are cropped."""
 
+import subprocess
+import sys
+
 import numpy as np
 import PIL.Image
 import pytest
@@ -84,3 +87,11 @@ def test_text_outside_the_figure_is_in_the_picture(tmp_path):
         with PIL.Image.open(tmp_path / name) as image:
             widths.append(image.width)
     assert widths[0] < 200 < 600 < widths[1]
+
+
+def test_matplotlib_waits_until_something_is_drawn():
+    code = (
+        "import sys; from reid_jax.report import curves, network, strips\n"
+        "assert 'matplotlib' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
