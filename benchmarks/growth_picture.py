@@ -5,7 +5,7 @@ import pathlib
 import numpy as np
 from matplotlib import figure
 
-from reid_jax.report.strips import COLORS, DPI, MARKERS, save
+from reid_jax.report.style import COLORS, DPI, MARKERS, save
 
 _LEGEND = {"loc": "outside lower center", "ncols": 3, "frameon": False, "fontsize": 7}
 

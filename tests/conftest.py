@@ -79,15 +79,12 @@ def tiny_model():
 @pytest.fixture
 def figures(monkeypatch):
     """The figures that are saved, in order."""
-    from reid_jax.report import curves as curve_pictures
-    from reid_jax.report import network as network_pictures
+    from reid_jax.report import style
 
-    seen = []
-    for module in (curve_pictures, network_pictures):
-        save = module.save
-        monkeypatch.setattr(
-            module, "save", lambda c, p, save=save: (seen.append(c), save(c, p))
-        )
+    seen, save = [], style.save
+    monkeypatch.setattr(
+        style, "save", lambda c, *args, **kw: (seen.append(c), save(c, *args, **kw))
+    )
     return seen
 
 

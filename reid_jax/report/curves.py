@@ -1,97 +1,56 @@
 """Curves of results: CMC, training, studies. They differ in dashes and markers too."""
 
 import os
-import re
 from collections.abc import Sequence
 
 import numpy as np
-from matplotlib import figure
 
-from reid_jax.report.strips import COLORS, DPI, MARKERS, TEXT, save
+from reid_jax.report import style
 
-_DASHES = ("-", "--", "-.", ":")
+# A panel's title → a column of `metrics.jsonl` → its name in the legend.
+_TRAINING = {
+    "loss": {"loss": "both", "triplet": "triplet", "cross_entropy": "cross-entropy"},
+    "share of the batch, %": {
+        "active_triplets": "active triplets",
+        "precision_at_1": "precision at 1",
+    },
+    "test set, %": {"mean_ap": "mAP", "rank1": "CMC-1"},
+}
 
 
 def cmc(path: str | os.PathLike, curves: dict[str, np.ndarray]) -> None:
     """Draws CMC curves: `curves[name][r - 1]` is the fraction found by rank r."""
-    if not curves or any(np.size(curve) == 0 for curve in curves.values()):
+    if not all(map(len, curves.values())):
         raise ValueError(f"There is no curve to draw: {curves!r}.")
-    canvas = figure.Figure(figsize=(6, 4.2), dpi=2 * DPI, layout="constrained")
-    axes = canvas.add_subplot()
-    for i, (name, curve) in enumerate(curves.items()):
-        percent = 100 * np.asarray(curve, float)
-        axes.plot(
-            np.arange(1, len(percent) + 1),
-            percent,
-            label=f"{_plain(name)} ({percent[0]:.1f} % at rank 1)",
-            color=COLORS[i % len(COLORS)],
-            linestyle=_DASHES[i % len(_DASHES)],
-            marker=MARKERS[i % len(MARKERS)],
-            markersize=4,
-            markevery=max(1, len(percent) // 10),
-        )
+    lines = {
+        f"{name} ({100 * curve[0]:.1f} % at rank 1)": list(enumerate(curve, start=1))
+        for name, curve in curves.items()
+    }
+    title = "queries with a match up to this rank, %"
+    # The axis need not begin at 0: good runs differ by little near 100 %.
+    canvas, (axes,) = _panels({title: lines}, "rank", width=6, bottom=None)
     num_ranks = max(map(len, curves.values()))
     step = 10 if num_ranks > 25 else 5
     axes.set_xticks([1, *range(step, num_ranks + 1, step)])
-    axes.set(xlabel="rank", ylabel="queries with a match up to this rank, %")
-    axes.set_ylim(top=101)
-    axes.grid(color="0.9")
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.legend(loc="lower right", frameon=False)
-    save(canvas, path)
+    style.save(canvas, path)
 
 
 def training(path: str | os.PathLike, log: Sequence[dict[str, float | int]]) -> None:
-    """Draws a run's log (rows of `metrics.jsonl`) over its steps, a panel a quantity.
+    """Draws a run's log (rows of `metrics.jsonl`) over its steps.
 
-    Loss and its parts; what the batches still teach; the score on the test set.
+    One panel each for the loss and its parts, what the batches still teach, and the
+    score on the test set. A panel without numbers is left out.
     """
     panels = {
-        "loss": {
-            "loss": "both",
-            "triplet": "triplet",
-            "cross_entropy": "cross-entropy",
-        },
-        "share of the batch, %": {
-            "active_triplets": "active triplets",
-            "precision_at_1": "precision at 1",
-        },
-        "test set, %": {"mean_ap": "mAP", "rank1": "CMC-1"},
-    }
-    drawn = {
         title: {
             shown: [(row["step"], row[name]) for row in log if name in row]
             for name, shown in names.items()
         }
-        for title, names in panels.items()
+        for title, names in _TRAINING.items()
     }
-    drawn = {title: lines for title, lines in drawn.items() if any(lines.values())}
-    if not drawn:
-        raise ValueError("There is no curve to draw: the log is empty.")
-    size = (4.2 * len(drawn), 3.4)
-    canvas = figure.Figure(figsize=size, dpi=2 * DPI, layout="constrained")
-    for axes, (title, lines) in zip(
-        np.atleast_1d(canvas.subplots(1, len(drawn))), drawn.items(), strict=True
-    ):
-        percent = 100 if "%" in title else 1
-        for i, (name, points) in enumerate(lines.items()):
-            if points:
-                steps, values = zip(*points, strict=True)
-                axes.plot(
-                    steps,
-                    percent * np.asarray(values, float),
-                    label=name,
-                    color=COLORS[i],
-                    linestyle=_DASHES[i],
-                    marker=MARKERS[i] if len(points) < 30 else None,
-                    markersize=4,
-                )
-        axes.set(xlabel="step", title=title)
-        axes.set_ylim(bottom=0, top=101 if percent == 100 else None)
-        axes.grid(color="0.9")
-        axes.spines[["top", "right"]].set_visible(False)
-        axes.legend(frameon=False)
-    save(canvas, path)
+    panels = {title: lines for title, lines in panels.items() if any(lines.values())}
+    canvas, _ = _panels(panels, "step")
+    style.save(canvas, path)
 
 
 def study(
@@ -105,33 +64,54 @@ def study(
 
     Levels are named and set apart evenly, in the order given.
     """
-    if not curves or not all(curves.values()):
-        raise ValueError(f"There is no curve to draw: {curves!r}.")
-    size = (4.2 * len(curves), 3.6)
-    canvas = figure.Figure(figsize=size, dpi=2 * DPI, layout="constrained")
-    canvas.suptitle(title, fontsize=TEXT)
-    for axes, (score, lines) in zip(
-        np.atleast_1d(canvas.subplots(1, len(curves), sharey=True)),
-        curves.items(),
-        strict=True,
-    ):
+    panels = {f"{score}, %": lines for score, lines in curves.items()}
+    canvas, _ = _panels(panels, unit)
+    canvas.suptitle(title, fontsize=style.TEXT, parse_math=False)
+    style.save(canvas, path)
+
+
+def _panels(
+    panels: dict[str, dict[str, list]],
+    unit: str,
+    *,
+    width: float | int = 4.2,
+    bottom: int | None = 0,
+):
+    """A figure of panels side by side, and their axes; the caller saves it.
+
+    `panels[title][name]` is a line, a list of (x, y). A panel whose title ends in %
+    gets fractions. A line without points is left out, and the others keep their colors.
+    """
+    if not panels or not all(any(lines.values()) for lines in panels.values()):
+        raise ValueError(f"There is no curve to draw: {panels!r}.")
+    longest = max(len(name) for lines in panels.values() for name in lines)
+    # About as many columns as have room; a name of any length has room.
+    ncols = max(1, 75 // (longest + 12))
+    width = max(width, 1.5 + 0.1 * longest)
+    legend_rows = -(-max(map(len, panels.values())) // ncols)
+    canvas = style.new_figure(width * len(panels), 3.5 + 0.22 * legend_rows)
+    grid = canvas.subplots(1, len(panels), squeeze=False)[0]
+    for axes, (title, lines) in zip(grid, panels.items(), strict=True):
+        percent = 100 if title.endswith("%") else 1
         for i, (name, points) in enumerate(lines.items()):
-            levels, values = zip(*points, strict=True)
+            if not points:
+                continue
+            x, y = zip(*points, strict=True)
             axes.plot(
-                levels,
-                100 * np.asarray(values, float),
-                label=_plain(name),
-                color=COLORS[i % len(COLORS)],
-                linestyle=_DASHES[i % len(_DASHES)],
-                marker=MARKERS[i % len(MARKERS)],
+                x,
+                percent * np.asarray(y, float),
+                # A name that begins with "_" would be left out of the legend.
+                label=f" {name}" if name.startswith("_") else name,
+                color=style.COLORS[i % len(style.COLORS)],
+                linestyle=style.DASHES[i % len(style.DASHES)],
+                marker=style.MARKERS[i % len(style.MARKERS)],
+                markersize=4,
+                markevery=max(1, len(points) // 10),
             )
-        axes.set(xlabel=unit, title=f"{score}, %", ylim=(0, 101))
+        axes.set(xlabel=unit, ylabel=title)
+        axes.set_ylim(bottom=bottom, top=101 if percent == 100 else None)
         axes.grid(color="0.9")
-        axes.spines[["top", "right"]].set_visible(False)
-    axes.legend(loc="lower left", frameon=False)
-    save(canvas, path)
-
-
-def _plain(name: str) -> str:
-    """A name as it is: not a formula, nor left out of the legend for its "_"."""
-    return re.sub("^_", " _", name.replace("$", r"\$"))
+        style.finish(axes, ncols=ncols)
+        for text in axes.get_legend().get_texts():
+            text.set_parse_math(False)  # "$" in a name is no formula
+    return canvas, grid

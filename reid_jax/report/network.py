@@ -7,9 +7,8 @@ import os
 
 import numpy as np
 from jaxtyping import Float, Int, UInt8
-from matplotlib import figure
 
-from reid_jax.report.strips import COLORS, DPI, MARKERS, TEXT, save
+from reid_jax.report import style
 
 _MOST_FILTERS = 64
 _NUM_RESPONSES = 4  # channels of a layer
@@ -17,41 +16,47 @@ _MOST_FRAMES = 8
 _NUM_IDENTITIES = 14  # colors times markers, told apart at a glance
 
 
-def filters(path: str | os.PathLike, kernel: Float[np.ndarray, "... h w 3 N"]) -> None:
+def filters(
+    path: str | os.PathLike,
+    kernel: Float[np.ndarray, "... h w 3 N"],
+    *,
+    made_from: str | None = None,
+) -> None:
     """Draws first-layer filters in color, [h, w, 3, N] or [T, h, w, 3, N].
 
     A filter's T slices stand side by side in order of time; each filter is scaled to
     its own range, grey is 0. Of more than 64 the first.
     """
     kernel = kernel if kernel.ndim == 5 else kernel[None]
+    kernel = kernel[..., :_MOST_FILTERS]
     T, h, w, _, N = kernel.shape
-    N = min(N, _MOST_FILTERS)
     columns = max(1, round((N * h / (w * T)) ** 0.5))
     rows = -(-N // columns)
-    gap = 1
-    image = np.ones((rows * (h + gap) + gap, columns * (T * w + gap) + gap, 3))
-    for i in range(N):
-        one = kernel[..., i] / (2 * np.abs(kernel[..., i]).max() + 1e-12) + 0.5
-        top, left = (
-            (h + gap) * (i // columns) + gap,
-            (T * w + gap) * (i % columns) + gap,
-        )
-        image[top : top + h, left : left + T * w] = np.concatenate(one, axis=1)
+    largest = np.abs(kernel).max(axis=(0, 1, 2, 3))
+    scaled = kernel / (2 * largest + 1e-12) + 0.5
+    tiles = scaled.transpose(4, 1, 0, 2, 3).reshape(N, h, T * w, 3)
+    # One white pixel above and to the left of each, and white tiles after the last.
+    room = ((0, rows * columns - N), (1, 0), (1, 0), (0, 0))
+    tiles = np.pad(tiles, room, constant_values=1.0)
+    grid = tiles.reshape(rows, columns, h + 1, T * w + 1, 3).swapaxes(1, 2)
+    image = grid.reshape(rows * (h + 1), columns * (T * w + 1), 3)
     scale = 9 / max(image.shape[:2])
-    size = (image.shape[1] * scale, image.shape[0] * scale + 0.4)
-    canvas = figure.Figure(figsize=size, dpi=2 * DPI, layout="constrained")
+    canvas = style.new_figure(image.shape[1] * scale, image.shape[0] * scale + 0.4)
     axes = canvas.add_subplot()
     over_time = f", {T} slices each, in order of time" if T > 1 else ""
-    axes.set_title(f"{N} filters of the first layer{over_time}", fontsize=TEXT)
+    title = f"{N} filters of the first layer{over_time}"
+    axes.set_title(title, fontsize=style.TEXT)
     axes.imshow(np.clip(image, 0, 1), interpolation="nearest")
     axes.set_axis_off()
-    save(canvas, path)
+    style.save(canvas, path, made_from=made_from)
 
 
 def responses(
     path: str | os.PathLike,
     clip: UInt8[np.ndarray, "T H W 3"],
     layers: dict[str, Float[np.ndarray, "t h w C"]],
+    *,
+    made_from: str | None = None,
 ) -> None:
     """Draws a clip and what layers answer to it: their most varied channels, as rows.
 
@@ -69,18 +74,20 @@ def responses(
             scaled = (values - low) / max(high - low, 1e-12)
             rows.append((f"{name}, channel {channel}", [scaled[m] for m in moments]))
     height = 0.9 * clip.shape[1] / clip.shape[2]
-    size = (1.6 + 0.9 * len(shown), height * len(rows))
-    canvas = figure.Figure(figsize=size, dpi=2 * DPI, layout="constrained")
-    grid = canvas.subplots(len(rows), len(shown), squeeze=False)
+    canvas = style.new_figure(0.9 * len(shown), height * len(rows), layout=None)
+    # The grid fills the figure; `save` adds the names, which stand to its left.
+    around = {"left": 0, "right": 1, "bottom": 0, "top": 1, "wspace": 0.06}
+    around["hspace"] = 0.06 * clip.shape[2] / clip.shape[1]
+    grid = canvas.subplots(len(rows), len(shown), squeeze=False, gridspec_kw=around)
     for axes_row, (name, images) in zip(grid, rows, strict=True):
         for axes, image in zip(axes_row, images, strict=True):
             extent = (0, clip.shape[2], clip.shape[1], 0)
             axes.imshow(image, cmap="gray", vmin=0, vmax=1, extent=extent)
             axes.set(xticks=[], yticks=[])
             axes.spines[:].set_visible(False)
-        label = {"rotation": 0, "ha": "right", "va": "center", "fontsize": TEXT - 3}
-        axes_row[0].set_ylabel(name, **label)
-    save(canvas, path)
+        label = {"rotation": 0, "ha": "right", "va": "center"}
+        axes_row[0].set_ylabel(name, fontsize=style.TEXT - 3, **label)
+    style.save(canvas, path, made_from=made_from)
 
 
 def embedding_map(
@@ -98,8 +105,8 @@ def embedding_map(
     by camera.
     """
     points, names = MAPS[method](embeddings)
-    canvas = figure.Figure(figsize=(10, 5), dpi=2 * DPI, layout="constrained")
-    canvas.suptitle(title, fontsize=TEXT)
+    canvas = style.new_figure(10, 5.5)
+    canvas.suptitle(title, fontsize=style.TEXT, parse_math=False)
     by_identity, by_camera = canvas.subplots(1, 2, sharex=True, sharey=True)
     people, counts = np.unique(pids[pids > 0], return_counts=True)
     most = people[np.argsort(-counts, kind="stable")][:_NUM_IDENTITIES]
@@ -107,9 +114,8 @@ def embedding_map(
     _scatter(by_camera, points, camids, np.unique(camids), "camera")
     for axes in (by_identity, by_camera):
         axes.set_xlabel(names[0])
-        axes.spines[["top", "right"]].set_visible(False)
     by_identity.set_ylabel(names[1])
-    save(canvas, path)
+    style.save(canvas, path)
 
 
 def _pca(embeddings: Float[np.ndarray, "N D"]):
@@ -154,9 +160,10 @@ def _scatter(axes, points, labels, shown: Int[np.ndarray, "..."], name: str) -> 
         axes.scatter(
             *points[labels == label].T,
             s=26,
-            color=COLORS[i % len(COLORS)],
-            marker=MARKERS[(i + i // len(COLORS)) % len(MARKERS)],
+            color=style.COLORS[i % len(style.COLORS)],
+            marker=style.MARKERS[(i + i // len(style.COLORS)) % len(style.MARKERS)],
             linewidths=0,
             label=f"{label + 1 if name == 'camera' else label}",
         )
-    axes.legend(title=name, ncols=2, fontsize=TEXT - 4, frameon=False)
+    look = {"fontsize": style.TEXT - 3, "handletextpad": 0, "columnspacing": 1}
+    style.finish(axes, title=name, ncols=_NUM_IDENTITIES // 2, **look)

@@ -1,27 +1,26 @@
 """Pictures of tracklets: ranked lists, attention over a clip's frames.
 
-Results are told apart without colours too: right ones have a solid frame and a tick,
-wrong ones a dashed frame and a cross. The format (.png, .pdf, .svg) follows from the
-path's suffix; its folder is made if need be.
+Results are told apart without colors too: right ones have a solid frame and a tick,
+wrong ones a dashed frame and a cross.
 """
 
 import dataclasses
 import os
-import pathlib
 
 import numpy as np
 import PIL.Image
-from matplotlib import figure, patches
 
-# Okabe & Ito's colours, which colour-blind people can tell apart.
-_GREEN, _RED, _GREY, _BLUE = "#009E73", "#D55E00", "#8C8C8C", "#0072B2"
-COLORS = (_BLUE, _RED, _GREEN, "#CC79A7", "#E69F00", "#56B4E9", "#000000")
-MARKERS = "osD^vXP"
+from reid_jax.report import style
+from reid_jax.report.style import made_from as made_from
 
-DPI = 100
-_FRAME_HEIGHT, _GAP = 128, 18  # pixels
-_TITLE, TEXT = 14, 11  # points
 NUM_RESULTS = 10
+
+# Pixels. Frames are drawn as they are resized here, pixel by pixel.
+_FRAME_HEIGHT, _GAP, _LEAST_WIDTH = 128, 18, 48
+_BETWEEN_ROWS = 64  # a caption, a title and some air
+_BARS_HEIGHT = 96
+# A grid that fills its figure; `save` adds what stands around it.
+_FILLED = {"left": 0, "right": 1, "bottom": 0, "top": 1, "wspace": 0}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,43 +60,31 @@ def ranked_lists(
     if not rows:
         raise ValueError("There is no query to draw: rows is empty.")
     strips = [[row.query, *row.results[:NUM_RESULTS]] for row in rows]
-    images = [[side_by_side(strip.frames) for strip in row] for row in strips]
-    # The captions' widths count as well, at about 0.6 em to a character.
-    points = TEXT * 0.6 * DPI / 72
-    cell_width = max(
-        max(image.shape[1], points * len(strip.caption), points * 8)
-        for row, row_images in zip(strips, images, strict=True)
-        for strip, image in zip(row, row_images, strict=True)
-    )
-    step_x, step_y = cell_width + _GAP, _FRAME_HEIGHT + 3.5 * _GAP
-    num_columns = max(map(len, strips))
-    left, top = _GAP, (2.2 if title else 0) * _GAP + 1.6 * _GAP
-    after_query = _GAP  # sets the query apart
-    width = 2 * _GAP + num_columns * step_x - _GAP + after_query
-    canvas, axes = _canvas(width, top + len(rows) * step_y)
-    if title:
-        axes.text(left, 1.1 * _GAP, title, fontsize=_TITLE, weight="bold", va="center")
-    for column in range(num_columns):
-        x = left + column * step_x + (after_query if column else 0)
-        name = f"rank {column}" if column else "query"
-        axes.text(
-            x + cell_width / 2,
-            top - 0.7 * _GAP,
-            name,
-            fontsize=TEXT,
-            color="0.35",
-            ha="center",
-            va="center",
-        )
-    for i, (row, row_images) in enumerate(zip(strips, images, strict=True)):
-        for column, (strip, image) in enumerate(zip(row, row_images, strict=True)):
-            x = left + column * step_x + (after_query if column else 0)
-            _draw_strip(axes, strip, image, x, top + i * step_y, cell_width)
-    save(canvas, path)
+    widths = [0.0] * max(map(len, strips))
+    canvas = style.new_figure(1, 1, dpi=style.DPI, layout=None)
+    grid = canvas.subplots(len(rows), len(widths), squeeze=False)
+    for axes_row, row in zip(grid, strips, strict=True):
+        for column, strip in enumerate(row):
+            width = _draw_strip(axes_row[column], strip, column) + _GAP
+            widths[column] = max(widths[column], np.ceil(width))
+        for axes in axes_row[len(row) :]:
+            axes.remove()
+    widths[0] += _GAP  # sets the query apart
+    height = len(rows) * (_FRAME_HEIGHT + _BETWEEN_ROWS) - _BETWEEN_ROWS
+    canvas.set_size_inches(sum(widths) / style.DPI, height / style.DPI)
+    grid[0, 0].get_gridspec().set_width_ratios(widths)
+    canvas.subplots_adjust(**_FILLED, hspace=_BETWEEN_ROWS / _FRAME_HEIGHT)
+    place = {"xycoords": "axes fraction", "textcoords": "offset points"}
+    look = {"fontsize": style.TEXT + 3, "weight": "bold", "parse_math": False}
+    grid[0, 0].annotate(title, (0, 1), (0, 30), **place, **look)
+    style.save(canvas, path)
 
 
 def attention_strips(
-    path: str | os.PathLike, clips: list[tuple[np.ndarray, np.ndarray]]
+    path: str | os.PathLike,
+    clips: list[tuple[np.ndarray, np.ndarray]],
+    *,
+    made_from: str | None = None,
 ) -> None:
     """Draws clips, uint8 [T, H, W, 3], with each frame's weight [T] as a bar below.
 
@@ -111,37 +98,33 @@ def attention_strips(
                 f"A clip of {len(frames)} frames has {len(weights)} weights."
             )
     highest = max(float(np.max(weights)) for _, weights in clips) or 1.0
-    rows = [[resize(frame) for frame in frames] for frames, _ in clips]
-    cell_width = max(48, *(image.shape[1] for row in rows for image in row))
-    bar_height = 40
-    step_x, step_y = cell_width + 4, _FRAME_HEIGHT + bar_height + 3 * _GAP
-    num_columns = max(map(len, rows))
-    canvas, axes = _canvas(
-        2 * _GAP + num_columns * step_x - 4, len(rows) * step_y + 0.5 * _GAP
+    images = [
+        np.concatenate([_widened(resize(frame)) for frame in frames], axis=1)
+        for frames, _ in clips
+    ]
+    width = max(image.shape[1] for image in images)
+    heights = [_FRAME_HEIGHT, _BARS_HEIGHT] * len(clips)
+    size = width / style.DPI, sum(heights) / style.DPI
+    canvas = style.new_figure(*size, dpi=style.DPI, layout=None)
+    grid = canvas.subplots(
+        len(heights), height_ratios=heights, gridspec_kw=_FILLED | {"hspace": 0}
     )
-    for i, (row, (_, weights)) in enumerate(zip(rows, clips, strict=True)):
-        y = _GAP + i * step_y
-        base = y + _FRAME_HEIGHT + 1.2 * _GAP + bar_height
-        for t, (image, weight) in enumerate(zip(row, weights, strict=True)):
-            x = _GAP + t * step_x
-            _draw_image(axes, image, x + (cell_width - image.shape[1]) / 2, y)
-            height = bar_height * max(0.0, float(weight)) / highest
-            axes.add_patch(
-                patches.Rectangle(
-                    (x + 4, base - height), cell_width - 8, height, color=_BLUE
-                )
-            )
-            axes.text(
-                x + cell_width / 2,
-                base - height - 3,
-                f"{float(weight):.2f}",
-                fontsize=TEXT,
-                ha="center",
-                va="bottom",
-            )
-        right = _GAP + len(row) * step_x - 4
-        axes.plot([_GAP, right], [base, base], color="0.35", linewidth=1)
-    save(canvas, path)
+    for i, (image, (_, weights)) in enumerate(zip(images, clips, strict=True)):
+        above, below = grid[2 * i : 2 * i + 2]
+        end, cell = image.shape[1], image.shape[1] / len(weights)
+        extent = (0, end, 0, 1)
+        above.imshow(image, extent=extent, aspect="auto", interpolation="nearest")
+        middles = cell * (np.arange(len(weights)) + 0.5)
+        bars = below.bar(middles, np.maximum(weights, 0), cell - 10, color=style.BLUE)
+        numbers = [f"{weight:.2f}" for weight in weights]
+        below.bar_label(bars, numbers, padding=1, fontsize=style.TEXT)
+        below.hlines(0, 2, end - 2, color="0.35", linewidth=1)
+        # Room for the number above, and more before the next clip.
+        below.set_ylim(-0.8 * highest, 1.6 * highest)
+        for axes in (above, below):
+            axes.set_xlim(0, width)
+            axes.set_axis_off()
+    style.save(canvas, path, made_from=made_from)
 
 
 def resize(frame: np.ndarray) -> np.ndarray:
@@ -166,56 +149,36 @@ def side_by_side(frames: list[np.ndarray]) -> np.ndarray:
     return np.concatenate(parts[1:], axis=1)
 
 
-def _draw_strip(axes, strip: Strip, image: np.ndarray, x, y, cell_width) -> None:
-    """A tracklet's frames centred in its cell, with a frame and captions."""
-    width, height = image.shape[1], _FRAME_HEIGHT
-    x += (cell_width - width) / 2
-    _draw_image(axes, image, x, y)
-    color, style, mark = "black", "-", ""
+def _widened(image: np.ndarray) -> np.ndarray:
+    """`image` between white margins, wide enough for a number below it."""
+    margin = max(2, -(-(_LEAST_WIDTH - image.shape[1]) // 2))
+    return np.pad(image, ((0, 0), (margin, margin), (0, 0)), constant_values=255)
+
+
+def _draw_strip(axes, strip: Strip, place: int) -> float | int:
+    """Draws a framed tracklet, its title and its caption; returns pixels of width."""
+    image = side_by_side(strip.frames)
+    axes.imshow(image, interpolation="nearest")
+    axes.set(xticks=[], yticks=[])
+    axes.spines[:].set_visible(False)
+    text = {"fontsize": style.TEXT, "parse_math": False}
+    axes.xaxis.labelpad = 7  # points: clear of the frame
     if isinstance(strip, Result):
-        color, style, mark = {
-            True: (_GREEN, "-", "✓ "),
-            False: (_RED, (0, (2.5, 1.5)), "✗ "),
-            None: (_GREY, "-", "? "),
+        color, dashes, mark = {
+            True: (style.GREEN, "-", "✓"),
+            False: (style.RED, (0, (1.25, 0.75)), "✗"),
+            None: (style.GREY, "-", "?"),
         }[None if strip.is_match is None else bool(strip.is_match)]
-    axes.add_patch(
-        patches.Rectangle(
-            (x - 2, y - 2),
-            width + 4,
-            height + 4,
-            fill=False,
-            edgecolor=color,
-            linestyle=style,
-            linewidth=3 if isinstance(strip, Result) else 1,
-        )
-    )
-    text = {"ha": "center", "va": "center", "fontsize": TEXT}
-    middle, below = x + width / 2, y + height
-    if isinstance(strip, Result):
-        distance = f"{mark}{strip.distance:#.3g}"
-        axes.text(middle, below + _GAP, distance, color=color, weight="bold", **text)
-        axes.text(middle, below + 1.9 * _GAP, strip.caption, **text)
+        rank = place if strip.rank is None else strip.rank
+        name = f"rank {rank}  {mark} {strip.distance:#.3g}"
+        title = axes.set_title(name, color=color, weight="bold", **text)
+        caption = axes.set_xlabel(strip.caption, **text)
     else:
-        axes.text(middle, below + _GAP, strip.caption, weight="bold", **text)
-
-
-def _draw_image(axes, image: np.ndarray, x, y) -> None:
-    extent = (x, x + image.shape[1], y + _FRAME_HEIGHT, y)
-    axes.imshow(image, extent=extent, interpolation="nearest")
-
-
-def _canvas(width: float | int, height: float | int):
-    """A figure of so many pixels and axes that count them from the top left."""
-    canvas = figure.Figure(figsize=(width / DPI, height / DPI), dpi=DPI)
-    axes = canvas.add_axes((0, 0, 1, 1))
-    axes.set_axis_off()
-    axes.autoscale(False)
-    axes.set(xlim=(0, width), ylim=(height, 0))
-    return canvas, axes
-
-
-def save(canvas: figure.Figure, path: str | os.PathLike) -> None:
-    """Write a figure; the folder is made if need be."""
-    path = pathlib.Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    canvas.savefig(path)
+        color, dashes = "black", "-"
+        title = axes.set_title("query", **text)
+        caption = axes.set_xlabel(strip.caption, weight="bold", **text)
+    # The image covers the inner half of this line.
+    line = 6 if isinstance(strip, Result) else 2
+    axes.patch.set(edgecolor=color, linestyle=dashes, linewidth=line)
+    texts = (label.get_window_extent().width for label in (title, caption))
+    return max(image.shape[1], *texts)

@@ -2,8 +2,9 @@
 
 import numpy as np
 import pytest
+import threadpoolctl
 
-from reid_jax.report import choices
+from reid_jax.report import choices, style
 from reid_jax.report import network as network_pictures
 from reid_jax.scoring import scores
 
@@ -15,9 +16,8 @@ def test_filters_stand_in_order_of_time(tmp_path, figures, T):
         kernel[t, ..., 0] = (t + 1) / T  # the first filter grows over time
     kernel[..., 1] = -1.0
     given = kernel if T > 1 else kernel[0]
-    for name in ("one.png", "two.png"):
-        network_pictures.filters(tmp_path / name, given)
-    assert (tmp_path / "one.png").read_bytes() == (tmp_path / "two.png").read_bytes()
+    network_pictures.filters(tmp_path / "f.png", given, made_from="step 12")
+    assert style.made_from(tmp_path / "f.png") == "step 12"
     (image,) = (i.get_array() for i in figures[0].axes[0].get_images())
     first = [image[1, 1 + 2 * t, 0] for t in range(T)]
     np.testing.assert_allclose(first, [0.5 + (t + 1) / (2 * T) for t in range(T)])
@@ -28,18 +28,49 @@ def test_filters_stand_in_order_of_time(tmp_path, figures, T):
     assert "5 filters" in title
 
 
+def test_only_the_first_filters_of_many(tmp_path, figures):
+    kernel = np.ones((3, 3, 3, 100), np.float32)
+    kernel[..., 63:] = -1.0
+    network_pictures.filters(tmp_path / "f.png", kernel)
+    assert style.made_from(tmp_path / "f.png") is None
+    axes = figures[0].axes[0]
+    assert "64 filters" in axes.get_title()
+    image = axes.get_images()[0].get_array()
+    assert image.shape == (8 * 4, 8 * 4, 3)
+    np.testing.assert_allclose(image[-3:, -3:], 0.0)  # the 64th
+    np.testing.assert_allclose(image[-7:-4, -3:], 1.0)  # the one above it
+
+
 def test_responses_are_under_their_frames(tmp_path, figures):
     clip = np.zeros((4, 8, 4, 3), np.uint8)
     maps = np.zeros((2, 2, 1, 3), np.float32)  # half as many moments
     maps[1, :, :, 2] = 5.0
-    network_pictures.responses(tmp_path / "r.png", clip, {"layer 1": maps})
+    layers = {"layer 1": maps}
+    network_pictures.responses(tmp_path / "r.png", clip, layers, made_from="step 12")
+    assert style.made_from(tmp_path / "r.png") == "step 12"
     rows = np.array(figures[0].axes).reshape(-1, 4)
     assert len(rows) == 1 + 3
     assert rows[1, 0].get_ylabel() == "layer 1, channel 2"  # the most varied first
     shown = [axes.get_images()[0].get_array().max() for axes in rows[1]]
     assert shown == [0, 0, 1, 1]
+    # All have the frames' shape, and stand below them.
+    boxes = [axes.get_window_extent() for axes in rows[:2, 3]]
+    for box in boxes:
+        assert box.height == pytest.approx(2 * box.width, rel=1e-3)
+    assert boxes[0].x0 == boxes[1].x0
+    assert boxes[0].y0 > boxes[1].y1
 
 
+@pytest.fixture
+def one_thread():
+    """t-SNE of a few points on one thread: several take seconds on a busy machine."""
+    from sklearn import manifold  # noqa: F401  its threads are limited once loaded
+
+    with threadpoolctl.threadpool_limits(1):
+        yield
+
+
+@pytest.mark.usefixtures("one_thread")
 def test_a_map_separates_who_differs(tmp_path, figures):
     rng = np.random.default_rng(0)
     pids = np.repeat([1, 2], 20)
@@ -67,18 +98,26 @@ def test_a_map_separates_who_differs(tmp_path, figures):
     assert by_person["1"].max() < by_person["2"].min()
     assert [t.get_text() for t in right.get_legend().get_texts()] == ["1", "2"]
     assert "% of the variance" in left.get_xlabel()
+    pca.draw_without_rendering()
+    for axes in (left, right):
+        legend = axes.get_legend().get_window_extent()
+        assert not legend.overlaps(axes.get_window_extent())
 
 
+@pytest.mark.usefixtures("one_thread")
 @pytest.mark.parametrize("method", ["pca", "tsne"])
 @pytest.mark.parametrize(
     "embeddings",
     [np.ones((20, 8)), np.ones((1, 8)), np.eye(3), np.arange(9.0)[:, None]],
 )
-def test_a_map_of_next_to_nothing(tmp_path, method, embeddings):
+def test_a_map_of_next_to_nothing(tmp_path, figures, method, embeddings):
     path, num = tmp_path / "m.png", len(embeddings)
     pids, camids = np.arange(1, num + 1), np.zeros(num, int)
     network_pictures.embedding_map(path, embeddings, pids, camids, method=method)
-    assert path.stat().st_size > 1000
+    points = [c.get_offsets() for c in figures[0].axes[1].collections]
+    assert sum(map(len, points)) == num
+    assert np.isfinite(np.concatenate(points)).all()
+    assert path.exists()
 
 
 @pytest.mark.parametrize(
