@@ -164,10 +164,10 @@ def _embedding(num_tracklets: int, num_frames: int, folder: pathlib.Path):
 
 
 def _ranking(num: int, folder: pathlib.Path):
-    from reid_jax.retrieval import ranking
+    from reid_jax.retrieval import distances, ranking
 
     features, labels = _features(num)
-    return lambda: ranking.evaluate_features(*features, *labels)
+    return lambda: ranking.evaluate(distances.l2(*features), *labels)
 
 
 def _reranking(num: int, folder: pathlib.Path):

@@ -70,7 +70,7 @@ def main() -> None:
     if args.clips % 2:
         parser.error(f"--clips={args.clips}: an even number, two of each person")
     if args.xla:
-        convolution.is_ours = lambda kernel: False
+        convolution.is_ours = lambda: False
     device = _same_device_and_threads()
     machine = measuring.begin(args)  # huge pages for both sides
     machine["threads"] = torch.get_num_threads()

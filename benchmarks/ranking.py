@@ -91,7 +91,7 @@ def _evaluation(query, gallery, labels, rounds: int) -> dict[str, dict]:
     methods = {"numpy": _by_numpy, "reid_jax": _by_ours}
     measures = {n: functools.partial(score, n, m) for n, m in methods.items()}
     measures["from the embeddings"] = lambda: measuring.seconds(
-        lambda: ranking.evaluate_features(query, gallery, *labels)
+        lambda: ranking.evaluate(distances.l2(query, gallery), *labels)
     )
     found = measuring.in_turn(measures, rounds)
     found["loops"] = [score("loops", _by_loops)]  # takes long, scatters little

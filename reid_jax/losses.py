@@ -16,11 +16,7 @@ def hardest_pairs(
     nearest negative is infinitely far.
     """
     embeddings, labels = _checked(embeddings, labels)
-    distances = _pairwise_l2(embeddings)
-    same = labels[:, None] == labels[None, :]
-    positive = jnp.max(jnp.where(same, distances, 0.0), axis=1)
-    negative = jnp.min(jnp.where(same, jnp.inf, distances), axis=1)
-    return positive, negative
+    return _hardest(_pairwise_l2(embeddings), labels)
 
 
 def batch_hard_triplet(
@@ -75,10 +71,9 @@ def batch_health(
     - `precision_at_1`: share of anchors whose nearest other clip is of their identity.
     """
     embeddings, labels = _checked(embeddings, labels)
-    positive, negative = hardest_pairs(embeddings, labels)
-    others = jnp.where(
-        jnp.eye(len(labels), dtype=bool), jnp.inf, _pairwise_l2(embeddings)
-    )
+    distances = _pairwise_l2(embeddings)
+    positive, negative = _hardest(distances, labels)
+    others = jnp.where(jnp.eye(len(labels), dtype=bool), jnp.inf, distances)
     nearest = labels[jnp.argmin(others, axis=1)]
     return {
         "active_triplets": jnp.mean(margin + positive - negative > 0),
@@ -97,10 +92,21 @@ def _checked(rows, labels) -> tuple[jax.Array, jax.Array]:
     return rows.astype(jnp.promote_types(rows.dtype, jnp.float32)), labels
 
 
+def _hardest(distances: Float[Array, "B B"], labels: Integer[Array, "B"]):
+    same = labels[:, None] == labels[None, :]
+    positive = jnp.max(jnp.where(same, distances, 0.0), axis=1)
+    negative = jnp.min(jnp.where(same, jnp.inf, distances), axis=1)
+    return positive, negative
+
+
 def _pairwise_l2(x: Float[Array, "B D"]) -> Float[Array, "B B"]:
-    # The floor is for the gradient of the root at zero, and is the published code's:
-    # two identical clips are 1e-6 apart, with a zero gradient.
+    # An offset that all rows share (a collapsing network has one) would cost the digits
+    # of |x|² + |y|² - 2 x·y. No distance depends on it, so neither does a gradient. A
+    # median and no mean: whole numbers stay whole, and equal distances equal.
+    x = x - jnp.sort(jax.lax.stop_gradient(x), axis=0)[len(x) // 2]
     product = jnp.matmul(x, x.T, precision=jax.lax.Precision.HIGHEST)
     norms = jnp.diagonal(product)
     squared = norms[:, None] + norms[None, :] - 2 * product
+    # The floor is for the gradient of the root at zero, and is the published code's:
+    # two identical clips are 1e-6 apart, with a zero gradient.
     return jnp.sqrt(jnp.maximum(squared, 1e-12))

@@ -75,6 +75,25 @@ def test_gradient_is_finite_where_all_embeddings_are_equal(labels):
     assert np.isfinite(gradient).all()
 
 
+def test_an_offset_that_all_embeddings_share_costs_no_digits():
+    # What a collapsing network gives: far from zero, close together.
+    rng = np.random.default_rng(0)
+    embeddings = (30 + 0.01 * rng.normal(size=(8, 2048))).astype(np.float32)
+    labels = np.repeat(np.arange(4), 2)
+    exact = embeddings.astype(np.float64)
+    distances = np.linalg.norm(exact[:, None] - exact[None], axis=2)
+    same = labels[:, None] == labels
+    positive, negative = _hardest_pairs(jnp.asarray(embeddings), labels)
+    expected = np.where(same, distances, 0).max(axis=1)
+    np.testing.assert_allclose(positive, expected, rtol=1e-5)
+    expected = np.where(same, np.inf, distances).min(axis=1)
+    np.testing.assert_allclose(negative, expected, rtol=1e-5)
+    _, gradient = _triplet_gradient(jnp.asarray(embeddings), labels)
+    with jax.enable_x64(True):
+        _, expected = _triplet_gradient(jnp.asarray(exact), labels)
+    np.testing.assert_allclose(gradient, expected, atol=1e-5 * np.abs(expected).max())
+
+
 def test_unknown_reduction():
     with pytest.raises(ValueError, match="'median' must be 'mean' or 'sum'"):
         losses.batch_hard_triplet(jnp.ones((2, 2)), jnp.arange(2), reduction="median")

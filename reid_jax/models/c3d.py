@@ -6,8 +6,14 @@ from jaxtyping import Float
 
 from reid_jax.arrays import Array
 from reid_jax.errors import UserError
-from reid_jax.models import initializers
-from reid_jax.models.layers import conv, dropout, linear, max_pool, param_dtype
+from reid_jax.models.layers import (
+    conv,
+    dropout,
+    he_normal,
+    linear,
+    max_pool,
+    param_dtype,
+)
 
 # Layers between two poolings, and their channels as multiples of the first one's.
 _STAGES = (
@@ -55,7 +61,7 @@ class C3D(nnx.Module):
     ):
         self.clip_size, self.dtype = tuple(clip_size), dtype
         self.remat = remat
-        init = {"kernel_init": initializers.he_normal(), "dtype": dtype}
+        init = {"kernel_init": he_normal, "dtype": dtype}
         init |= {"bias_init": nnx.initializers.zeros, "rngs": rngs}
         features = 3
         for name, factor in (layer for stage in _STAGES for layer in stage):

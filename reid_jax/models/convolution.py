@@ -37,22 +37,26 @@ def conv(
     }
     if options.get("feature_group_count", 1) != 1 or dilated - {1}:
         raise ValueError(f"conv has neither groups nor dilation: {options}.")
-    if not is_ours(kernel):
+    if kernel.ndim <= 3 or not is_ours():
         return lax.conv_general_dilated(x, kernel, strides, padding, **options)
-    # As in XLA's own, the sum is one of at least float32, rounded once.
-    dtype = jnp.promote_types(x.dtype, jnp.float32)
     pads = tuple(map(tuple, padding))
+    # As in XLA's own, the sum is one of at least float32, rounded once.
     if kernel.shape[:-1] == x.shape[1:] and not any(map(any, pads)):
-        on_cpu = _whole
+        y = _whole(_wide(x), _wide(kernel), tuple(strides), pads)
+    elif kernel.ndim == 4:
+        y = _conv2d(x, kernel, tuple(strides), pads)
     else:
-        on_cpu = _conv2d if kernel.ndim == 4 else _conv3d
-    y = on_cpu(x.astype(dtype), kernel.astype(dtype), tuple(strides), pads)
+        y = _conv3d(_wide(x), _wide(kernel), tuple(strides), pads)
     return y.astype(x.dtype)
 
 
-def is_ours(kernel) -> bool:
-    """Whether `conv` does not leave it to XLA."""
-    return jax.default_backend() == "cpu" and kernel.ndim > 3
+def is_ours() -> bool:
+    """Whether `conv`, over two or three axes, and pooling are not left to XLA."""
+    return jax.default_backend() == "cpu"
+
+
+def _wide(x):
+    return x.astype(jnp.promote_types(x.dtype, jnp.float32))
 
 
 def _whole(x, kernel, strides, padding):
@@ -97,6 +101,8 @@ def _pad_time(x, before: int, after: int):
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(2, 3))
 def _conv2d(x, kernel, strides, padding):
+    """In at least float32; what is kept for the gradient stays as narrow as it is."""
+    x, kernel = _wide(x), _wide(kernel)
     if not _is_product(kernel, padding):
         return _xla(x, kernel, strides, padding)
     h, w = strides
@@ -109,16 +115,18 @@ def _forward(x, kernel, strides, padding):
 
 
 def _backward(strides, padding, saved, dy):
-    x, kernel = saved
+    x, kernel = map(_wide, saved)
     x, dy = _settled(x), _settled(dy)
     if _is_product(kernel, padding):
         h, w = strides
         dx = _of_rows(dy, dy.reshape(-1, dy.shape[-1]) @ kernel[0, 0].T)
         if strides != (1, 1):
             dx = jnp.zeros_like(x).at[:, ::h, ::w].set(dx)
-        return dx, _product(x[:, ::h, ::w], dy)[None, None]
-    (dx,) = jax.linear_transpose(lambda x: _xla(x, kernel, strides, padding), x)(dy)
-    return dx, _kernel_gradient(x, dy, kernel.shape, strides, padding)
+        dkernel = _product(x[:, ::h, ::w], dy)[None, None]
+    else:
+        (dx,) = jax.linear_transpose(lambda x: _xla(x, kernel, strides, padding), x)(dy)
+        dkernel = _kernel_gradient(x, dy, kernel.shape, strides, padding)
+    return tuple(d.astype(s.dtype) for d, s in zip((dx, dkernel), saved, strict=True))
 
 
 _conv2d.defvjp(_forward, _backward)

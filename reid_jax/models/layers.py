@@ -1,7 +1,7 @@
-"""Convolution and BatchNorm as the original checkpoints have them."""
+"""Layers as the original checkpoints have them, and where their parameters start."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import jax
 import jax.numpy as jnp
@@ -10,7 +10,7 @@ from flax import nnx
 from jaxtyping import Float
 
 from reid_jax.arrays import Array
-from reid_jax.models import convolution, initializers
+from reid_jax.models import convolution
 
 
 def linear(
@@ -24,7 +24,7 @@ def linear(
     rngs: nnx.Rngs,
 ) -> nnx.Linear:
     """Fully connected layer, initialised as torch's unless told otherwise."""
-    init = initializers.torch_uniform(in_features)
+    init = torch_uniform(in_features)
     return nnx.Linear(
         in_features,
         out_features,
@@ -63,8 +63,8 @@ def conv(
     dims = len(kernel)
     strides = (stride,) * dims if isinstance(stride, int) else tuple(stride)
     pads = (padding,) * dims if isinstance(padding, int) else tuple(padding)
-    of_torch = initializers.torch_uniform(in_features * math.prod(kernel))
-    init = of_torch if use_bias else initializers.he_normal_fan_out()
+    of_torch = torch_uniform(in_features * math.prod(kernel))
+    init = of_torch if use_bias else he_normal_fan_out
     return nnx.Conv(
         in_features,
         out_features,
@@ -88,7 +88,7 @@ def max_pool(
 
     The gradient goes to the first of equal maxima, as in torch.
     """
-    if jax.default_backend() != "cpu":
+    if not convolution.is_ours():
         pads = [(p, p) for p in padding]
         return nnx.max_pool(x, tuple(window), strides=tuple(stride), padding=pads)
     # Axis by axis, whose gradient is several times faster on a CPU. The last axis
@@ -126,53 +126,51 @@ def dropout(
     return jnp.where(keep, x / (1 - rate), 0)
 
 
-class BatchNorm(nnx.Module):
-    """Batch normalisation over all axes but the last, with torch's bookkeeping.
+def _drawn(draw: Callable) -> nnx.initializers.Initializer:
+    """The initializer whose numbers `draw(generator, shape, dtype)` gives.
 
-    Training normalises with the biased variance of the whole (global) batch and
-    stores the unbiased one (n / (n - 1)); `nnx.BatchNorm` stores the biased one.
-    Statistics are kept and computed in at least float32. Without `trains_bias` the
-    bias stays 0.
+    NumPy draws them, from the numbers of the key: jax.random would compile a program
+    for each shape, which takes most of the time of building a network. A key gives the
+    same numbers inside of jax.jit.
     """
 
-    def __init__(
-        self,
-        num_features: int,
-        *,
-        dtype: jnp.dtype,
-        gain: float = 1.0,
-        trains_bias: bool = True,
-    ):
-        stored = param_dtype(dtype)
-        kind = nnx.Param if trains_bias else nnx.BatchStat
+    def init(key, shape, dtype=jnp.float32, out_sharding=None):
+        def numbers(key_data):
+            generator = np.random.default_rng(np.asarray(key_data))
+            return draw(generator, shape, np.dtype(dtype))
 
-        def every(value: float) -> jax.Array:  # jnp.full is compiled for each length
-            return jnp.asarray(np.full(num_features, value, stored))
+        key_data = jax.random.key_data(key)
+        if isinstance(key_data, jax.core.Tracer):
+            result = jax.ShapeDtypeStruct(shape, dtype)
+            return jax.pure_callback(numbers, result, key_data)
+        return jnp.asarray(numbers(key_data))
 
-        self.weight, self.bias = nnx.Param(every(gain)), kind(every(0.0))
-        self.running_mean = nnx.BatchStat(every(0.0))
-        self.running_var = nnx.BatchStat(every(1.0))
-        self.dtype = dtype
-        self.momentum = 0.9
-        self.epsilon = 1e-5
+    return init
 
-    def __call__(
-        self, x: Float[Array, "... C"], *, train: bool
-    ) -> Float[Array, "... C"]:
-        stored = self.running_mean[...].dtype
-        if train:
-            axes = tuple(range(x.ndim - 1))
-            mean = jnp.mean(x, axes, dtype=stored)
-            var = jnp.mean(jnp.square(x.astype(stored) - mean), axes)
-            n = x.size // x.shape[-1]
-            self._remember(mean, var * (n / max(n - 1, 1)))
-        else:
-            mean, var = self.running_mean[...], self.running_var[...]
-        scale = self.weight[...] * jax.lax.rsqrt(var + self.epsilon)
-        normalised = (x.astype(stored) - mean) * scale + self.bias[...]
-        return normalised.astype(self.dtype)
 
-    def _remember(self, mean: jax.Array, unbiased_var: jax.Array) -> None:
-        m = self.momentum
-        self.running_mean[...] = m * self.running_mean[...] + (1 - m) * mean
-        self.running_var[...] = m * self.running_var[...] + (1 - m) * unbiased_var
+def normal(stddev: float) -> nnx.initializers.Initializer:
+    """N(0, stddev²)."""
+    return _drawn(lambda rng, shape, dtype: stddev * rng.standard_normal(shape, dtype))
+
+
+def torch_uniform(fan_in: int) -> nnx.initializers.Initializer:
+    """U(-b, b) with b = fan_in^-1/2: torch's default for weights and biases alike."""
+    bound = fan_in**-0.5
+    return _drawn(lambda rng, shape, dtype: bound * (2 * rng.random(shape, dtype) - 1))
+
+
+@_drawn
+def he_normal_fan_out(rng, shape, dtype):
+    """N(0, 2 / fan out) (He et al. 2015): ResNet's convolutions, as in torchvision."""
+    fan_out = math.prod(shape[:-2]) * shape[-1]
+    return math.sqrt(2 / fan_out) * rng.standard_normal(shape, dtype)
+
+
+@_drawn
+def he_normal(rng, shape, dtype):
+    """Deviation (2 / fan in)^1/2, without what is beyond two deviations of the draw."""
+    x = rng.standard_normal(shape, dtype)
+    while (beyond := np.abs(x) > 2).any():
+        x[beyond] = rng.standard_normal(np.count_nonzero(beyond), dtype)
+    deviation = 0.87962566103423978  # of a standard normal that is cut at -2 and 2
+    return math.sqrt(2 / math.prod(shape[:-1])) / deviation * x

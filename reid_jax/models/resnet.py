@@ -7,7 +7,8 @@ from flax import nnx
 from jaxtyping import Float
 
 from reid_jax.arrays import Array
-from reid_jax.models.layers import BatchNorm, conv, max_pool
+from reid_jax.models.batch_norm import BatchNorm
+from reid_jax.models.layers import conv, max_pool
 
 
 class Bottleneck(nnx.Module):

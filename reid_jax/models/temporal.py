@@ -12,8 +12,7 @@ from flax import nnx
 from jaxtyping import Float
 
 from reid_jax.arrays import Array
-from reid_jax.models.initializers import torch_uniform
-from reid_jax.models.layers import conv, linear, param_dtype
+from reid_jax.models.layers import conv, linear, param_dtype, torch_uniform
 
 Frames = Float[Array, "B T D"]
 Maps = Float[Array, "B T h w C"]

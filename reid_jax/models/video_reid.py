@@ -8,9 +8,10 @@ from flax import nnx
 from jaxtyping import Float
 
 from reid_jax.arrays import Array
-from reid_jax.models import initializers
+from reid_jax.models import layers
+from reid_jax.models.batch_norm import BatchNorm
 from reid_jax.models.c3d import C3D
-from reid_jax.models.layers import BatchNorm, dropout, linear, param_dtype
+from reid_jax.models.layers import dropout, linear, param_dtype
 from reid_jax.models.resnet import ResNet
 
 
@@ -47,7 +48,7 @@ class _Identifier(nnx.Module):
         self.neck, kernel_init = neck, None
         if neck:
             self.bottleneck = BatchNorm(num_features, dtype=dtype, trains_bias=False)
-            kernel_init = initializers.normal(0.001)
+            kernel_init = layers.normal(0.001)
         self.classifier = linear(
             num_features,
             num_pids,

@@ -3,7 +3,7 @@
 import dataclasses
 
 import numpy as np
-from jaxtyping import Integer, Real
+from jaxtyping import Integer
 
 from reid_jax.arrays import Array
 from reid_jax.retrieval import places, ranking
@@ -26,11 +26,9 @@ class CameraPairs:
 
 
 def camera_pairs(
-    distances: Real[Array, "Q G"],
-    query_pids: Integer[Array, "_"],
-    gallery_pids: Integer[Array, "_"],
-    query_camids: Integer[Array, "_"],
-    gallery_camids: Integer[Array, "_"],
+    result: ranking.Ranking,
+    query_camids: Integer[Array, "Q"],
+    gallery_camids: Integer[Array, "G"],
     *,
     ap: str = "step",
 ) -> CameraPairs:
@@ -38,28 +36,20 @@ def camera_pairs(
 
     For each query and each camera only the right matches under that camera count; those
     under others are taken out, as junk is, while wrong entries of all cameras stay.
-    Arguments and errors as `ranking.evaluate`.
+    The camids are those that `result` was evaluated with; `ap` as there.
     """
-    labels = ranking.as_labels(query_pids, gallery_pids, query_camids, gallery_camids)
-    ranking.check_ap_rule(ap)
     camids = np.union1d(query_camids, gallery_camids)
     num = len(camids)
-    own_person = places.OwnPerson(labels.query_pids, labels.gallery_pids)
-    scores = np.full((2, len(labels.query_pids), num), np.nan)
-    for rows, block in ranking.matrix_blocks(distances, labels):
-        found = own_person.places(rows, block)
-        camera = labels.gallery_camids[found.entry]
-        is_right = camera != labels.query_camids[found.query]
-        group = np.where(is_right, (found.query - rows.start) * num + camera, -1)
-        of_groups = ranking.score_groups(
-            found, group, (rows.stop - rows.start) * num, ap
-        )
-        scores[0, rows] = of_groups.ap.reshape(-1, num)
-        is_first = np.where(np.isnan(of_groups.ap), np.nan, of_groups.first_rank == 1)
-        scores[1, rows] = is_first.reshape(-1, num)
+    of_query, of_gallery = places.same_codes(query_camids, gallery_camids)
+    found = result.found
+    camera = of_gallery[found.entry]
+    group = np.where(camera != of_query[found.query], found.query * num + camera, -1)
+    of_groups = ranking.score_groups(found, group, len(of_query) * num, ap)
+    is_first = np.where(np.isnan(of_groups.ap), np.nan, of_groups.first_rank == 1)
+    scores = np.stack([of_groups.ap, is_first]).reshape(2, -1, num)
     has_match = ~np.isnan(scores[0])
     # One row for each camera, with a 1 for its queries.
-    of_camera = (labels.query_camids == np.arange(num)[:, None]).astype(float)
+    of_camera = (of_query == np.arange(num)[:, None]).astype(float)
     num_queries = of_camera @ has_match
     with np.errstate(invalid="ignore"):  # 0 / 0: no query
         mean_ap, rank1 = (of_camera @ np.nan_to_num(s) / num_queries for s in scores)

@@ -12,6 +12,7 @@ import numpy as np
 from jaxtyping import Integer, Real
 
 from reid_jax.arrays import Array
+from reid_jax.retrieval import distances as distances_
 from reid_jax.retrieval import expansion
 
 JUNK_PID = -1
@@ -35,8 +36,27 @@ class Places:
     place: np.ndarray
 
 
-class OwnPerson:
-    """The labels' side of it: which entries belong to the person of which query."""
+def find(
+    distances: Real[Array, "Q G"],
+    query_pids: Integer[Array, "Q"],
+    gallery_pids: Integer[Array, "G"],
+) -> Places:
+    """Places of all queries, from distances in their own precision.
+
+    Raises ValueError for distances that are not finite.
+    """
+    own_person = _OwnPerson(query_pids, gallery_pids)
+    parts, num_seen = [], 0
+    for rows in distances_.row_blocks(*distances.shape):
+        part = own_person.places(rows, distances[rows])
+        is_new = part.query >= num_seen
+        parts.append((part.query[is_new], part.entry[is_new], part.place[is_new]))
+        num_seen = rows.stop
+    return Places(*map(np.concatenate, zip(*parts, strict=True)))
+
+
+class _OwnPerson:
+    """Which entries belong to the person of which query."""
 
     def __init__(
         self, query_pids: Integer[Array, "Q"], gallery_pids: Integer[Array, "G"]
@@ -51,10 +71,7 @@ class OwnPerson:
         self._num = np.searchsorted(pids, query, side="right") - self._first
 
     def places(self, rows: slice, distances: Real[Array, "_ G"]) -> Places:
-        """Of the queries `rows`, whose distances are given, in their own precision.
-
-        Raises ValueError for distances that are not finite.
-        """
+        """Places of the queries `rows`, whose distances are given."""
         nums = self._num[rows]
         query = np.repeat(np.arange(len(nums)), nums)
         offset = np.arange(len(query)) - np.repeat(np.cumsum(nums) - nums, nums)

@@ -1,14 +1,12 @@
 """CMC, mAP and mINP of a ranking, as the field scores it."""
 
 import dataclasses
-from collections.abc import Iterable
 
 import jax
 import numpy as np
-from jaxtyping import Float, Int, Integer, Real
+from jaxtyping import Int, Integer, Real
 
 from reid_jax.arrays import Array
-from reid_jax.retrieval import distances as distances_
 from reid_jax.retrieval import places
 
 AP_RULES = ("step", "trapezoid")
@@ -26,6 +24,7 @@ class Ranking:
       (Ye et al., "Deep Learning for Person Re-identification: A Survey and Outlook",
       arXiv:2001.04193).
     - `first_rank` [Q]: rank, from 1, of the first right match, nan without.
+    - `found`: the places that all of it was computed from.
     """
 
     cmc: np.ndarray
@@ -35,6 +34,7 @@ class Ranking:
     inp: np.ndarray
     mean_inp: float
     first_rank: np.ndarray
+    found: places.Places
 
 
 def evaluate(
@@ -58,31 +58,34 @@ def evaluate(
     Raises ValueError for lengths that do not fit, distances that are not finite, an
     empty side, and when no query has a right match.
     """
-    labels = as_labels(query_pids, gallery_pids, query_camids, gallery_camids)
-    return _evaluate(matrix_blocks(distances, labels), labels, ap, max_rank)
-
-
-def evaluate_features(
-    query: Real[Array, "Q D"],
-    gallery: Real[Array, "G _"],
-    query_pids: Integer[Array, "_"],
-    gallery_pids: Integer[Array, "_"],
-    query_camids: Integer[Array, "_"],
-    gallery_camids: Integer[Array, "_"],
-    *,
-    metric: str = "l2",
-    ap: str = "step",
-    max_rank: int = 50,
-) -> Ranking:
-    """As `evaluate`, of embeddings; holds the distances of some queries at a time.
-
-    `metric` is "l2", "squared_l2" or "cosine". Raises ValueError as `evaluate` and as
-    the functions of `distances`.
-    """
-    labels = as_labels(query_pids, gallery_pids, query_camids, gallery_camids)
-    _check_lengths((len(query), len(gallery)), labels)
-    blocks = distances_.blocks(query, gallery, metric)
-    return _evaluate(blocks, labels, ap, max_rank)
+    labels = _as_labels(query_pids, gallery_pids, query_camids, gallery_camids)
+    if not isinstance(distances, jax.Array):
+        distances = np.asarray(distances)
+    _check_lengths(distances.shape, labels)
+    if max_rank < 1:
+        raise ValueError(f"max_rank={max_rank} must be at least 1.")
+    query_pids, gallery_pids, query_camids, gallery_camids = labels
+    found = places.find(distances, query_pids, gallery_pids)
+    is_right = gallery_camids[found.entry] != query_camids[found.query]
+    group = np.where(is_right, found.query, -1)
+    scores = score_groups(found, group, len(query_pids), ap)
+    valid = np.isfinite(scores.ap)
+    if not valid.any():
+        raise ValueError(
+            f"None of the {len(valid)} queries has a right match in the gallery: the "
+            "same pid under another camera. Are pids and camids in the right order?"
+        )
+    ranks = np.arange(1, max_rank + 1)
+    return Ranking(
+        (scores.first_rank[valid][:, None] <= ranks).mean(axis=0),
+        float(scores.ap[valid].mean()),
+        scores.ap,
+        int(valid.sum()),
+        scores.inp,
+        float(scores.inp[valid].mean()),
+        scores.first_rank,
+        found,
+    )
 
 
 def kept_entries(q_pid, g_pids, q_camid, g_camids, is_junk):
@@ -90,23 +93,11 @@ def kept_entries(q_pid, g_pids, q_camid, g_camids, is_junk):
     return ~((g_pids == q_pid) & (g_camids == q_camid)) & ~is_junk
 
 
-def check_ap_rule(ap: str) -> None:
-    if ap not in AP_RULES:
-        raise ValueError(f"ap={ap!r} is unknown; known: {', '.join(AP_RULES)}.")
+def _as_labels(query_pids, gallery_pids, query_camids, gallery_camids):
+    """The same as arrays, the camids as codes of one range.
 
-
-@dataclasses.dataclass(frozen=True)
-class Labels:
-    """Pids and camids of both sides; the camids as codes of one range."""
-
-    query_pids: np.ndarray
-    gallery_pids: np.ndarray
-    query_camids: np.ndarray
-    gallery_camids: np.ndarray
-
-
-def as_labels(query_pids, gallery_pids, query_camids, gallery_camids) -> Labels:
-    """Raises ValueError for labels that are not whole numbers [N]."""
+    Raises ValueError for labels that are not whole numbers [N].
+    """
     given = {
         "query pids": query_pids,
         "gallery pids": gallery_pids,
@@ -120,17 +111,7 @@ def as_labels(query_pids, gallery_pids, query_camids, gallery_camids) -> Labels:
                 f"{name} are {labels.dtype} {labels.shape}: expected whole numbers [N]."
             )
     camids = places.same_codes(query_camids, gallery_camids)
-    return Labels(np.asarray(query_pids), np.asarray(gallery_pids), *camids)
-
-
-def matrix_blocks(
-    distances: Real[Array, "Q G"], labels: Labels
-) -> Iterable[tuple[slice, Float[Array, "_ G"]]]:
-    """Some rows of a matrix at a time; raises unless it is as large as the labels."""
-    if not isinstance(distances, jax.Array):
-        distances = np.asarray(distances)
-    _check_lengths(distances.shape, labels)
-    return ((rows, distances[rows]) for rows in distances_.row_blocks(*distances.shape))
+    return np.asarray(query_pids), np.asarray(gallery_pids), *camids
 
 
 @dataclasses.dataclass(frozen=True)
@@ -149,7 +130,10 @@ def score_groups(
 
     `group` is that of each entry, -1 for one that is neither right nor wrong. Nor do
     the entries of the query's person that are in another group count.
+    Raises ValueError for an unknown rule.
     """
+    if ap_rule not in AP_RULES:
+        raise ValueError(f"ap={ap_rule!r} is unknown; known: {', '.join(AP_RULES)}.")
     nearer_of_person = np.arange(len(group)) - np.searchsorted(found.query, found.query)
     num_wrong = found.place - nearer_of_person
     order = np.argsort(group, kind="stable")
@@ -173,43 +157,8 @@ def score_groups(
     return Scores(ap, inp, first_rank)
 
 
-def _evaluate(blocks, labels: Labels, ap_rule: str, max_rank: int) -> Ranking:
-    check_ap_rule(ap_rule)
-    if max_rank < 1:
-        raise ValueError(f"max_rank={max_rank} must be at least 1.")
-    num_queries = len(labels.query_pids)
-    own_person = places.OwnPerson(labels.query_pids, labels.gallery_pids)
-    ap, inp, first_rank = np.full((3, num_queries), np.nan)
-    for rows, distances in blocks:
-        found = own_person.places(rows, distances)
-        is_right = (
-            labels.gallery_camids[found.entry] != labels.query_camids[found.query]
-        )
-        group = np.where(is_right, found.query - rows.start, -1)
-        scores = score_groups(found, group, rows.stop - rows.start, ap_rule)
-        ap[rows], inp[rows] = scores.ap, scores.inp
-        first_rank[rows] = scores.first_rank
-    valid = np.isfinite(ap)
-    if not valid.any():
-        raise ValueError(
-            f"None of the {num_queries} queries has a right match in the gallery: the "
-            "same pid under another camera. Are pids and camids in the right order?"
-        )
-    ranks = np.arange(1, max_rank + 1)
-    cmc = (first_rank[valid][:, None] <= ranks).mean(axis=0)
-    return Ranking(
-        cmc,
-        float(ap[valid].mean()),
-        ap,
-        int(valid.sum()),
-        inp,
-        float(inp[valid].mean()),
-        first_rank,
-    )
-
-
-def _check_lengths(shape: tuple[int, ...], labels: Labels) -> None:
-    lengths = tuple(len(x) for x in dataclasses.astuple(labels))
+def _check_lengths(shape: tuple[int, ...], labels: tuple[np.ndarray, ...]) -> None:
+    lengths = tuple(map(len, labels))
     if len(shape) != 2 or (lengths[:2], lengths[2:]) != (shape, shape):
         raise ValueError(
             f"distances are {shape} [query, gallery], but there are {lengths[0]} query "

@@ -1,4 +1,4 @@
-"""How sure a score is: over splits of a dataset, and over the queries of one."""
+"""How sure a score is, and a difference of scores: over other queries and runs."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -12,49 +12,12 @@ _DRAWS = 2**22  # queries drawn at a time: bounds the memory
 
 
 @dataclasses.dataclass(frozen=True)
-class Splits:
-    """Means over the splits of a dataset, and standard deviations (n - 1)."""
-
-    num_splits: int
-    cmc: np.ndarray  # [R]
-    cmc_std: np.ndarray  # [R]
-    mean_ap: float
-    mean_ap_std: float
-    mean_inp: float
-    mean_inp_std: float
-
-
-@dataclasses.dataclass(frozen=True)
 class Intervals:
     """Lower and upper ends of intervals of the level asked for."""
 
     cmc: np.ndarray  # [R, 2]
     mean_ap: np.ndarray  # [2]
     mean_inp: np.ndarray  # [2]
-
-
-def mean_of_splits(splits: Sequence[Ranking]) -> Splits:
-    """Scores of several splits as PRID-2011 and iLIDS-VID report them (ten).
-
-    Each split counts the same, however many queries it has. The standard deviations
-    of a single split are nan.
-    Raises ValueError for no splits and for CMC curves of different lengths.
-    """
-    if not splits:
-        raise ValueError("There are no splits to average.")
-    lengths = sorted({len(split.cmc) for split in splits})
-    if len(lengths) > 1:
-        raise ValueError(
-            f"CMC curves have {lengths} ranks: evaluate with one max_rank."
-        )
-    means, stds = {}, {}
-    for name in ("cmc", "mean_ap", "mean_inp"):
-        values = np.array([getattr(split, name) for split in splits])
-        means[name] = values.mean(axis=0)
-        one = np.full(values.shape[1:], np.nan)
-        stds[f"{name}_std"] = values.std(axis=0, ddof=1) if len(splits) > 1 else one
-    scalars = {k: v if v.ndim else float(v) for k, v in (means | stds).items()}
-    return Splits(len(splits), **scalars)
 
 
 def bootstrap(

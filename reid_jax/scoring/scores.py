@@ -66,12 +66,7 @@ class Scored:
         """One row of `scores.json`; fractions in [0, 1], None where there is none."""
         sure = summary.bootstrap(self.ranking)
         pairs = camera_pairs.camera_pairs(
-            self.distances,
-            self.query.pids,
-            self.gallery.pids,
-            self.query.camids,
-            self.gallery.camids,
-            ap=self.ap,
+            self.ranking, self.query.camids, self.gallery.camids, ap=self.ap
         )
         return {
             "method": self.method,

@@ -190,24 +190,18 @@ def test_order_of_signed_and_tiny_values():
         assert ranking.evaluate(distances, *labels).first_rank == rank
 
 
-@pytest.mark.parametrize("metric", ["l2", "squared_l2", "cosine"])
-def test_features_score_as_their_distances(metric, monkeypatch):
+def test_blocks_of_queries_change_nothing(monkeypatch):
     rng = np.random.default_rng(3)
     labels = _labels(rng, 150, 400)
-    query, gallery = (
-        rng.normal(size=(n, 6)).astype("f") + np.eye(20, 6, dtype="f")[pids] * 2
-        for n, pids in ((150, labels[0]), (400, labels[1]))
-    )
-    gallery[::9] = gallery[0]  # ties
-    expected = ranking.evaluate(getattr(distances_, metric)(query, gallery), *labels)
-    monkeypatch.setattr(distances_, "_BLOCK_VALUES", 400 * 64)  # several blocks
-    found = ranking.evaluate_features(query, gallery, *labels, metric=metric)
-    np.testing.assert_array_equal(found.ap, expected.ap)
-    np.testing.assert_array_equal(found.cmc, expected.cmc)
-    with pytest.raises(ValueError, match="149 query pids"):
-        ranking.evaluate_features(query, gallery, labels[0][1:], *labels[1:])
-    with pytest.raises(ValueError, match="metric='l3' is unknown"):
-        ranking.evaluate_features(query, gallery, *labels, metric="l3")
+    distances = rng.integers(9, size=(150, 400)).astype("f")  # ties
+    whole = ranking.evaluate(distances, *labels)
+    # Blocks of 64; the last begins with queries of the one before.
+    monkeypatch.setattr(distances_, "_BLOCK_VALUES", 400 * 64)
+    parts = ranking.evaluate(distances, *labels)
+    np.testing.assert_array_equal(parts.ap, whole.ap)
+    for name in ("query", "entry", "place"):
+        found = (getattr(result.found, name) for result in (parts, whole))
+        np.testing.assert_array_equal(*found)
 
 
 @hypothesis.given(seed=strategies.integers(0, 2**31))

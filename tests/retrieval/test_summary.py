@@ -1,4 +1,6 @@
-"""reid_jax/retrieval/summary.py: splits and bootstrap intervals."""
+"""reid_jax/retrieval/summary.py: bootstrap intervals."""
+
+import dataclasses
 
 import numpy as np
 import pytest
@@ -18,28 +20,19 @@ def _result(seed, num_queries=60, max_rank=10):
     )
 
 
-def test_means_over_splits():
-    results = [_result(seed) for seed in range(4)]
-    found = summary.mean_of_splits(results)
-    assert found.num_splits == 4
-    for name in ("cmc", "mean_ap", "mean_inp"):
-        values = np.array([getattr(r, name) for r in results])
-        np.testing.assert_allclose(getattr(found, name), values.mean(axis=0))
-        spread = np.sqrt(((values - values.mean(axis=0)) ** 2).sum(axis=0) / 3)
-        np.testing.assert_allclose(getattr(found, f"{name}_std"), spread)
-
-
-def test_one_split_has_no_deviation():
-    found = summary.mean_of_splits([_result(0)])
-    assert found.mean_ap == _result(0).mean_ap
-    assert np.isnan(found.mean_ap_std) and np.isnan(found.cmc_std).all()
-
-
-def test_splits_that_cannot_be_averaged():
-    with pytest.raises(ValueError, match="no splits"):
-        summary.mean_of_splits([])
-    with pytest.raises(ValueError, match=r"\[5, 10\] ranks"):
-        summary.mean_of_splits([_result(0), _result(1, max_rank=5)])
+def _of_ap(ap, first_rank=None) -> ranking.Ranking:
+    """Queries of these AP, by default each with its first right match at rank 1."""
+    ap = np.asarray(ap, float)
+    return dataclasses.replace(
+        _result(0),
+        cmc=np.ones(5),
+        mean_ap=float(ap.mean()),
+        ap=ap,
+        num_valid=len(ap),
+        inp=ap,
+        mean_inp=float(ap.mean()),
+        first_rank=np.ones(len(ap)) if first_rank is None else first_rank,
+    )
 
 
 def test_intervals_are_those_of_the_normal_approximation():
@@ -60,11 +53,10 @@ def test_intervals_are_those_of_the_normal_approximation():
 def test_intervals_cover_the_scores_of_other_queries():
     # 95 % of the intervals hold the mean of the population, give or take.
     rng = np.random.default_rng(0)
-    nothing = np.zeros(1)
     held = 0
     for seed in range(200):
         ap = rng.beta(2, 1, 100)
-        result = ranking.Ranking(nothing, ap.mean(), ap, 100, ap, ap.mean(), 1 / ap)
+        result = _of_ap(ap, 1 / ap)
         low, high = summary.bootstrap(result, num_samples=400, seed=seed).mean_ap
         held += low <= 2 / 3 <= high
     assert 180 <= held <= 198
@@ -72,12 +64,11 @@ def test_intervals_cover_the_scores_of_other_queries():
 
 def test_queries_without_a_match_do_not_count():
     result = _result(0)
-    ap, inp, first = (
-        np.append(x, [np.nan] * 50) for x in (result.ap, result.inp, result.first_rank)
-    )
-    more = ranking.Ranking(
-        result.cmc, result.mean_ap, ap, result.num_valid, inp, result.mean_inp, first
-    )
+    longer = {
+        name: np.append(getattr(result, name), [np.nan] * 50)
+        for name in ("ap", "inp", "first_rank")
+    }
+    more = dataclasses.replace(result, **longer)
     one, other = summary.bootstrap(result), summary.bootstrap(more)
     np.testing.assert_array_equal(one.mean_ap, other.mean_ap)
     np.testing.assert_array_equal(one.cmc, other.cmc)
@@ -88,12 +79,6 @@ def test_bad_input():
         summary.bootstrap(_result(0), level=1.0)
     with pytest.raises(ValueError, match="num_samples=0"):
         summary.bootstrap(_result(0), num_samples=0)
-
-
-def _of_ap(ap):
-    ap = np.asarray(ap, float)
-    rank = np.ones(len(ap))
-    return ranking.Ranking(np.ones(5), ap.mean(), ap, len(ap), ap, ap.mean(), rank)
 
 
 def test_a_difference_is_paired():
