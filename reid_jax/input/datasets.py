@@ -1,5 +1,6 @@
 """Prepared datasets: their splits, alone or several together for training."""
 
+import contextlib
 import dataclasses
 import pathlib
 
@@ -9,6 +10,8 @@ from jaxtyping import Float
 from data import prepare, tracklets
 from reid_jax.input import frame_cache
 from reid_jax.input.frame_cache import CachedSplit, Split
+
+SPLITS = ("train", "query", "gallery")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,30 +32,28 @@ class Dataset:
 def load_dataset(config) -> Dataset:
     """The dataset that `config.data` names; a rendered one is rendered at first use.
 
+    Several programs may start on it together: one renders and fills the frame cache,
+    the others wait for it.
+
     Raises `prepare.DatasetError`, with the way to get it, for one not prepared.
     """
-    builder = _find_builder(config.data.name, config.data.data_dir)
-    if not builder.is_prepared():
-        print(f"Rendering {config.data.name} into {builder.data_dir} ...", flush=True)
-        prepare.build(builder)
+    name, data_dir = config.data.name, config.data.data_dir
+    builder = prepare.prepared(name, data_dir)
     folder = pathlib.Path(builder.data_dir) / "frame_cache"
-    splits = {
-        split: frame_cache.open_split(
-            folder,
-            split,
-            lambda s=split: builder.as_data_source(s),
-            in_memory=config.data.cache == "ram",
-        )
-        for split in ("train", "query", "gallery")
-    }
+    with contextlib.ExitStack() as stack:
+        if not all(frame_cache.is_there(folder, split) for split in SPLITS):
+            stack.enter_context(prepare.locked(builder))
+            builder = prepare.find_builder(name, data_dir)  # as it is by now
+        splits = {
+            split: frame_cache.open_split(
+                folder,
+                split,
+                lambda s=split: builder.as_data_source(s),
+                in_memory=config.data.cache == "ram",
+            )
+            for split in SPLITS
+        }
     return Dataset(**splits, protocols=builder.PROTOCOLS)
-
-
-def _find_builder(name: str, data_dir: str):
-    builder = prepare.find_builder(name, data_dir)
-    if not builder.is_prepared() and builder.MANUAL_DOWNLOAD_INSTRUCTIONS:
-        raise prepare.DatasetError(prepare.not_prepared_message(name, data_dir))
-    return builder
 
 
 def load_training_split(config, dataset: Dataset) -> Split:
@@ -64,7 +65,7 @@ def load_training_split(config, dataset: Dataset) -> Split:
     if not names:
         return dataset.train
     for name in names:  # before the first of them is rendered
-        _find_builder(name, config.data.data_dir)
+        prepare.check_prepared(name, config.data.data_dir)
     parts = {}
     for name in names:
         part = config.copy_and_resolve_references()
