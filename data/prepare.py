@@ -22,7 +22,7 @@ import tempfile
 import numpy as np
 
 from data.sources import checks
-from reid_jax import files
+from reid_jax import files, locks
 from reid_jax.cli import arguments as cli_arguments
 from reid_jax.cli import ending
 from reid_jax.errors import UserError
@@ -64,21 +64,103 @@ def find_builder(name: str, data_dir: str | os.PathLike):
     )
 
 
+def prepared(name: str, data_dir: str | os.PathLike):
+    """The builder of a prepared dataset; a rendered one is rendered if need be.
+
+    Raises:
+        DatasetError: as `check_prepared`, or the disk is full.
+    """
+    builder = check_prepared(name, data_dir)
+    build(builder)
+    return builder
+
+
+def check_prepared(name: str, data_dir: str | os.PathLike):
+    """The builder of a dataset that is prepared or can be without a source.
+
+    Waits for a program that prepares it just now.
+
+    Raises:
+        DatasetError: it is not prepared and needs a source: the message says the way.
+    """
+    builder = find_builder(name, data_dir)
+    _settle(builder)
+    if not builder.is_prepared() and builder.MANUAL_DOWNLOAD_INSTRUCTIONS:
+        raise DatasetError(not_prepared_message(name, data_dir))
+    return builder
+
+
 def build(builder, source: str | os.PathLike | None = None) -> None:
     """Prepares `builder`'s dataset; what is prepared already stays as it is.
 
-    When it fails, whatever the reason, nothing of the dataset is left behind.
+    When another program prepares it just now, waits and takes what that one made. When
+    it fails, whatever the reason, nothing of the dataset is left behind.
 
     Raises:
         DatasetError: the source is not given or not there, or the disk is full.
         UserError: the builder's own, when the source is not as published.
     """
-    import tensorflow_datasets as tfds
-
     _quieten()
-    layout = builder.MANUAL_DOWNLOAD_INSTRUCTIONS
+    _settle(builder)
     if builder.is_prepared():
         return
+    _check_source(builder, source)
+    root = pathlib.Path(builder.data_dir_root)
+    is_new = [path for path in (root, *root.parents) if not path.exists()]
+    try:
+        with locked(builder):
+            if builder.is_prepared():
+                _read_info(builder)
+            else:
+                verb = "Building" if source else "Rendering"
+                name = _full_name(builder)
+                print(f"{verb} {name} into {builder.data_dir} ...", flush=True)
+                _build(builder, source)
+    except BaseException:
+        _remove_empty(is_new)
+        raise
+
+
+@contextlib.contextmanager
+def locked(builder):
+    """Keeps other programs from writing `builder`'s dataset while the block runs.
+
+    What a killed --rebuild had put aside is back in its place then. Not re-entrant.
+    """
+    with locks.held(_lock_file(builder), f"to prepare {_full_name(builder)}"):
+        folder, old = pathlib.Path(builder.data_dir), _kept(builder)
+        if old.is_dir() and not builder.is_prepared():
+            old.rename(folder)
+            print(
+                f"A --rebuild was killed: the {_full_name(builder)} before it is back.",
+                flush=True,
+            )
+        yield
+
+
+def _lock_file(builder) -> pathlib.Path:
+    name = _full_name(builder).replace("/", "-")
+    return pathlib.Path(builder.data_dir_root) / f".{name}.lock"
+
+
+def _settle(builder) -> None:
+    """Waits for a program that prepares the dataset; mends what a killed one left."""
+    if builder.is_prepared():
+        return
+    if _lock_file(builder).exists() or _kept(builder).is_dir():
+        with locked(builder):
+            pass
+    if builder.is_prepared():
+        _read_info(builder)
+
+
+def _read_info(builder) -> None:
+    """Reads what is known of a dataset that was prepared after `builder` was made."""
+    builder.info.read_from_directory(builder.data_dir)
+
+
+def _check_source(builder, source: str | os.PathLike | None) -> None:
+    layout = builder.MANUAL_DOWNLOAD_INSTRUCTIONS
     if layout and source is None:
         raise DatasetError(
             f"{_full_name(builder)} needs --source=DIR, the folder it is in.\n{layout}"
@@ -87,11 +169,18 @@ def build(builder, source: str | os.PathLike | None = None) -> None:
         raise DatasetError(f"--source={source} is not a folder.\n{layout}")
     if layout and not os.listdir(source):
         raise DatasetError(f"--source={source} is empty.\n{layout}")
+
+
+def _build(builder, source: str | os.PathLike | None) -> None:
+    """Lets TFDS prepare the dataset; who calls it holds the lock."""
+    import tensorflow_datasets as tfds
+
     config = tfds.download.DownloadConfig(
         manual_dir=os.path.abspath(source) if source else None, try_download_gcs=False
     )
-    folder = pathlib.Path(builder.data_dir)
-    is_new = [path for path in (folder, *folder.parents) if not path.exists()]
+    folder, root = pathlib.Path(builder.data_dir), builder.data_dir_root
+    ours = [path for path in (folder, *folder.parents) if path.is_relative_to(root)]
+    is_new = [path for path in ours if not path.exists()]
     try:
         with (
             tempfile.TemporaryDirectory() as downloads,  # TFDS wants one; scratch
@@ -99,11 +188,15 @@ def build(builder, source: str | os.PathLike | None = None) -> None:
         ):
             builder.download_and_prepare(download_config=config, download_dir=downloads)
     except BaseException as error:
-        _remove_leftovers(folder, is_new)
+        # Where files cannot be locked another program may have come first.
+        if isinstance(error, OSError) and builder.is_prepared():
+            _read_info(builder)
+            return
+        _remove_empty(is_new)
         if files.is_full_error(error):
             raise DatasetError(
-                f"No space left on the disk of {builder.data_dir_root}: nothing was "
-                "kept. Free some space or choose another disk with --data_dir=DIR."
+                f"No space left on the disk of {root}: nothing was kept. Free some "
+                "space or choose another disk with --data_dir=DIR."
             ) from error
         raise
 
@@ -175,17 +268,12 @@ def _run(flags) -> int:
             raise DatasetError(
                 f"{flags.name} is rendered: --source={flags.source} is for others."
             )
-        if not builder.is_prepared() and _kept(builder).is_dir():
-            _kept(builder).rename(builder.data_dir)
-            print(f"A --rebuild was killed: the {flags.name} before it is back.")
-            builder = find_builder(flags.name, flags.data_dir)
+        _settle(builder)
         if builder.is_prepared() and flags.rebuild:
-            print(f"Building {flags.name} again in {builder.data_dir} ...", flush=True)
             builder = _rebuild(builder, flags)
         elif builder.is_prepared():
             print(f"{flags.name} is already in {builder.data_dir} (or --rebuild it):")
         else:
-            print(f"Building {flags.name} in {builder.data_dir} ...", flush=True)
             build(builder, flags.source)
         print(summary(builder))
     except (ValueError, OSError) as error:
@@ -200,16 +288,19 @@ def _run(flags) -> int:
 def _rebuild(builder, flags):
     """Builds a prepared dataset again; the old one stays until that is done."""
     folder, old = pathlib.Path(builder.data_dir), _kept(builder)
-    shutil.rmtree(old, ignore_errors=True)
-    folder.rename(old)
-    try:
-        builder = find_builder(flags.name, flags.data_dir)
-        build(builder, flags.source)
-    except BaseException:
-        shutil.rmtree(folder, ignore_errors=True)
-        old.rename(folder)
-        raise
-    shutil.rmtree(old)
+    _check_source(builder, flags.source)
+    with locked(builder):
+        print(f"Building {flags.name} again in {folder} ...", flush=True)
+        shutil.rmtree(old, ignore_errors=True)
+        folder.rename(old)
+        try:
+            builder = find_builder(flags.name, flags.data_dir)
+            _build(builder, flags.source)
+        except BaseException:
+            shutil.rmtree(folder, ignore_errors=True)
+            old.rename(folder)
+            raise
+        shutil.rmtree(old)
     return builder
 
 
@@ -251,16 +342,16 @@ def _full_name(builder) -> str:
     return f"{builder.name}/{config.name}" if config else builder.name
 
 
-def _remove_leftovers(folder: pathlib.Path, is_new: list[pathlib.Path]) -> None:
-    """Removes what TFDS leaves of a failed build beside its unfinished folder.
+def _remove_empty(folders: list[pathlib.Path]) -> None:
+    """Removes the empty ones of some folders, those below first.
 
     Folders of other datasets stay, even of one that another process builds just now.
     """
-    if len(is_new) > 1:  # the first config: the name of the default one was noted
-        shutil.rmtree(folder.parents[1] / ".config", ignore_errors=True)
-    for path in is_new:
+    for folder in folders:
         with contextlib.suppress(OSError):  # not made, or not empty
-            path.rmdir()
+            if os.listdir(folder) == [".config"]:  # where TFDS notes the default config
+                shutil.rmtree(folder / ".config")
+            folder.rmdir()
 
 
 def _quieten() -> None:

@@ -1,5 +1,6 @@
 """Prepared datasets: their splits, alone or several together for training."""
 
+import contextlib
 import dataclasses
 import pathlib
 from collections.abc import Sequence
@@ -10,6 +11,8 @@ from jaxtyping import Float
 from data import prepare, tracklets
 from reid_jax.input import frame_cache
 from reid_jax.input.frame_cache import JoinedSplit, Split
+
+SPLITS = ("train", "query", "gallery")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,27 +33,24 @@ class Dataset:
 def load_dataset(name: str, data_dir: str) -> Dataset:
     """The prepared dataset `name` in `data_dir`; a rendered one is made at first use.
 
+    Several programs may start on it together: one renders and fills the frame cache,
+    the others wait for it.
+
     Raises `prepare.DatasetError`, with the way to get it, for one not prepared.
     """
-    builder = _find_builder(name, data_dir)
-    if not builder.is_prepared():
-        print(f"Rendering {name} into {builder.data_dir} ...", flush=True)
-        prepare.build(builder)
+    builder = prepare.prepared(name, data_dir)
     folder = pathlib.Path(builder.data_dir) / "frame_cache"
-    splits = {
-        split: frame_cache.open_split(
-            folder, split, lambda s=split: builder.as_data_source(s)
-        )
-        for split in ("train", "query", "gallery")
-    }
+    with contextlib.ExitStack() as stack:
+        if not all(frame_cache.is_there(folder, split) for split in SPLITS):
+            stack.enter_context(prepare.locked(builder))
+            builder = prepare.find_builder(name, data_dir)  # as it is by now
+        splits = {
+            split: frame_cache.open_split(
+                folder, split, lambda s=split: builder.as_data_source(s)
+            )
+            for split in SPLITS
+        }
     return Dataset(**splits, protocols=builder.PROTOCOLS)
-
-
-def _find_builder(name: str, data_dir: str):
-    builder = prepare.find_builder(name, data_dir)
-    if not builder.is_prepared() and builder.MANUAL_DOWNLOAD_INSTRUCTIONS:
-        raise prepare.DatasetError(prepare.not_prepared_message(name, data_dir))
-    return builder
 
 
 def load_mixture(names: Sequence[str], data_dir: str) -> JoinedSplit:
@@ -59,7 +59,7 @@ def load_mixture(names: Sequence[str], data_dir: str) -> JoinedSplit:
     What each of them holds is printed.
     """
     for name in names:  # before the first of them is rendered
-        _find_builder(name, data_dir)
+        prepare.check_prepared(name, data_dir)
     parts = {}
     for name in names:
         parts[name] = load_dataset(name, data_dir).train

@@ -10,7 +10,6 @@ import hashlib
 import io
 import os
 import pathlib
-import tempfile
 from collections.abc import Iterable
 
 import numpy as np
@@ -67,29 +66,20 @@ class Split(abc.ABC):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class CachedSplit(Split):
-    """A split whose frames are one file, `path`; with `in_memory` it is read once."""
+    """A split whose frames are one file, `path`."""
 
     offsets: np.ndarray  # of every frame's first byte, and the end
-    in_memory: bool = False
 
     def _sizes_of_files(self) -> bytes:
         return self.offsets.tobytes()
 
     @functools.cached_property
     def _bytes(self) -> memoryview:
-        if self.in_memory:
-            return _read(self.path, self.path.stat().st_mtime_ns)
         return memoryview(np.memmap(self.path, np.uint8, "r"))
 
     def frame_at(self, place: int) -> bytes:
         start, end = self.offsets[place : place + 2].tolist()
         return self._bytes[start:end].tobytes()
-
-
-@functools.cache
-def _read(path: pathlib.Path, mtime: int) -> memoryview:
-    """A file, once for all splits that are opened of it."""
-    return memoryview(path.read_bytes())
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -139,51 +129,43 @@ def join(splits: dict[str, Split]) -> JoinedSplit:
     )
 
 
-def open_split(
-    folder: pathlib.Path, split: str, read_examples, *, in_memory: bool = False
-) -> CachedSplit:
+def open_split(folder: pathlib.Path, split: str, read_examples) -> CachedSplit:
     """The split cached in `folder`, written there first if it is not.
 
     `read_examples()` yields the dataset's examples (`data/tracklets.py`); it is called
-    only when there is no cache yet. With `in_memory` the whole cache is read when the
-    first frame is asked for.
+    only when there is no cache yet.
+    Raises UserError when the cache cannot be written there.
     """
-    index, frames = folder / f"{split}.index.npz", folder / f"{split}.frames"
-    if not _is_whole(index):
-        folder.mkdir(parents=True, exist_ok=True)
+    index, frames = _files(folder, split)
+    if not is_there(folder, split):
         _write(index, frames, read_examples())
     with np.load(index) as arrays:
-        return CachedSplit(**arrays, path=frames, in_memory=in_memory)
+        return CachedSplit(**arrays, path=frames)
 
 
-def _is_whole(index: pathlib.Path) -> bool:
-    """Whether there is a cache, and not one of a version that kept no sizes."""
+def is_there(folder: pathlib.Path, split: str) -> bool:
+    """Whether the split is cached, and not by a version that kept no sizes."""
+    index, _ = _files(folder, split)
     if not index.exists():
         return False
     with np.load(index) as arrays:
         return "sizes" in arrays
 
 
+def _files(folder: pathlib.Path, split: str) -> tuple[pathlib.Path, pathlib.Path]:
+    return folder / f"{split}.index.npz", folder / f"{split}.frames"
+
+
 def _write(index: pathlib.Path, frames: pathlib.Path, examples: Iterable[dict]) -> None:
-    # Under another name first, the index last: a cache is whole or not there.
-    rows, lengths, sizes = [], [], []
-    unfinished = []
     try:
-        with tempfile.NamedTemporaryFile(dir=frames.parent, delete=False) as file:
-            unfinished.append(file.name)
-            for example in examples:
-                encoded = [bytes(frame) for frame in example["frames"]]
-                file.writelines(encoded)
-                lengths.extend(map(len, encoded))
-                sizes.extend(map(_size, encoded))
-                name = example["tracklet"]
-                name = name.decode() if isinstance(name, bytes) else str(name)
-                rows.append((name, example["pid"], example["camid"], len(encoded)))
-        names, pids, camids, num_frames = zip(*rows, strict=True) if rows else ((),) * 4
-        with tempfile.NamedTemporaryFile(dir=index.parent, delete=False) as file:
-            unfinished.append(file.name)
+        # The frames take their place first: a cache with an index is whole.
+        with files.write_whole(index) as new_index, files.write_whole(frames) as new:
+            rows, lengths, sizes = _write_frames(new, examples)
+            names, pids, camids, num_frames = (
+                zip(*rows, strict=True) if rows else ((),) * 4
+            )
             np.savez(
-                file,
+                new_index,
                 names=np.asarray(names, np.str_),
                 pids=np.asarray(pids, np.int64),
                 camids=np.asarray(camids, np.int64),
@@ -191,11 +173,7 @@ def _write(index: pathlib.Path, frames: pathlib.Path, examples: Iterable[dict]) 
                 offsets=np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)]),
                 sizes=np.asarray(sizes, np.int32).reshape(-1, 2),
             )
-        os.replace(unfinished[0], frames)
-        os.replace(unfinished[1], index)
     except BaseException as error:
-        for name in unfinished:
-            pathlib.Path(name).unlink(missing_ok=True)
         if not files.is_full_error(error):
             raise
         raise UserError(
@@ -203,6 +181,27 @@ def _write(index: pathlib.Path, frames: pathlib.Path, examples: Iterable[dict]) 
             "kept. Free some space, or prepare the dataset in another "
             "--config.data.data_dir."
         ) from None
+
+
+def _write_frames(
+    path: pathlib.Path, examples: Iterable[dict]
+) -> tuple[list[tuple], list[int], list[tuple[int, int]]]:
+    """Writes all frames into one file.
+
+    Returns name, pid, camid and number of frames of each tracklet, and the length in
+    bytes and the size (height, width) of each frame.
+    """
+    rows, lengths, sizes = [], [], []
+    with path.open("wb") as file:
+        for example in examples:
+            encoded = [bytes(frame) for frame in example["frames"]]
+            file.writelines(encoded)
+            lengths.extend(map(len, encoded))
+            sizes.extend(map(_size, encoded))
+            name = example["tracklet"]
+            name = name.decode() if isinstance(name, bytes) else str(name)
+            rows.append((name, example["pid"], example["camid"], len(encoded)))
+    return rows, lengths, sizes
 
 
 def _size(encoded: bytes) -> tuple[int, int]:

@@ -1,15 +1,19 @@
 """`python -m data.prepare`: what it builds, says, and leaves behind."""
 
+import contextlib
 import errno
 import os
 import subprocess
 import sys
 import time
+from concurrent import futures
 
 import pytest
 
 from data import prepare
-from tests import ROOT, mars_layout, source_layouts
+from reid_jax import locks
+from reid_jax.input import datasets, frame_cache
+from tests import ROOT, mars_layout, processes, source_layouts
 
 
 @pytest.fixture
@@ -181,3 +185,125 @@ def test_a_changed_source_is_built_again_when_asked(tmp_path, capsys):
     code, out, _ = _main(capsys, *arguments)
     assert code == 0 and "is back" in out and "already in" in out
     assert not list((tmp_path / "d").rglob("*.old"))
+
+
+@pytest.fixture
+def station(tmp_path):
+    """A name, and the flags of the command that builds it."""
+    source_layouts.write_tracklet_folder(tmp_path / "station")
+    flags = (f"--source={tmp_path / 'station'}", f"--data_dir={tmp_path / 'd'}")
+    return "tracklet_folder/station", *flags
+
+
+@pytest.fixture
+def builder(station, tmp_path):
+    return prepare.find_builder(station[0], tmp_path / "d")
+
+
+def _during_examples(monkeypatch, builder, call):
+    """Lets `call()` come when the builder reads the first example of a split."""
+    generate = builder._generate_examples
+
+    def generate_after(*arguments):
+        call()
+        yield from generate(*arguments)
+
+    monkeypatch.setattr(builder, "_generate_examples", generate_after)
+
+
+def test_of_programs_that_start_together_one_builds(
+    tmp_path, station, builder, monkeypatch
+):
+    others = []
+
+    def start_another():
+        if not others:
+            others.append(processes.start("-m", "data.prepare", *station))
+            said.append(others[0].stdout.readline())
+
+    said = []
+    _during_examples(monkeypatch, builder, start_another)
+    prepare.build(builder, tmp_path / "station")
+    lock = tmp_path / "d" / ".tracklet_folder-station.lock"
+    assert said[0].startswith(
+        f"Waiting to prepare tracklet_folder/station: process {os.getpid()} on "
+    )
+    assert said[0].endswith(f" has {lock} locked.\n")
+    (printed,) = processes.end(*others)
+    assert "already in" in printed and "gallery" in printed
+    assert [path.name for path in (tmp_path / "d").iterdir()] == ["tracklet_folder"]
+
+
+def test_a_rebuild_keeps_others_waiting(tmp_path, station, monkeypatch, capsys):
+    """They must not take the old one, put aside, for what a killed one left."""
+    assert _main(capsys, *station)[0] == 0
+    build = prepare._build
+    with futures.ThreadPoolExecutor() as pool:
+        others = []
+
+        def build_while_another_asks(builder, source):
+            others.append(pool.submit(prepare.prepared, station[0], tmp_path / "d"))
+            while "Waiting to prepare" not in capsys.readouterr().err:
+                assert not others[0].done()
+                time.sleep(0.01)
+            build(builder, source)
+
+        monkeypatch.setattr(prepare, "_build", build_while_another_asks)
+        assert _main(capsys, *station, "--rebuild")[0] == 0
+        assert others[0].result().info.splits["train"].num_examples == 2
+
+
+def test_one_program_fills_the_frame_cache_for_all(
+    tmp_path, station, builder, tiny_config, monkeypatch, capsys
+):
+    prepare.build(builder, tmp_path / "station")
+    tiny_config.data.update(name=station[0], data_dir=str(tmp_path / "d"))
+    write = frame_cache._write
+    with futures.ThreadPoolExecutor() as pool:
+        others = []
+
+        def write_while_another_starts(*arguments):
+            written.append(arguments[0].name)
+            if not others:
+                others.append(pool.submit(datasets.load_dataset, tiny_config))
+                while "Waiting to prepare" not in capsys.readouterr().err:
+                    assert not others[0].done()
+                    time.sleep(0.01)
+            write(*arguments)
+
+        written = []
+        monkeypatch.setattr(frame_cache, "_write", write_while_another_starts)
+        dataset = datasets.load_dataset(tiny_config)
+        assert others[0].result().fingerprint == dataset.fingerprint
+    assert written == [f"{split}.index.npz" for split in ("train", "query", "gallery")]
+
+
+def test_without_locks_the_second_takes_what_the_first_has_made(
+    tmp_path, station, builder, monkeypatch
+):
+    monkeypatch.setattr(locks, "held", lambda *_: contextlib.nullcontext())
+    other = prepare.find_builder(station[0], tmp_path / "d")
+    source = tmp_path / "station"
+    _during_examples(monkeypatch, builder, lambda: prepare.build(other, source))
+    prepare.build(builder, source)
+    assert len(builder.as_data_source("train")) == 2
+    folder = tmp_path / "d" / "tracklet_folder" / "station"
+    assert [path.name for path in folder.iterdir()] == ["1.0.0"]
+
+
+@pytest.mark.parametrize(
+    ("umask", "modes"), [(0o022, (0o755, 0o644)), (0o002, (0o775, 0o664))]
+)
+def test_colleagues_can_read_what_is_prepared(tmp_path, builder, umask, modes):
+    before = os.umask(umask)
+    try:
+        prepare.build(builder, tmp_path / "station")
+    finally:
+        os.umask(before)
+    paths = [tmp_path / "d", *(tmp_path / "d").rglob("*")]
+    assert {path.stat().st_mode & 0o777 for path in paths if path.is_dir()} == {
+        modes[0]
+    }
+    assert {path.stat().st_mode & 0o777 for path in paths if path.is_file()} == {
+        modes[1]
+    }

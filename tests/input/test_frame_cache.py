@@ -1,8 +1,12 @@
 """reid_jax/input/frame_cache.py: written once, read from disk or memory, joined."""
 
+import errno
+import os
+
 import numpy as np
 import pytest
 
+from reid_jax.errors import UserError
 from reid_jax.input import frame_cache
 from tests import hand_made
 
@@ -42,13 +46,29 @@ def test_a_cache_is_whole_or_not_there(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-def test_frames_in_memory_are_read_once(tmp_path, split):
-    on_disk = frame_cache.open_split(tmp_path, "train", None)
-    kept = frame_cache.open_split(tmp_path, "train", None, in_memory=True)
-    assert on_disk.frame(3, 8) == kept.frame(3, 8) == hand_made.encode(38)
-    with kept.path.open("r+b") as file:
-        file.write(b"x" * kept.path.stat().st_size)
-    assert on_disk.frame(8, 1) != kept.frame(8, 1) == hand_made.encode(81)
+@pytest.mark.parametrize(("umask", "mode"), [(0o022, 0o644), (0o002, 0o664)])
+def test_colleagues_can_read_it(tmp_path, umask, mode):
+    before = os.umask(umask)
+    try:
+        _split(tmp_path, "cache", [1], [0])
+    finally:
+        os.umask(before)
+    cached = list((tmp_path / "cache").iterdir())
+    assert [path.stat().st_mode & 0o777 for path in cached] == [mode, mode]
+
+
+@pytest.mark.parametrize("after", [0, 1])
+def test_a_full_disk_is_one_line(tmp_path, after):
+    def fills():
+        yield from [{"frames": [b"abc"], "pid": 1, "camid": 0, "tracklet": "a"}] * after
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with pytest.raises(
+        UserError, match=r"No space .* --config.data.data_dir"
+    ) as caught:
+        frame_cache.open_split(tmp_path / "cache", "train", fills)
+    assert "\n" not in str(caught.value)
+    assert not list((tmp_path / "cache").iterdir())
 
 
 def test_a_cache_of_an_older_version_is_written_anew(tmp_path, split):
