@@ -17,9 +17,10 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 
 from data.videos import mot
 from reid_jax.cli import flags as cli_flags
+from reid_jax.errors import UserError
 from reid_jax.report import strips
 from reid_jax.retrieval import distances
-from reid_jax.runs.track_embeddings import embed_tracks
+from reid_jax.runs.run import Run
 
 _NUM_QUERIES = 8
 
@@ -30,11 +31,11 @@ def rank_video(
     """Embed the tracks of at least `min_frames` boxes; draw what is nearest to some."""
     tracklets = mot.cut_tracks(video, mot.read_tracks(tracks), min_frames=min_frames)
     if len(tracklets) < 2:
-        raise ValueError(
+        raise UserError(
             f"{tracks} has {len(tracklets)} tracks of at least {min_frames} boxes; two "
             "are needed. A lower --min_frames may help."
         )
-    embeddings = embed_tracks(workdir, [tracklet.crops for tracklet in tracklets])
+    embeddings = Run(workdir).embed([tracklet.crops for tracklet in tracklets])
     matrix = np.asarray(distances.l2(embeddings, embeddings))
     rows = _ranked_rows(tracklets, matrix)
     out.mkdir(parents=True, exist_ok=True)

@@ -7,8 +7,11 @@ import socket
 import jax
 import numpy as np
 import pytest
+from flax import nnx
 
-from reid_jax.runs import checkpoints, run_embeddings
+from reid_jax import steps
+from reid_jax.models import build_model
+from reid_jax.runs import checkpoints
 from reid_jax.runs import folder as run_folder
 from reid_jax.runs import log as metric_log
 from tests import processes
@@ -47,9 +50,13 @@ def _assert_same_run(workdir, other):
     states = []
     for folder in (workdir, other):
         config = run_folder.load_config(folder)
-        assert checkpoints.Checkpoints(folder).latest_step() == 3
+        saved = checkpoints.Checkpoints(folder)
+        assert saved.latest_step() == 3
         with jax.enable_x64(True):
-            states.append(run_embeddings.restore(config, folder, 3)[1])
+            num_pids = len(run_folder.load_pids(folder))
+            model = build_model(config.model, num_pids, rngs=nnx.Rngs(0))
+            optimizer = steps.build_optimizer(config, lambda step: 0.0)
+            states.append(saved.restore(3, steps.initial_state(model, optimizer)[1]))
     # Parameters and momenta (the sum of the gradients), BatchNorm's statistics.
     for one, two in zip(*map(jax.tree.leaves, states), strict=True):
         scale = max(float(np.abs(np.asarray(one)).max()), 1e-3)

@@ -18,8 +18,9 @@ from PIL import Image
 import train
 from data import prepare
 from reid_jax import steps
-from reid_jax.runs import checkpoints, run_embeddings
+from reid_jax.runs import checkpoints
 from reid_jax.runs import folder as run_folder
+from reid_jax.scoring import embeddings
 from tests import processes, source_layouts
 
 
@@ -74,7 +75,7 @@ def test_a_score_that_fails_loses_no_step(tmp_path, tiny_run, monkeypatch):
     def fails(*_):
         raise ValueError("damaged image")
 
-    monkeypatch.setattr(run_embeddings, "embed_trained", fails)
+    monkeypatch.setattr(embeddings, "embed_queries_and_gallery", fails)
     with pytest.raises(ValueError, match="damaged image"):
         train.train(tiny_run, tmp_path)
     assert checkpoints.Checkpoints(tmp_path).latest_step() == 2  # where it was scored

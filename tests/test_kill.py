@@ -8,8 +8,7 @@ import time
 
 import pytest
 
-from reid_jax.runs import checkpoints, run_embeddings
-from reid_jax.runs import folder as run_folder
+from reid_jax.runs import checkpoints
 from reid_jax.runs import log as metric_log
 from tests import processes
 
@@ -43,14 +42,10 @@ def start(walkers_tiny, tmp_path_factory):
 
 
 def _end_of(workdir):
-    """Digests of the final and the best state, the record, and the log."""
-    config = run_folder.load_config(workdir)
+    """Digests of the final and the best weights, the record, and the log."""
     saved = checkpoints.Checkpoints(workdir)
     best = saved.best_step()
-    digests = {
-        step: checkpoints._digest(run_embeddings.restore(config, workdir, step)[1], {})
-        for step in (best, NUM_STEPS)
-    }
+    digests = {step: saved.fingerprint(step) for step in (best, NUM_STEPS)}
     log = [json.loads(s) for s in (workdir / "metrics.jsonl").read_text().splitlines()]
     for row in log:
         for name in metric_log.TIMES:

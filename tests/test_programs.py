@@ -15,9 +15,10 @@ import train
 from data import prepare
 from data.walkers import world
 from reid_jax.cli import ending
-from reid_jax.runs import checkpoints, meter, run_embeddings
+from reid_jax.runs import checkpoints, meter
 from reid_jax.runs import folder as run_folder
 from reid_jax.runs import log as metric_log
+from reid_jax.runs.run import Run
 from tests import mars_layout, processes
 
 
@@ -53,8 +54,7 @@ def config(tiny_run, data_dir):
 
 def _final(workdir, config):
     """Parameters of the newest checkpoint, and the log without its clock."""
-    step = checkpoints.Checkpoints(workdir).latest_step()
-    _, state = run_embeddings.restore(config, workdir, step)
+    state = Run(workdir, config).state
     log = [json.loads(s) for s in (workdir / "metrics.jsonl").read_text().splitlines()]
     for row in log:
         for name in metric_log.TIMES:
@@ -106,9 +106,7 @@ def test_a_whole_run(tmp_path, config, capsys):
 
 def test_scoring_again_needs_no_network(tmp_path, config, monkeypatch):
     train.train(config, tmp_path)
-    monkeypatch.setattr(
-        run_embeddings, "restore", lambda *_: pytest.fail("network used")
-    )
+    monkeypatch.setattr(Run, "network", property(lambda _: pytest.fail("network used")))
     config.eval.metric = "cosine"
     config.eval.ap = "trapezoid"
     (row,) = evaluate.evaluate(config, tmp_path)
@@ -135,9 +133,7 @@ def test_learnt_metrics_embed_the_training_split_once(
     assert low <= rows[0]["mean_ap"] <= high
     pairs = rows[0]["camera_pairs"]
     assert pairs["rank1"][0][0] is None and 0 <= pairs["mean_ap"][0][1] <= 1
-    monkeypatch.setattr(
-        run_embeddings, "restore", lambda *_: pytest.fail("network used")
-    )
+    monkeypatch.setattr(Run, "network", property(lambda _: pytest.fail("network used")))
     config.eval.metric = "kissme"
     config.eval.kissme_dim = 4
     assert [row["metric"] for row in evaluate.evaluate(config, tmp_path)] == [

@@ -1,7 +1,7 @@
 """Batches of clips from pictures in memory, as evaluation makes them from files."""
 
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import jax
 import numpy as np
@@ -14,10 +14,11 @@ from reid_jax.input import pixels, resizing
 from reid_jax.input.augmentation import Augmentation
 
 Picture = UInt8[np.ndarray, "h w 3"]
+Track = Iterable  # of pictures; an array [T, h, w, 3] is one too
 
 
 def picture_batches(
-    tracks: Sequence[Sequence[Picture]],
+    tracks: Sequence[Track],
     *,
     clip_length: int,
     batch_clips: int,
@@ -53,7 +54,7 @@ def picture_batches(
         yield {"clips": shown, "tracklet": np.array(tracklet, np.int32)}
 
 
-def _reduced(track: Sequence[Picture], number: int, largest) -> list[Picture]:
+def _reduced(track: Track, number: int, largest) -> list[Picture]:
     """The pictures of a track, those that are too large reduced."""
     pictures = [np.asarray(picture) for picture in track]
     if not pictures:

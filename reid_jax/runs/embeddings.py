@@ -80,10 +80,10 @@ def embed_tracklets(
     for batch in batches:
         dispatched = embed_clips(batch["clips"]), batch["tracklet"]
         if computing is not None:
-            sums.add(*computing)
+            sums.add(*map(np.asarray, computing))
         computing = dispatched
     if computing is not None:
-        sums.add(*computing)
+        sums.add(*map(np.asarray, computing))
     return sums.means()
 
 
@@ -94,11 +94,11 @@ class _Sums:
         self._total: np.ndarray | None = None
         self._count = np.zeros(num_tracklets, np.int64)
 
-    def add(self, embeddings: Float[Array, "B D"], tracklet: Int[Array, "B"]) -> None:
-        embeddings = np.asarray(embeddings, np.float64)
+    def add(
+        self, embeddings: Float[np.ndarray, "B D"], tracklet: Int[np.ndarray, "B"]
+    ) -> None:
         if self._total is None:
             self._total = np.zeros((len(self._count), embeddings.shape[1]))
-        tracklet = np.asarray(tracklet)
         real = tracklet >= 0
         np.add.at(self._total, tracklet[real], embeddings[real])
         np.add.at(self._count, tracklet[real], 1)

@@ -10,7 +10,7 @@ import jax
 import numpy as np
 from flax import nnx
 from jax.sharding import NamedSharding, PartitionSpec
-from jaxtyping import Float, UInt8
+from jaxtyping import Float
 from ml_collections import config_dict
 
 from reid_jax import parallel, steps
@@ -72,9 +72,7 @@ class Run:
         """Where the results on that dataset go."""
         return run_folder.eval_folder(self.workdir, self.config.data.name)
 
-    def embed(
-        self, tracks: Sequence[Sequence[UInt8[np.ndarray, "h w 3"]]]
-    ) -> Float[np.ndarray, "N D"]:
+    def embed(self, tracks: Sequence[pictures.Track]) -> Float[np.ndarray, "N D"]:
         """Embeddings of N tracks: pictures of one person each, in order of time.
 
         A track is uint8 [T, h, w, 3], or a list of RGB pictures of any sizes. They are
@@ -83,8 +81,14 @@ class Run:
         """
         return self.embed_with(self.network, tracks)
 
-    def embed_with(self, network: Network, tracks) -> Float[np.ndarray, "N D"]:
+    def embed_with(
+        self, network: Network, tracks: Sequence[pictures.Track]
+    ) -> Float[np.ndarray, "N D"]:
         """Like `embed`, by another network of the same kind."""
+        if not len(tracks):
+            T, frame_size = self.config.model.clip_length, self.config.model.frame_size
+            clip = jax.ShapeDtypeStruct((1, T, *frame_size, 3), np.uint8)
+            return np.zeros((0, jax.eval_shape(network.embed, clip).shape[1]), "f")
         batches = pictures.picture_batches(
             tracks,
             clip_length=self.config.model.clip_length,

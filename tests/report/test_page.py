@@ -11,6 +11,7 @@ import pytest
 
 import evaluate
 import train
+from reid_jax.runs.run import Run
 from reid_jax.scoring import studies
 
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "google-chrome"))), None)
@@ -137,11 +138,12 @@ def test_what_it_says(report):
     # The study is not run again for the same scores, but for others.
     stored = workdir / "eval" / "walkers-tiny" / "study_noise.json"
     before = stored.stat().st_mtime_ns
-    levels = {row["level"] for row in studies.stored_or_run(config, workdir, "noise")}
+    run = Run(workdir, config)
+    levels = {row["level"] for row in studies.stored_or_run(run, "noise").rows}
     assert stored.stat().st_mtime_ns == before and None in levels
     config.eval.metric = "cosine"
-    rows = studies.stored_or_run(config, workdir, "noise", [1e-3])
+    rows = studies.stored_or_run(run, "noise", [1e-3]).rows
     assert {row["metric"] for row in rows} == {"cosine"}
     assert [row["level"] for row in rows] == [None, 1e-3]
-    rows = studies.stored_or_run(config, workdir, "noise", [2e-3])
+    rows = studies.stored_or_run(run, "noise", [2e-3]).rows
     assert [row["level"] for row in rows] == [None, 1e-3, 2e-3]

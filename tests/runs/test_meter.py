@@ -62,7 +62,7 @@ def test_the_device_waits_while_the_host_does(tiny_config, monkeypatch):
 
     monkeypatch.setattr(meter, "_when_ready", done_after_two_seconds)
     scalars = {name: jnp.float32(1) for name in ("loss", "triplet", "active_triplets")}
-    for step, clock.now in enumerate(given, start=1):
+    for step, clock.now in enumerate(map(float, given), start=1):
         scalars_of.add(step, scalars)
     # Three steps are logged when the fourth is given. The clock starts with the first:
     # nothing to do until 5, busy at 6, nothing to do from 8 to 10.

@@ -44,7 +44,7 @@ def test_learnt_metrics_see_past_the_cameras(config, num_cameras):
     query = _side(1, 20, num_cameras, first_person=100)
     gallery = _side(2, 20, num_cameras, first_person=100)
     reached = {}
-    for metric in metrics.build(config, both):
+    for metric in metrics.build_metrics(config, both):
         scored = _scored(query, gallery, metric, config)
         reached[metric.name] = scored.ranking.mean_ap
     assert list(reached) == ["l2", "xqda", "kissme"]
@@ -57,7 +57,7 @@ def test_re_ranking_adds_a_row_for_each_metric(config, name):
     config.eval.rerank_k1, config.eval.kissme_dim = 6, 12
     train = _side(0, 60, 2, shift=1)
     query, gallery = (_side(i, 9, 2, first_person=100, shift=1) for i in (1, 2))
-    plain, again = metrics.build(config, train)
+    plain, again = metrics.build_metrics(config, train)
     assert (plain.rerank, again.rerank, again.name) == (False, True, name)
     scored = [_scored(query, gallery, m, config) for m in (plain, again)]
     assert [s.row()["rerank"] for s in scored] == [False, True]
@@ -75,7 +75,7 @@ def test_re_ranking_adds_a_row_for_each_metric(config, name):
 def _orders(query, gallery, config, train):
     return [
         np.argsort(m.distances(query.embeddings, gallery.embeddings), axis=1)
-        for m in metrics.build(config, train)
+        for m in metrics.build_metrics(config, train)
     ]
 
 
@@ -87,10 +87,13 @@ def _scored(query, gallery, metric, config):
 def test_what_cannot_be(config):
     for text in ("l2,manhattan", "", " , "):
         config.eval.metric = text
-        assert "known, one or several with commas: l2" in metrics.check(config)[0]
+        assert (
+            "known, one or several with commas: l2"
+            in metrics.problems(config.eval.metric)[0]
+        )
     config.eval.metric = "l2,xqda"
-    assert metrics.check(config) == []
-    assert metrics.are_learnt(config)
-    assert metrics.of_training(config).name == "l2"
+    assert metrics.problems(config.eval.metric) == []
+    assert metrics.are_learnt(config.eval.metric)
+    assert metrics.training_metric(config.eval.metric).name == "l2"
     config.eval.metric = "xqda"
-    assert metrics.of_training(config).name == "l2"
+    assert metrics.training_metric(config.eval.metric).name == "l2"

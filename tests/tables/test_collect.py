@@ -191,7 +191,7 @@ def test_a_level_of_a_study_is_a_column(settings, runs, monkeypatch):
     assert found.protocol == "standard protocol, l2 distance"
     assert list(found.curves) == ["as it is", "1", "2"]
     monkeypatch.setattr(
-        measured_tables.studies, "run", lambda *_: pytest.fail("was run again")
+        measured_tables.studies, "run_study", lambda *_: pytest.fail("was run again")
     )
     again = measured_tables.measure(plan, columns, {0: workdir})
     np.testing.assert_array_equal(again.values, found.values)
