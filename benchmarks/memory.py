@@ -1,4 +1,4 @@
-"""Memory of a training step, whole, with blocks computed again, and in parts.
+"""Memory of a training step: whole, in bfloat16, with blocks computed again, in parts.
 
 python benchmarks/memory.py [--config=configs/attn_tconv.py] [--parts=4,16]
 
@@ -38,7 +38,7 @@ def main() -> None:
 
     parts = [int(number) for number in args.parts.split(",")]
     frozen = {"model.batch_norm": "frozen"}
-    settings = [{}, {"model.remat": True}]
+    settings = [{}, {"model.dtype": "bfloat16"}, {"model.remat": True}]
     settings += [frozen | {"train.accumulate": n} for n in parts]
     settings += [frozen | {"train.accumulate": n, "model.remat": True} for n in parts]
     print(f"{args.config}, jax {jax.__version__}, {jax.devices()[0].device_kind}")

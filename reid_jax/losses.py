@@ -1,4 +1,4 @@
-"""The two losses of paper 1, Sec. 3.2, and what is worth watching beside them."""
+"""The two losses of paper 1, Sec. 3.2, their sum, and the health of a batch."""
 
 import jax
 import jax.numpy as jnp
@@ -58,6 +58,33 @@ def softmax_cross_entropy(
     uniform = log_q.mean(axis=1)
     s = label_smoothing
     return -jnp.mean((1 - s) * true_class + s * uniform)
+
+
+def total_loss(
+    embeddings: Float[Array, "B D"],
+    logits: Float[Array, "B N"],
+    labels: Integer[Array, "..."],
+    *,
+    margin: float,
+    label_smoothing: float,
+    triplet_reduction: str,
+    triplet_weight: float,
+    cross_entropy_weight: float,
+) -> tuple[Float[Array, ""], dict[str, Float[Array, ""]]]:
+    """Weighted sum of both losses, and a batch's metrics: it, its parts, its health.
+
+    Source: Gao & Nevatia 2018, Sec. 3.2, Eq. 6; with `triplet_weight` 0 Kansal &
+    Subramanyam 2018, Sec. II-D, Eq. 2.
+    """
+    triplet = batch_hard_triplet(
+        embeddings, labels, margin, reduction=triplet_reduction
+    )
+    cross_entropy = softmax_cross_entropy(
+        logits, labels, label_smoothing=label_smoothing
+    )
+    loss = triplet_weight * triplet + cross_entropy_weight * cross_entropy
+    metrics = {"loss": loss, "triplet": triplet, "cross_entropy": cross_entropy}
+    return loss, metrics | batch_health(embeddings, labels, margin)
 
 
 def batch_health(

@@ -90,9 +90,7 @@ def make_train_step(
     """The jitted step `(state, batch) -> (state, metrics)`; the state is donated.
 
     `batch` has `clips` (uint8 [B, T, H, W, 3]) and `labels` (int [B]). `metrics` are
-    scalars of the batch before the update: `loss` and its two parts, `active_triplets`,
-    `precision_at_1`. Source: paper 1, Sec. 3.2, Eq. 6; with `triplet_weight` 0 paper 2,
-    Sec. II-D, Eq. 2.
+    scalars of the batch before the update: those of `losses.total_loss`.
 
     With `config.train.accumulate` of n above 1 (see `check_accumulation`) the network
     sees the batch in n parts, one after the other, the losses all of it: first the
@@ -100,7 +98,6 @@ def make_train_step(
     then the gradients of each part's network, added up.
     """
     loss_config = config.loss.to_dict()
-    margin = loss_config["margin"]
     normalize = normalizer(config)
 
     def forward(params, batch_stats, clips, keys):
@@ -110,19 +107,7 @@ def make_train_step(
         return (out.embedding, out.logits), batch_stats
 
     def loss_fn(outputs, labels):
-        embedding, logits = outputs
-        triplet = losses.batch_hard_triplet(
-            embedding, labels, margin, reduction=loss_config["triplet_reduction"]
-        )
-        cross_entropy = losses.softmax_cross_entropy(
-            logits, labels, label_smoothing=loss_config["label_smoothing"]
-        )
-        loss = (
-            loss_config["triplet_weight"] * triplet
-            + loss_config["cross_entropy_weight"] * cross_entropy
-        )
-        metrics = {"loss": loss, "triplet": triplet, "cross_entropy": cross_entropy}
-        return loss, metrics | losses.batch_health(embedding, labels, margin)
+        return losses.total_loss(*outputs, labels, **loss_config)
 
     def whole(params, batch_stats, clips, labels, keys):
         outputs, pullback, batch_stats = jax.vjp(

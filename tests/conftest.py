@@ -4,6 +4,11 @@ import functools
 import os
 import shutil
 
+# Before JAX is imported: two devices, simulated, are there for every test.
+os.environ["XLA_FLAGS"] = "--xla_force_host_platform_device_count=2 " + os.environ.get(
+    "XLA_FLAGS", ""
+)
+
 import filelock
 import jax
 import pytest

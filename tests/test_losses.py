@@ -15,8 +15,16 @@ def _cases(kind: str) -> list[str]:
     return sorted({key.split(".")[1] for key in GOLDEN if key.startswith(kind)})
 
 
-_hardest_pairs = jax.jit(losses.hardest_pairs)
-_triplet = jax.jit(losses.batch_hard_triplet, static_argnames="reduction")
+@jax.jit
+def _all_of_triplet(features, labels, margin):
+    """Mean with its gradient, sum, hardest pairs: one program for each shape."""
+    mean, gradient = jax.value_and_grad(losses.batch_hard_triplet)(
+        features, labels, margin
+    )
+    total = losses.batch_hard_triplet(features, labels, margin, reduction="sum")
+    return mean, gradient, total, losses.hardest_pairs(features, labels)
+
+
 _triplet_gradient = jax.jit(jax.value_and_grad(losses.batch_hard_triplet))
 _cross_entropy_gradient = jax.jit(jax.value_and_grad(losses.softmax_cross_entropy))
 
@@ -29,16 +37,14 @@ def test_triplet_of_the_published_code(case, x64):
     with jax.enable_x64(x64):
         features = jnp.asarray(golden["features"], jnp.float64 if x64 else jnp.float32)
         labels, margin = jnp.asarray(golden["pids"]), float(golden["margin"])
-        positive, negative = _hardest_pairs(features, labels)
-        value, gradient = _triplet_gradient(features, labels, margin)
-        total = _triplet(features, labels, margin, reduction="sum")
+        value, gradient, total, hardest = _all_of_triplet(features, labels, margin)
     tolerance = 1e-9 if x64 else 1e-6
     np.testing.assert_allclose(value, mean, rtol=tolerance, atol=tolerance)
     np.testing.assert_allclose(gradient, grad, atol=tolerance)
     np.testing.assert_allclose(total, GOLDEN[f"triplet.{case}.sum"], rtol=1e-5)
     # float32: distances that are 0 but for rounding are up to 4e-3 for norms of 10.
     loose = 1e-9 if x64 else 5e-3 if "identical" in case or "dup" in case else 1e-5
-    for name, pair in (("positive", positive), ("negative", negative)):
+    for name, pair in zip(("positive", "negative"), hardest, strict=True):
         expected = GOLDEN[f"triplet.{case}.hardest_{name}"]
         np.testing.assert_allclose(pair, expected, rtol=loose, atol=max(loose, 1e-6))
 
@@ -83,15 +89,39 @@ def test_an_offset_that_all_embeddings_share_costs_no_digits():
     exact = embeddings.astype(np.float64)
     distances = np.linalg.norm(exact[:, None] - exact[None], axis=2)
     same = labels[:, None] == labels
-    positive, negative = _hardest_pairs(jnp.asarray(embeddings), labels)
-    expected = np.where(same, distances, 0).max(axis=1)
-    np.testing.assert_allclose(positive, expected, rtol=1e-5)
-    expected = np.where(same, np.inf, distances).min(axis=1)
-    np.testing.assert_allclose(negative, expected, rtol=1e-5)
-    _, gradient = _triplet_gradient(jnp.asarray(embeddings), labels)
+    expected = (
+        np.where(same, distances, 0).max(axis=1),
+        np.where(same, np.inf, distances).min(axis=1),
+    )
+    *_, gradient, _, hardest = _all_of_triplet(jnp.asarray(embeddings), labels, 0.3)
+    np.testing.assert_allclose(hardest, expected, rtol=1e-5)
     with jax.enable_x64(True):
-        _, expected = _triplet_gradient(jnp.asarray(exact), labels)
+        _, expected, *_ = _all_of_triplet(jnp.asarray(exact), labels, 0.3)
     np.testing.assert_allclose(gradient, expected, atol=1e-5 * np.abs(expected).max())
+
+
+def test_the_sum_of_both_losses_takes_every_setting():
+    rng = np.random.default_rng(0)
+    embeddings, logits = rng.normal(size=(4, 6)), rng.normal(size=(4, 5))
+    embeddings, logits = jnp.asarray(embeddings), jnp.asarray(logits)
+    labels = jnp.array([0, 0, 1, 1])
+    settings = {"margin": 5.0, "label_smoothing": 0.1, "triplet_reduction": "mean"}
+    settings |= {"triplet_weight": 1.0, "cross_entropy_weight": 1.0}
+    loss, plain = losses.total_loss(embeddings, logits, labels, **settings)
+    assert plain["active_triplets"] == 1
+    assert 0 <= plain["precision_at_1"] <= 1
+    np.testing.assert_allclose(loss, plain["triplet"] + plain["cross_entropy"])
+    settings |= {"margin": 7.0, "label_smoothing": 0.0, "triplet_reduction": "sum"}
+    settings |= {"triplet_weight": 2.0, "cross_entropy_weight": 3.0}
+    loss, changed = losses.total_loss(embeddings, logits, labels, **settings)
+    wider = 4 * (plain["triplet"] + 7.0 - 5.0)
+    np.testing.assert_allclose(changed["triplet"], wider, rtol=1e-5)
+    expected = losses.softmax_cross_entropy(logits, labels)
+    np.testing.assert_allclose(changed["cross_entropy"], expected, rtol=1e-6)
+    assert abs(changed["cross_entropy"] - plain["cross_entropy"]) > 1e-3
+    np.testing.assert_allclose(loss, changed["loss"])
+    expected = 2 * changed["triplet"] + 3 * changed["cross_entropy"]
+    np.testing.assert_allclose(loss, expected, rtol=1e-6)
 
 
 def test_unknown_reduction():

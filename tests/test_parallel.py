@@ -33,6 +33,13 @@ def test_parts_of_a_batch_are_of_every_device():
     np.testing.assert_array_equal(steps._join(parts), np.arange(16))
 
 
+def test_a_batch_that_devices_cannot_share():
+    mesh = jax.sharding.AbstractMesh((3,), ("data",))
+    parallel.check_divisible(6, mesh, "P*K")
+    with pytest.raises(ValueError, match=r"P\*K gives 8 clips.*3 devices.*\[6, 9\]"):
+        parallel.check_divisible(8, mesh, "P*K")
+
+
 def test_gathering_is_compiled_once():
     mesh = parallel.data_mesh()
     assert parallel._gatherer(mesh) is parallel._gatherer(parallel.data_mesh())

@@ -1,4 +1,6 @@
-"""reid_jax/steps.py and parallel.py: the update, its schedule, its compilation."""
+"""reid_jax/steps.py: the update, its schedule, its compilation, on several devices."""
+
+import functools
 
 import jax
 import numpy as np
@@ -6,56 +8,176 @@ import optax
 import pytest
 from flax import nnx
 
+from configs import base
 from reid_jax import parallel, steps
 from reid_jax.input import pixels
-from reid_jax.models import build_model
+from reid_jax.models import build_model, temporal
+from reid_jax.models.resnet import ResNet
+from reid_jax.models.video_reid import VideoReID
 
 
-@pytest.fixture
-def batch():
-    rng = np.random.default_rng(0)
-    clips = rng.integers(0, 256, (4, 3, 32, 16, 3), np.uint8)
-    return {"clips": clips, "labels": np.array([0, 0, 1, 1], np.int32)}
+def _config(**model):
+    config = base.get_config()
+    config.model.update(temporal="attn_tconv", attention_dim=4, rnn_dim=6)
+    config.model.update(clip_length=3, frame_size=(32, 16), dtype="float64")
+    config.model.update(model)
+    config.train.optimizer = "sgd"
+    return config
 
 
-def _run(config, batch, num_steps, optimizer=None):
-    optimizer = optimizer or steps.build_optimizer(config, lambda step: 1e-3)
-    model = build_model(config.model, 5, rngs=nnx.Rngs(config.seed))
-    graphdef, state = steps.initial_state(model, optimizer)
-    train_step = steps.make_train_step(graphdef, optimizer, config)
-    mesh = parallel.data_mesh()
-    state = parallel.replicate(state, mesh)
-    history = []
-    for _ in range(num_steps):
-        state, metrics = train_step(state, parallel.shard(batch, mesh))
-        history.append(jax.device_get(metrics))
-    return train_step, state, history
+def _one_block(config) -> VideoReID:
+    """The network of `config` with one block of two channels: quick to compile."""
+    model = config.model
+    same = {"dtype": np.dtype(model.dtype), "rngs": nnx.Rngs(config.seed)}
+    frozen = model.batch_norm == "frozen"
+    trunk = ResNet(blocks=(1,), width=2, frozen=frozen, remat=model.remat, **same)
+    head = temporal.build_temporal(model, trunk.num_features, (8, 4), **same)
+    return VideoReID(trunk, head, 5, **same)
 
 
-@pytest.mark.parametrize("temporal", ["attn_tconv", "lstm"])
-def test_the_loss_falls_and_nothing_is_compiled_twice(tiny_config, batch, temporal):
-    tiny_config.model.temporal = temporal
-    train_step, state, history = _run(tiny_config, batch, 8)
-    assert history[-1]["loss"] < history[0]["loss"]
-    assert int(state.step) == 8
-    assert train_step._cache_size() == 1
-    for metrics in history:
+def _whole(config):
+    return build_model(config.model, 5, rngs=nnx.Rngs(config.seed))
+
+
+def _batch(config):
+    """Eight clips of four persons."""
+    size = (8, config.model.clip_length, *config.model.frame_size, 3)
+    clips = np.random.default_rng(0).integers(0, 256, size, np.uint8)
+    return {"clips": clips, "labels": np.repeat(np.arange(4, dtype=np.int32), 2)}
+
+
+def _run(config, num_steps, *, network=_one_block, num_devices=1, learning_rate=1e-2):
+    """The step, and state and metrics after each of `num_steps`."""
+    with jax.enable_x64(config.model.dtype == "float64"):
+        optimizer = steps.build_optimizer(config, lambda step: learning_rate)
+        graphdef, state = steps.initial_state(network(config), optimizer)
+        train_step = steps.make_train_step(graphdef, optimizer, config)
+        devices = jax.devices()[:num_devices]
+        assert len(devices) == num_devices
+        mesh = parallel._mesh(devices)
+        state, batch = parallel.replicate(state, mesh), _batch(config)
+        history = []
+        for _ in range(num_steps):
+            state, metrics = train_step(state, parallel.shard(batch, mesh))
+            history.append(jax.device_get((state, metrics)))
+        return train_step, history
+
+
+def _assert_same(ours, expected):
+    for a, b in zip(*map(jax.tree.leaves, (expected, ours)), strict=True):
+        # A softmax ignores a constant: the gradient of that bias is rounding.
+        atol = 1e-11 * np.abs(a).max() + 1e-15
+        np.testing.assert_allclose(b, a, rtol=0, atol=atol)
+
+
+@pytest.fixture(scope="module")
+def on_one_device():
+    """The compiled step and what eight steps of it gave."""
+    return _run(_config(), 8)
+
+
+def _check_learning(history):
+    losses = [float(metrics["loss"]) for _, metrics in history]
+    assert losses[-1] < losses[0]
+    for step, (state, metrics) in enumerate(history):
+        assert int(state.step) == step + 1
         total = metrics["triplet"] + metrics["cross_entropy"]
         np.testing.assert_allclose(metrics["loss"], total, rtol=1e-6)
         assert 0 <= metrics["precision_at_1"] <= 1
-    mean = state.batch_stats["base"]["bn1"]["running_mean"]
+
+
+def test_the_loss_falls_and_nothing_is_compiled_twice(on_one_device):
+    train_step, history = on_one_device
+    _check_learning(history)
+    assert train_step._cache_size() == 1
+    mean = history[-1][0].batch_stats["base"]["bn1"]["running_mean"]
     assert np.abs(mean).max() > 0
 
 
-def test_the_config_reaches_the_loss(tiny_config, batch):
-    tiny_config.loss.margin = 5.0
-    _, _, (plain,) = _run(tiny_config, batch, 1)
-    assert plain["active_triplets"] == 1
-    tiny_config.loss.update(triplet_reduction="sum", margin=7.0, label_smoothing=0.0)
-    _, _, (changed,) = _run(tiny_config, batch, 1)
-    wider = 4 * (plain["triplet"] + 7.0 - 5.0)
-    np.testing.assert_allclose(changed["triplet"], wider, rtol=1e-5)
-    assert changed["cross_entropy"] != plain["cross_entropy"]
+def test_two_devices_compute_the_step_of_one(on_one_device):
+    _, history = _run(_config(), 1, num_devices=2)
+    assert history[0][1]["triplet"] > 0
+    _assert_same(history[0], on_one_device[1][0])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("name", "dtype"),
+    [("attn_tconv", "float32"), ("lstm", "float32"), ("attn_tconv", "bfloat16")],
+)
+def test_whole_networks_learn(name, dtype):
+    config = _config(backbone="resnet14_w8")
+    config.model.update(temporal=name, dtype=dtype)
+    config.train.optimizer = "adam"
+    train_step, history = _run(config, 8, network=_whole, learning_rate=1e-3)
+    _check_learning(history)
+    assert train_step._cache_size() == 1
+    params = jax.tree.leaves(history[-1][0].params)
+    assert {leaf.dtype.name for leaf in params} == {"float32"}
+
+
+def test_bfloat16_trains_with_float32_state():
+    config = _config()
+    config.model.dtype = "bfloat16"
+    optimizer = steps.build_optimizer(config, lambda step: 1e-3)
+    graphdef, state = steps.initial_state(_one_block(config), optimizer)
+    train_step = steps.make_train_step(graphdef, optimizer, config)
+    after, metrics = jax.eval_shape(train_step, state, _batch(config))
+    for a, b in zip(*map(jax.tree.leaves, (state, after)), strict=True):
+        assert (a.shape, a.dtype) == (b.shape, b.dtype)
+    leaves = jax.tree.leaves((after.params, after.batch_stats, metrics))
+    assert {leaf.dtype.name for leaf in leaves} == {"float32"}
+
+
+_FROZEN = {"model.batch_norm": "frozen"}
+_LESS = {"train.accumulate": 4, "model.remat": True} | _FROZEN
+
+
+@functools.cache
+def _frozen_steps():
+    return _run(_config(batch_norm="frozen"), 3)[1]
+
+
+def test_with_less_memory_it_is_the_same_step():
+    config = _config()
+    config.update_from_flattened_dict(_LESS)
+    _, history = _run(config, 3)
+    assert history[0][1]["triplet"] > 0
+    _assert_same(history, _frozen_steps())
+
+
+def test_frozen_statistics_stay():
+    history = _frozen_steps()
+    assert history[-1][1]["loss"] < history[0][1]["loss"]
+    for leaf in jax.tree.leaves(history[-1][0].batch_stats):
+        assert len(np.unique(leaf)) == 1  # zeros and ones, as they were
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("model", "whole", "less"),
+    [
+        ({}, _FROZEN, _LESS),
+        ({}, _FROZEN, {"train.accumulate": 4} | _FROZEN),
+        ({}, {}, {"model.remat": True}),
+        (
+            {"backbone": "c3d_w8", "clip_length": 16, "frame_size": (16, 16)},
+            {},
+            {"train.accumulate": 2, "model.remat": True},
+        ),
+    ],
+)
+def test_with_less_memory_whole_networks_take_the_same_step(model, whole, less):
+    found = []
+    for settings in (whole, less):
+        config = _config(backbone="resnet14_w8")
+        config.model.update(model)
+        if model:
+            config.model.temporal = "none"
+        config.update_from_flattened_dict(settings)
+        found.append(_run(config, 3, network=_whole)[1])
+    assert found[0][0][1]["triplet"] > 0
+    _assert_same(*found)
 
 
 def test_weight_decay_is_coupled(tiny_config):
@@ -79,29 +201,23 @@ def test_schedule_by_hand(tiny_config):
     np.testing.assert_allclose([schedule(s) for s in (0, 1, 4, 5)], expected, rtol=1e-6)
 
 
-def test_bfloat16_trains_with_float32_state(tiny_config, batch):
-    tiny_config.model.dtype = "bfloat16"
-    _, state, history = _run(tiny_config, batch, 6)
-    assert history[-1]["loss"] < history[0]["loss"]
-    assert {leaf.dtype.name for leaf in jax.tree.leaves(state.params)} == {"float32"}
-
-
-def test_embedding_step_does_not_change_with_the_company(
-    tiny_config, tiny_model, batch
-):
-    optimizer = optax.sgd(0.1)
-    graphdef, state = steps.initial_state(tiny_model(tiny_config), optimizer)
-    embed = steps.make_embed_step(graphdef, tiny_config)
-    together = embed(state.params, state.batch_stats, batch["clips"]).embedding
-    reverse = embed(state.params, state.batch_stats, batch["clips"][::-1]).embedding
+def test_embeddings_do_not_change_with_the_company(tmp_path, forward):
+    """They are those of the network, of frames normalised as the config says."""
+    config = _config()
+    config.model.dtype = "float32"
+    config.data.normalization = "c3d_cube"
+    config.data.mean_cube = str(tmp_path / "mean.npy")
+    np.save(config.data.mean_cube, np.full(pixels.CUBE_SHAPE, 40.0, "f"))
+    model, clips = _one_block(config), _batch(config)["clips"]
+    graphdef, state = steps.initial_state(model, optax.sgd(0.1))
+    embed = steps.make_embed_step(graphdef, config)
+    together = embed(state.params, state.batch_stats, clips).embedding
+    reverse = embed(state.params, state.batch_stats, clips[::-1]).embedding
     np.testing.assert_allclose(together, reverse[::-1], rtol=1e-5, atol=1e-6)
-
-
-def test_a_batch_that_devices_cannot_share():
-    mesh = jax.sharding.AbstractMesh((3,), ("data",))
-    parallel.check_divisible(6, mesh, "P*K")
-    with pytest.raises(ValueError, match=r"P\*K gives 8 clips.*3 devices.*\[6, 9\]"):
-        parallel.check_divisible(8, mesh, "P*K")
+    normalised = steps.normalizer(config)(clips)
+    np.testing.assert_allclose(normalised, clips[..., ::-1] - 40.0, rtol=1e-6)
+    expected = forward(model, normalised, False).embedding
+    np.testing.assert_allclose(together, expected, rtol=1e-5, atol=1e-6)
 
 
 def test_sgd_is_torchs_and_caffes(tiny_config):
@@ -125,96 +241,17 @@ def test_unknown_optimizer(tiny_config):
 
 
 @pytest.mark.slow
-def test_c3d_learns_from_cross_entropy_alone(tiny_config):
-    tiny_config.model.update(backbone="c3d_w8", temporal="none", clip_length=16)
-    tiny_config.loss.update(triplet_weight=0.0, label_smoothing=0.0)
-    tiny_config.train.update(optimizer="sgd")
-    clips = np.random.default_rng(0).integers(0, 256, (4, 16, 32, 16, 3), np.uint8)
-    batch = {"clips": clips, "labels": np.array([0, 0, 1, 1], np.int32)}
-    optimizer = steps.build_optimizer(tiny_config, lambda step: 0.03)
-    _, _, history = _run(tiny_config, batch, 20, optimizer)
-    for metrics in history:
+def test_c3d_learns_from_cross_entropy_alone():
+    config = _config(backbone="c3d_w8", clip_length=16)
+    config.model.update(temporal="none", dtype="float32")
+    config.loss.update(triplet_weight=0.0, label_smoothing=0.0)
+    _, history = _run(config, 20, network=_whole, learning_rate=0.03)
+    for _, metrics in history:
         np.testing.assert_allclose(metrics["loss"], metrics["cross_entropy"])
-    assert history[-1]["loss"] < 0.5 * history[0]["loss"]
+    assert history[-1][1]["loss"] < 0.5 * history[0][1]["loss"]
     # The dropout differs from step to step, and is the same in a run again.
-    _, _, again = _run(tiny_config, batch, 3, optimizer)
-    assert [m["loss"] for m in again] == [m["loss"] for m in history[:3]]
-
-
-def test_the_mean_cube_reaches_the_network(tmp_path, tiny_config, tiny_model):
-    tiny_config.data.normalization = "c3d_cube"
-    clips = np.random.default_rng(0).integers(0, 256, (2, 3, 32, 16, 3), np.uint8)
-    outputs = []
-    for mean in (0.0, 40.0):
-        tiny_config.data.mean_cube = str(tmp_path / f"{mean}.npy")
-        np.save(tiny_config.data.mean_cube, np.full(pixels.CUBE_SHAPE, mean, "f"))
-        graphdef, state = steps.initial_state(tiny_model(tiny_config), optax.sgd(0.1))
-        embed = steps.make_embed_step(graphdef, tiny_config)
-        outputs.append(embed(state.params, state.batch_stats, clips).embedding)
-    assert (outputs[0] != outputs[1]).any()
-
-
-def _after_three_steps(config):
-    """State and metrics of three SGD steps in float64, on 8 clips of 4 persons."""
-    config.train.update(optimizer="sgd")
-    config.model.dtype = "float64"
-    size = (8, config.model.clip_length, *config.model.frame_size, 3)
-    clips = np.random.default_rng(0).integers(0, 256, size, np.uint8)
-    batch = {"clips": clips, "labels": np.repeat(np.arange(4, dtype=np.int32), 2)}
-    with jax.enable_x64(True):
-        optimizer = steps.build_optimizer(config, lambda step: 1e-2)
-        _, state, history = _run(config, batch, 3, optimizer)
-        return jax.device_get((state, history))
-
-
-@pytest.mark.parametrize(
-    ("model", "settings"),
-    [
-        (
-            {"backbone": "resnet14_w8", "temporal": "attn_tconv"},
-            [
-                {
-                    "train.accumulate": 4,
-                    "model.batch_norm": "frozen",
-                    "model.remat": True,
-                }
-            ],
-        ),
-        pytest.param(
-            {"backbone": "resnet14_w8", "temporal": "attn_tconv"},
-            [
-                {"train.accumulate": 4, "model.batch_norm": "frozen"},
-                {"model.remat": True},
-            ],
-            marks=pytest.mark.slow,
-        ),
-        pytest.param(
-            {"backbone": "c3d_w8", "clip_length": 16, "frame_size": (16, 16)},
-            [{"train.accumulate": 2, "model.remat": True}],
-            marks=pytest.mark.slow,
-        ),
-    ],
-)
-def test_with_less_memory_it_is_the_same_step(tiny_config, model, settings):
-    tiny_config.model.update({"temporal": "none"} | model)
-    for fields in settings:
-        changed = tiny_config.copy_and_resolve_references()
-        changed.update_from_flattened_dict(fields)
-        tiny_config.model.batch_norm = changed.model.batch_norm
-        whole, again = map(_after_three_steps, (tiny_config, changed))
-        assert whole[1][0]["triplet"] > 0
-        for a, b in zip(*map(jax.tree.leaves, (whole, again)), strict=True):
-            # A softmax ignores a constant: the gradient of that bias is rounding.
-            atol = 1e-11 * np.abs(a).max() + 1e-15
-            np.testing.assert_allclose(b, a, rtol=0, atol=atol)
-
-
-def test_frozen_statistics_stay(tiny_config, batch):
-    tiny_config.model.batch_norm = "frozen"
-    _, state, history = _run(tiny_config, batch, 8)
-    assert history[-1]["loss"] < history[0]["loss"]
-    for leaf in jax.tree.leaves(state.batch_stats):
-        assert len(np.unique(leaf)) == 1  # zeros and ones, as they were
+    _, again = _run(config, 3, network=_whole, learning_rate=0.03)
+    assert [m["loss"] for _, m in again] == [m["loss"] for _, m in history[:3]]
 
 
 @pytest.mark.parametrize(
