@@ -1,4 +1,4 @@
-"""The one base class of all errors that a user can mend."""
+"""Errors that a user can mend: one base class for all."""
 
 
 class UserError(ValueError):
@@ -7,3 +7,7 @@ class UserError(ValueError):
     Programs print it as one line. Any other ValueError is a fault of this project or
     of a library, and keeps its traceback.
     """
+
+
+class DivergedError(UserError, FloatingPointError):
+    """Training came to numbers that are not finite: other settings may help."""

@@ -8,6 +8,7 @@ import jax
 import numpy as np
 
 from reid_jax import steps
+from reid_jax.errors import DivergedError
 from reid_jax.runs import checkpoints
 
 
@@ -50,18 +51,18 @@ class Meter:
     def check(self, state: steps.TrainState | None = None) -> None:
         """Read the steps since the last call.
 
-        Raises FloatingPointError when a loss, or `state` after them, is not finite.
+        Raises DivergedError when a loss, or `state` after them, is not finite.
         """
         read = jax.device_get(self._pending)
         self._pending = []
         for step, metrics in read:
             if not np.isfinite(metrics["loss"]):
-                raise FloatingPointError(_DIVERGED.format(f"loss of step {step} is"))
+                raise DivergedError(_DIVERGED.format(f"loss of step {step} is"))
             scalars = {name: float(value) for name, value in metrics.items()}
             self.unlogged.append({"step": step} | scalars)
         if state is not None and not steps.is_finite(state):
             after = f"parameters after step {int(state.step)} are"
-            raise FloatingPointError(_DIVERGED.format(after))
+            raise DivergedError(_DIVERGED.format(after))
 
     def log(self) -> None:
         """Log the mean of what is not logged yet."""
