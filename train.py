@@ -4,15 +4,14 @@ Resumes by itself when the workdir holds a checkpoint; ends with the score table
 --table=5 trains what a table of the papers still lacks (--seeds, --preset=small).
 """
 
-from reid_jax.cli import ending
+import signal
 
-if __name__ == "__main__":
-    ending.die_on_ctrl_c()  # before the imports below, which take seconds
+if __name__ == "__main__":  # the imports below take seconds: Ctrl-C ends them quietly
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 import contextlib
 import os
 import pathlib
-import signal
 import sys
 import threading
 import time
@@ -25,7 +24,7 @@ from ml_collections import config_flags
 import evaluate
 from configs import variants
 from reid_jax import config_checks, files, parallel, steps
-from reid_jax.cli import compile_cache
+from reid_jax.cli import compile_cache, ending
 from reid_jax.cli import flags as cli_flags
 from reid_jax.errors import UserError
 from reid_jax.input import source as sources
