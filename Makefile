@@ -39,7 +39,7 @@ bench: setup ## the benchmarks of a CPU into docs/benchmarks.md (about 15 minute
 	  echo "make: PyTorch could not be installed" >&2; }
 	$(BIN)/python benchmarks/all.py
 
-.venv/.installed: requirements.txt requirements.lock
+.venv/.installed: pyproject.toml requirements.txt requirements.lock
 	@command -v $(PYTHON) >/dev/null || { \
 	  echo "make: no $(PYTHON) here; install Python 3.11 to 3.13 or name one: make PYTHON=/path/to/python3.11" >&2; exit 1; }
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' || { \
@@ -49,6 +49,6 @@ bench: setup ## the benchmarks of a CPU into docs/benchmarks.md (about 15 minute
 	@$(PYTHON) -m venv .venv
 	@echo "installing packages into .venv (about 2 GB) ..."
 	@$(BIN)/python -m pip install --disable-pip-version-check --retries 2 \
-	  -r requirements.txt -c requirements.lock >.venv/install.log 2>&1 || { \
+	  -e '.[dev]' -c requirements.lock >.venv/install.log 2>&1 || { \
 	  echo "make: packages could not be installed (is there a network?); .venv/install.log: $$(tail -n 1 .venv/install.log)" >&2; exit 1; }
 	@touch $@

@@ -8,10 +8,10 @@ Writes scores.json, embeddings.npz and pictures to <workdir>/eval/<dataset>/.
 --table=5 --runs=runs prints a table of the papers with what was measured beside it.
 """
 
-from reid_jax.cli import ending
+import signal
 
-if __name__ == "__main__":
-    ending.die_on_ctrl_c()  # before the imports below, which take seconds
+if __name__ == "__main__":  # the imports below take seconds: Ctrl-C ends them quietly
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 import pathlib
 import sys

@@ -9,18 +9,21 @@ and cutting a video again replaces its own. Without --pids a track's id is its p
 tracks of two videos with the same id count as one person.
 """
 
+import signal
+
+if __name__ == "__main__":  # the imports below take seconds: Ctrl-C ends them quietly
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
 import contextlib
 import csv
 import glob
 import pathlib
 import shutil
-import sys
 import tempfile
 
 from data.sources import checks, image_files
 from data.tracklet_folder import manifest
 from data.videos import crop_files, mot, track_pids
-from reid_jax import files
 from reid_jax.cli import arguments as cli_arguments
 from reid_jax.cli import ending
 from reid_jax.errors import UserError
@@ -152,7 +155,11 @@ def _put_in_place(unfinished: pathlib.Path, out: pathlib.Path, name: str) -> Non
         raise
 
 
-def main(arguments: list[str] | None = None) -> int:
+_PROGRAM = "python -m data.cut_video"
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """The command line; SystemExit with status 1 for what the user can mend."""
     parser = cli_arguments.parser("data.cut_video", __doc__)
     parser.add_argument("video", type=pathlib.Path)
     parser.add_argument("tracks", type=pathlib.Path)
@@ -178,12 +185,10 @@ def main(arguments: list[str] | None = None) -> int:
     flags = parser.parse_args(arguments)
     if not 0 <= flags.camid <= image_files.LARGEST:
         parser.error(f"--camid={flags.camid} is not from 0 to {image_files.LARGEST}")
-    with checks.showing(flags.all_problems):
-        return _run(flags)
-
-
-def _run(flags) -> int:
-    try:
+    with (
+        ending.one_line_errors(vars(flags).values(), program=_PROGRAM),
+        checks.showing(flags.all_problems),
+    ):
         done = cut_video(
             flags.video,
             flags.tracks,
@@ -194,18 +199,8 @@ def _run(flags) -> int:
             name=flags.name,
             min_frames=flags.min_frames,
         )
-    except (ValueError, OSError, ImportError) as error:
-        reason = (
-            f"no space left for {flags.out}" if files.is_full_error(error) else error
-        )
-        print(f"python -m data.cut_video: {reason}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("python -m data.cut_video: stopped, nothing was kept.", file=sys.stderr)
-        return 130
     print(done)
-    return 0
 
 
 if __name__ == "__main__":
-    ending.guard(lambda: sys.exit(main()))
+    ending.guard(main, program=_PROGRAM, note=": nothing was kept")

@@ -8,6 +8,11 @@ A name is what the configs call it, `<folder in data/>[/<config>]`. Nothing is e
 downloaded: rendered datasets need no source, the others say what DIR must hold.
 """
 
+import signal
+
+if __name__ == "__main__":  # the imports below take seconds: Ctrl-C ends them quietly
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
 import contextlib
 import importlib
 import io
@@ -28,6 +33,7 @@ from reid_jax.cli import ending
 from reid_jax.errors import UserError
 
 _DATA = pathlib.Path(__file__).parent
+_PROGRAM = "python -m data.prepare"
 
 
 class DatasetError(UserError):
@@ -49,6 +55,7 @@ def find_builder(name: str, data_dir: str | os.PathLike):
     Raises:
         DatasetError: there is no such dataset or it has no such config.
     """
+    ending.quieten_tensorflow()
     import tensorflow_datasets as tfds
 
     from data import tracklets
@@ -242,7 +249,8 @@ def summary(builder) -> str:
     )
 
 
-def main(arguments: list[str] | None = None) -> int:
+def main(arguments: list[str] | None = None) -> None:
+    """The command line; SystemExit with status 1 for what the user can mend."""
     parser = cli_arguments.parser("data.prepare", __doc__)
     parser.add_argument("name", help=f"one of: {', '.join(known_datasets())}")
     parser.add_argument("--source", metavar="DIR", help="the published dataset")
@@ -257,32 +265,27 @@ def main(arguments: list[str] | None = None) -> int:
     )
     flags = parser.parse_args(arguments)
     _quieten()
-    with checks.showing(flags.all_problems):
-        return _run(flags)
+    with (
+        ending.one_line_errors(vars(flags).values(), program=_PROGRAM),
+        checks.showing(flags.all_problems),
+    ):
+        _run(flags)
 
 
-def _run(flags) -> int:
-    try:
-        builder = find_builder(flags.name, flags.data_dir)
-        if flags.source and not builder.MANUAL_DOWNLOAD_INSTRUCTIONS:
-            raise DatasetError(
-                f"{flags.name} is rendered: --source={flags.source} is for others."
-            )
-        _settle(builder)
-        if builder.is_prepared() and flags.rebuild:
-            builder = _rebuild(builder, flags)
-        elif builder.is_prepared():
-            print(f"{flags.name} is already in {builder.data_dir} (or --rebuild it):")
-        else:
-            build(builder, flags.source)
-        print(summary(builder))
-    except (ValueError, OSError) as error:
-        print(f"python -m data.prepare: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("python -m data.prepare: stopped, nothing was kept.", file=sys.stderr)
-        return 130
-    return 0
+def _run(flags) -> None:
+    builder = find_builder(flags.name, flags.data_dir)
+    if flags.source and not builder.MANUAL_DOWNLOAD_INSTRUCTIONS:
+        raise DatasetError(
+            f"{flags.name} is rendered: --source={flags.source} is for others."
+        )
+    _settle(builder)
+    if builder.is_prepared() and flags.rebuild:
+        builder = _rebuild(builder, flags)
+    elif builder.is_prepared():
+        print(f"{flags.name} is already in {builder.data_dir} (or --rebuild it):")
+    else:
+        build(builder, flags.source)
+    print(summary(builder))
 
 
 def _rebuild(builder, flags):
@@ -365,4 +368,4 @@ def _quieten() -> None:
 
 
 if __name__ == "__main__":
-    ending.guard(lambda: sys.exit(main()))
+    ending.guard(main, program=_PROGRAM, note=": what was not finished is removed")

@@ -13,6 +13,9 @@ from reid_jax.report import network as network_pictures
 from reid_jax.retrieval import ranking
 from reid_jax.scoring import metrics
 
+LARGEST_SEED = 2**63 - 1
+"""What jax.random.key takes; it uses the last 32 bits, NumPy all of them."""
+
 _POSITIVE = (
     "data.num_persons",
     "data.p",
@@ -80,8 +83,8 @@ def check_config(config: config_dict.ConfigDict) -> None:
             problems.append(f"config.{field}={value} must be above 0")
     if not config.data.data_dir:
         problems.append("config.data.data_dir must be a folder")
-    if config.seed < 0:
-        problems.append(f"config.seed={config.seed} must not be below 0")
+    if not 0 <= config.seed <= LARGEST_SEED:
+        problems.append(f"config.seed={config.seed} must be in 0..{LARGEST_SEED}")
     for field in _NOT_NEGATIVE:
         value = _get(config, field)
         if value is not None and not value >= 0:

@@ -1,35 +1,38 @@
-"""Convert weights: checkpoint files of the original code, and the runs of train.py.
+"""Converts weights: `python -m reid_jax.convert_weights SOURCE [OUTPUT]`.
 
-python -m reid_jax.models.torch_weights resnet50-19c8e357.pth resnet50.safetensors
-python -m reid_jax.models.torch_weights runs/attn_tconv attn_tconv.pth.tar
-python -m reid_jax.models.torch_weights c3d.pickle            (prints its parameters)
+    python -m reid_jax.convert_weights resnet50-19c8e357.pth resnet50.safetensors
+    python -m reid_jax.convert_weights runs/attn_tconv attn_tconv.pth.tar
+    python -m reid_jax.convert_weights c3d.pickle            (prints its parameters)
 
+A file of weights is a checkpoint of the original code; a run is one of train.py.
 A run is written under the original code's names and in its layouts (Video-Person-ReID,
 3D-ResNets-PyTorch, C3D), so that PyTorch loads it; a file under its own names without
 `module.`, any style of C3D as conv1 … fc8. A .safetensors file says which pixels its
 weights want (config.data.normalization). --config.init_from reads all of these.
 """
 
-import argparse
+import signal
+
+if __name__ == "__main__":  # the imports below take seconds: Ctrl-C ends them quietly
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from reid_jax.cli import arguments as cli_arguments
 from reid_jax.cli import ending
 from reid_jax.errors import UserError
 from reid_jax.input import pixels
 from reid_jax.models import checkpoint_files, torch_weights
 from reid_jax.runs import pretrained
 
+_PROGRAM = "python -m reid_jax.convert_weights"
+
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """The command line; what the user can mend ends in one line and status 1."""
-    ending.quieten()
-    parser = argparse.ArgumentParser(
-        prog="python -m reid_jax.models.torch_weights",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    """The command line; SystemExit with status 1 for what the user can mend."""
+    parser = cli_arguments.parser("reid_jax.convert_weights", __doc__)
     parser.add_argument(
         "source", help="a checkpoint file or the workdir of a run (its latest state)"
     )
@@ -47,19 +50,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "--quiet", action="store_true", help="print no table of the parameters"
     )
     values = parser.parse_args(arguments)
-    ending.guard(lambda: _run(values))
-
-
-def _run(values: argparse.Namespace) -> None:
-    try:
+    ending.quieten()
+    with ending.one_line_errors(vars(values).values(), program=_PROGRAM):
         convert(
             values.source,
             values.output,
             normalization=values.normalization,
             quiet=values.quiet,
         )
-    except (ValueError, OSError) as error:
-        ending.fail(error, status=1)
 
 
 def convert(
@@ -119,3 +117,7 @@ def parameter_table(weights: Mapping[str, np.ndarray]) -> str:
         "  ".join(text.ljust(n) for text, n in zip(line, widths, strict=True)).rstrip()
         for line in lines
     )
+
+
+if __name__ == "__main__":
+    ending.guard(main, program=_PROGRAM)

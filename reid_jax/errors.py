@@ -1,4 +1,4 @@
-"""The one base class of all errors that a user can mend."""
+"""Errors that a user can mend: one base class for all."""
 
 
 class UserError(ValueError):
@@ -10,4 +10,4 @@ class UserError(ValueError):
 
 
 class DivergedError(UserError, FloatingPointError):
-    """A loss or a parameter that is no longer finite."""
+    """Training came to numbers that are not finite: other settings may help."""

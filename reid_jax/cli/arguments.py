@@ -1,6 +1,7 @@
-"""The command line of the programs that are started as `python -m module`."""
+"""Command lines: argparse's parser, and the values of flags not parsed yet."""
 
 import argparse
+from collections.abc import Iterator, Sequence
 
 
 def parser(module: str, doc: str) -> argparse.ArgumentParser:
@@ -12,3 +13,11 @@ def parser(module: str, doc: str) -> argparse.ArgumentParser:
         epilog=rest,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+
+
+def values_of(argv: Sequence[str], flag: str) -> Iterator[str]:
+    """The values of a flag among unparsed arguments: --flag=value and --flag value."""
+    for i, argument in enumerate(argv):
+        name, has_value, value = argument.partition("=")
+        if argument.startswith("-") and name.lstrip("-") == flag:
+            yield from [value] if has_value else argv[i + 1 : i + 2]

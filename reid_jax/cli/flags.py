@@ -4,11 +4,12 @@ import os
 import pathlib
 from collections.abc import Callable, Iterator
 
+import jax
 from absl import app, flags
 
 from configs import base
 from reid_jax import parallel
-from reid_jax.cli import ending
+from reid_jax.cli import arguments, ending
 
 
 def run(main: Callable[[], None], define_flags: Callable[[], None]) -> None:
@@ -26,16 +27,8 @@ def run(main: Callable[[], None], define_flags: Callable[[], None]) -> None:
     )
 
 
-def values_of(argv: list[str], flag: str) -> Iterator[str]:
-    """The values of a flag among unparsed arguments: --flag=value and --flag value."""
-    for i, argument in enumerate(argv):
-        name, has_value, value = argument.partition("=")
-        if argument.startswith("-") and name.lstrip("-") == flag:
-            yield value if has_value else next(iter(argv[i + 1 : i + 2]), "")
-
-
 def _parse(argv: list[str], define_flags: Callable[[], None]) -> list[str]:
-    for value in values_of(argv[1:], "config"):
+    for value in arguments.values_of(argv[1:], "config"):
         file = value.partition(":")[0]
         if not os.path.isfile(file):
             files = sorted(pathlib.Path("configs").glob("[!_]*.py"))
@@ -94,8 +87,6 @@ def _run(main: Callable[[], None], argv: list[str]) -> None:
 def _given_values() -> Iterator[object]:
     """The values of all flags, and of the fields of a config among them."""
     for value in flags.FLAGS.flag_values_dict().values():
-        if hasattr(value, "to_dict"):
-            for group in value.to_dict().values():
-                yield from group.values() if isinstance(group, dict) else (group,)
-        else:
-            yield value
+        yield from jax.tree.leaves(
+            value.to_dict() if hasattr(value, "to_dict") else value
+        )

@@ -4,7 +4,7 @@ A parameter's torch name is its path in our module: `kernel` is torch's `weight`
 the axes (out, in, ...) in front, anything else keeps name and layout. What is left to
 say is which checkpoints use other names for the same module (`canonical_name`).
 
-    python -m reid_jax.models.torch_weights --help
+    python -m reid_jax.convert_weights --help
 """
 
 import dataclasses
@@ -285,9 +285,3 @@ def _is_partial(names: Sequence[str | None], partial: Sequence[str]) -> bool:
         name.startswith(prefixes) and not re.match(r"classifier\.\d", name)
         for name in own
     )
-
-
-if __name__ == "__main__":
-    from reid_jax import convert_weights
-
-    convert_weights.main()

@@ -3,8 +3,10 @@
 They are orbax's, written under another name and renamed when whole.
 """
 
+import contextlib
 import hashlib
 import json
+import logging
 import os
 import pathlib
 import shutil
@@ -15,7 +17,7 @@ from typing import Any
 import jax
 import numpy as np
 import orbax.checkpoint as ocp
-from absl import logging
+from absl import logging as absl_logging
 
 from reid_jax import files, parallel
 from reid_jax.runs.folder import WorkdirError
@@ -47,10 +49,14 @@ class Checkpoints:
             enable_async_checkpointing=False,
             cleanup_tmp_directories=write,
             read_only=not write,
+            # Orbax warns where these two do not fit read_only.
+            create=write,
+            save_interval_steps=int(write),
             multiprocessing_options=_everybody() if write else _alone(),
         )
         try:
-            self._manager = ocp.CheckpointManager(self.folder, options=options)
+            with _without_notice():
+                self._manager = ocp.CheckpointManager(self.folder, options=options)
         except OSError as error:
             raise WorkdirError(f"{self.folder}: {error.strerror}.") from None
         self._notes = {step: self._stored_notes(step) for step in self.steps()}
@@ -82,8 +88,9 @@ class Checkpoints:
             state=ocp.args.StandardSave(state), notes=ocp.args.JsonSave(notes)
         )
         self._notes[step] = notes
-        verbosity = logging.get_verbosity()
-        logging.set_verbosity(logging.FATAL)  # its threads log what is raised here
+        verbosity = absl_logging.get_verbosity()
+        # Orbax's threads log what is raised here.
+        absl_logging.set_verbosity(absl_logging.FATAL)
         try:
             self._manager.save(step, args=content)
         except Exception as error:
@@ -94,7 +101,7 @@ class Checkpoints:
                 raise
             raise full from None
         finally:
-            logging.set_verbosity(verbosity)
+            absl_logging.set_verbosity(verbosity)
 
     def steps(self) -> list[int]:
         return sorted(self._manager.all_steps())
@@ -229,6 +236,21 @@ class _NewestAndBest:
         steps = [checkpoint.step for checkpoint in checkpoints]
         kept = {*sorted(steps)[-2:], self._saved.best_step()}
         return [step in kept for step in steps]
+
+
+@contextlib.contextmanager
+def _without_notice():
+    """Drops orbax's warning of a folder that is opened only to be read."""
+
+    def is_kept(record: logging.LogRecord) -> bool:
+        return not str(record.msg).startswith("Given directory is read only")
+
+    logger = logging.getLogger("absl")
+    logger.addFilter(is_kept)
+    try:
+        yield
+    finally:
+        logger.removeFilter(is_kept)
 
 
 _everybody = ocp.options.MultiprocessingOptions

@@ -14,6 +14,7 @@ from ml_collections import config_dict
 
 from configs import base
 from reid_jax import files, parallel
+from reid_jax.cli import arguments as cli_arguments
 from reid_jax.errors import UserError
 from reid_jax.input.source import Source
 
@@ -202,13 +203,10 @@ def config_of_arguments(arguments: list[str]) -> config_dict.ConfigDict:
 
     Flags are parsed against a config, so the workdir must be known before that.
     """
-    for i, argument in enumerate(arguments):
-        name, _, value = argument.lstrip("-").partition("=")
-        if argument.startswith("-") and name == "workdir":
-            workdirs = value or next(iter(arguments[i + 1 : i + 2]), "")
-            workdir = workdirs.partition(",")[0]  # of several, the first
-            with contextlib.suppress(WorkdirError):  # the program itself will say so
-                return load_config(workdir)
+    for value in cli_arguments.values_of(arguments, "workdir"):
+        workdir = value.partition(",")[0]  # of several, the first
+        with contextlib.suppress(WorkdirError):  # the program itself will say so
+            return load_config(workdir)
     return base.get_config()
 
 

@@ -7,6 +7,7 @@ from absl import flags
 from ml_collections import config_flags
 
 from configs import tables
+from reid_jax.cli import arguments as cli_arguments
 from reid_jax.errors import UserError
 from reid_jax.input import source as sources
 from reid_jax.tables import plans as table_plans
@@ -32,8 +33,7 @@ def define() -> None:
 
 def are_asked() -> bool:
     """Whether the arguments, not parsed yet, ask for a table."""
-    names = {argument.partition("=")[0].lstrip("-") for argument in sys.argv[1:]}
-    return "table" in names
+    return any(True for _ in cli_arguments.values_of(sys.argv[1:], "table"))
 
 
 def settings(*others: str) -> dict[str, Any]:

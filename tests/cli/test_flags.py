@@ -1,12 +1,19 @@
 """What train.py and evaluate.py say to command lines: mistakes, --help."""
 
+import jax
+import numpy as np
 import pytest
+from flax import nnx
 
+from configs import base
+from reid_jax import config_checks
+from reid_jax.cli import arguments
+from reid_jax.runs import folder
 from tests import processes
 
 
 @pytest.mark.parametrize(
-    ("arguments", "message"),
+    ("argv", "message"),
     [
         (["train.py", "--config=configs/absent.py"], "there are: configs/attn_fc.py"),
         (
@@ -19,6 +26,17 @@ from tests import processes
         (["train.py", "--config=configs/demo.py", "--config.data.p=many"], "many"),
         (["train.py", "stray"], "stray"),
         (["train.py"], "--config=configs/NAME.py is needed"),
+        (["train.py", "--config", "configs/absent.py"], "no config file 'configs/ab"),
+        (["train.py", "--config", "configs/demo.py", "--config.data.p", "0"], "p=0 mu"),
+        (["train.py", "--config"], "Missing value for flag --config"),
+        (["train.py", "--config="], "no config file ''; there are: configs/attn_fc"),
+        (["train.py", "--table", "5", "--config.seed", "3"], "config.seed is the rows"),
+        (["evaluate.py", "--table", "11"], "--table=11 is unknown; known: 1, 2"),
+        (["evaluate.py", "--workdir", "absent"], "absent holds no run"),
+        (
+            ["train.py", "--config=configs/demo.py", f"--config.seed={2**63}"],
+            f"config.seed={2**63} must be in 0..{2**63 - 1}",
+        ),
         (["evaluate.py"], "--workdir=DIR is needed"),
         (["evaluate.py", "--runs=x"], "--runs belongs to --table"),
         (["evaluate.py", "--table=5", "--workdir=x"], "--workdir and --table do not"),
@@ -46,8 +64,8 @@ from tests import processes
         ),
     ],
 )
-def test_mistakes_end_in_a_plain_message(arguments, message):
-    ended = processes.run(*arguments)
+def test_mistakes_end_in_a_plain_message(argv, message):
+    ended = processes.run(*argv)
     assert ended.returncode != 0
     assert message in ended.stderr
     assert "Traceback" not in ended.stderr
@@ -59,6 +77,38 @@ def test_mistakes_end_in_a_plain_message(arguments, message):
 def test_help(program):
     ended = processes.run(program, "--help")
     assert "--workdir" in ended.stdout and "  --table:" in ended.stdout
+
+
+@pytest.mark.parametrize(
+    ("argv", "values"),
+    [
+        (["--config=a", "--config.x=1"], ["a"]),
+        (["--config", "a", "--config.x", "1", "-config", "b"], ["a", "b"]),
+        (["--config=", "a"], [""]),
+        (["--config=a=b", "config", "--configs=c"], ["a=b"]),
+        (["x", "--config"], []),
+    ],
+)
+def test_values_of_flags_that_are_not_parsed(argv, values):
+    assert list(arguments.values_of(argv, "config")) == values
+
+
+def test_the_workdir_may_follow_its_flag(tmp_path):
+    config = base.get_config()
+    config.data.p = 7
+    folder.write_json(tmp_path / "config.json", config.to_dict())
+    for argv in ([f"--workdir={tmp_path},b"], ["--workdir", f"{tmp_path},b"]):
+        assert folder.config_of_arguments(argv).data.p == 7
+    assert folder.config_of_arguments(["--workdir"]).data.p == base.get_config().data.p
+
+
+@pytest.mark.parametrize("seed", [0, config_checks.LARGEST_SEED])
+def test_every_generator_takes_the_seeds_that_are_allowed(seed, tiny_config):
+    tiny_config.seed = seed
+    config_checks.check_config(tiny_config)
+    jax.random.key(seed)
+    nnx.Rngs(seed)
+    np.random.default_rng([seed, 1])
 
 
 def test_configs_that_are_listed_are_configs():

@@ -200,7 +200,8 @@ def test_unreadable_videos_are_all_listed(source, tmp_path, capsys):
     (source / "videos" / f"{FIRST}.MP4").write_bytes(b"")
     (source / "videos" / "13-11-2019-2-2.MP4").write_bytes(b"no video")
     flags = (f"--source={source}", f"--data_dir={tmp_path / 'datasets'}")
-    assert prepare.main(["p_destre/seeded1", *flags]) == 1
+    with pytest.raises(SystemExit, match="1"):
+        prepare.main(["p_destre/seeded1", *flags])
     *_, count, first, second = capsys.readouterr().err.splitlines()
     assert count.endswith("has 2 problems:")
     assert f"{FIRST}.MP4 cannot be read after frame 0" in first

@@ -24,7 +24,11 @@ def mars(tmp_path):
 
 
 def _main(capsys, *arguments: str) -> tuple[int, str, str]:
-    status = prepare.main(list(arguments))
+    status = 0
+    try:
+        prepare.main(list(arguments))
+    except SystemExit as end:
+        status = end.code
     captured = capsys.readouterr()
     return status, captured.out, captured.err
 

@@ -13,6 +13,7 @@ import pytest
 from reid_jax.runs import checkpoints
 from reid_jax.runs import folder as run_folder
 from reid_jax.steps import TrainState
+from tests import processes
 
 # When one read of a checkpoint has found it damaged, orbax drops its others, which
 # complain when they end or are collected.
@@ -155,3 +156,23 @@ def test_an_unfinished_checkpoint_is_none(tmp_path):
     assert (
         checkpoints.Checkpoints(tmp_path, write=True).restore_newest(_state(0)) is None
     )
+
+
+_OPENED = """
+import logging, sys
+from reid_jax.runs import checkpoints
+from tests.runs import test_checkpoints
+saved = checkpoints.Checkpoints(sys.argv[1])
+saved.restore(1, test_checkpoints._state(1))
+saved.close()
+assert not logging.getLogger("absl").filters
+"""
+
+
+def test_opened_in_a_notebook_it_is_silent(tmp_path):
+    """Where nobody has set what libraries may log."""
+    saved = checkpoints.Checkpoints(tmp_path, write=True)
+    saved.save(_state(1))
+    saved.close()
+    ended = processes.run("-c", _OPENED, tmp_path)
+    assert (ended.returncode, ended.stdout, ended.stderr) == (0, "", "")

@@ -221,7 +221,7 @@ def test_the_table_gives_both_names_and_shapes():
 
 def test_the_command(tmp_path):
     def call(*arguments):
-        command = [sys.executable, "-m", "reid_jax.models.torch_weights", *arguments]
+        command = [sys.executable, "-m", "reid_jax.convert_weights", *arguments]
         return subprocess.run(command, capture_output=True, text=True)
 
     helped = call("--help")

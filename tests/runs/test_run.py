@@ -167,7 +167,7 @@ def test_a_checkpoint_deleted_by_a_run_that_goes_on(config, workdir):
     run.embed_split("query")
     assert run.step == 7
     late._has_given_embeddings = True
-    with pytest.raises(UserError, match="step 2 .* was deleted while it was read"):
+    with pytest.raises(UserError, match=r"step 2 .* was deleted while it was read"):
         late.embed_split("query")
 
 
