@@ -7,10 +7,14 @@ they stay so, and N devices, of one process or of several, compute what one comp
 import contextlib
 import functools
 import hashlib
+import itertools
+import json
+import time
 from collections.abc import Mapping
 
 import jax
 import numpy as np
+from jax._src import distributed
 from jax.experimental import multihost_utils
 from jax.sharding import AbstractMesh, AxisType, Mesh, NamedSharding, PartitionSpec
 from jaxtyping import Int
@@ -65,37 +69,48 @@ def is_first() -> bool:
 def first_before_others():
     """The block is run by the first process, and when it is done by all others.
 
-    Where it fails in the first, it is not run: UserError in the others.
+    It may take hours: the others wait without any of XLA's time limits. Where it fails
+    in the first, it is not run: UserError in the others.
     """
     if jax.process_count() == 1:
         yield
-    elif is_first():
-        is_done = False
+        return
+    name = f"first_before_others/{next(_meetings)}"
+    if is_first():
+        outcome = _FAILED
         try:
             yield
-            is_done = True
+            outcome = _DONE
         finally:
-            multihost_utils.broadcast_one_to_all(np.array(is_done))
-    elif multihost_utils.broadcast_one_to_all(np.array(False)):
+            _client().key_value_set(name, outcome)
+            if outcome == _FAILED:
+                _meet(name)  # what it has told is lost when it ends
+    elif _ask(name) == _DONE:
         yield
     else:
+        _meet(name)
         raise UserError("the first process has stopped: see what it says.")
+
+
+_DONE, _FAILED = "done", "failed"
 
 
 def check_same(values: Mapping[str, object], what: str) -> None:
     """Raise UserError in every process when some have other values than others."""
     if jax.process_count() == 1:
         return
-    texts = (f"{name}={value!r}" for name, value in sorted(values.items()))
-    digests = [hashlib.sha256(text.encode()).digest() for text in texts]
-    own = np.frombuffer(b"".join(digests), np.uint8).reshape(len(digests), -1)
-    number = np.asarray(multihost_utils.process_allgather(np.array(len(own))))
-    if np.ptp(number):
+    digests = {
+        name: hashlib.sha256(repr(value).encode()).hexdigest()
+        for name, value in values.items()
+    }
+    everybody = [json.loads(text) for text in _told_by_all("same", json.dumps(digests))]
+    if any(others.keys() != digests.keys() for others in everybody):
         raise UserError(f"the processes of this run have different {what}.")
-    everybody = np.asarray(multihost_utils.process_allgather(own))
-    differs = (everybody != everybody[:1]).any(axis=(0, 2))
-    if differs.any():
-        names = [name for name, d in zip(sorted(values), differs, strict=True) if d]
+    if names := [
+        name
+        for name in sorted(values)
+        if len({others[name] for others in everybody}) > 1
+    ]:
         here = ", ".join(f"{name}={values[name]!r}" for name in names)
         raise UserError(
             f"the processes of this run have different {what}; process "
@@ -104,9 +119,55 @@ def check_same(values: Mapping[str, object], what: str) -> None:
 
 
 def wait_for_all(name: str) -> None:
-    """Go on when every process is here."""
+    """Go on when every process is here, however long it takes."""
     if jax.process_count() > 1:
-        multihost_utils.sync_global_devices(name)
+        _told_by_all(name, "")
+
+
+_meetings = itertools.count()
+"""Numbers what the processes tell each other: all of them do so in the same order."""
+
+_POLL_SECONDS = 0.2
+_MEET_SECONDS = 30
+
+
+def _client():
+    """JAX's client of the store of keys and values that the first process keeps.
+
+    What is computed on devices would end after XLA's time limits: 30 seconds for the
+    first computation on CPUs, minutes on GPUs. JAX has no public way to this store.
+    """
+    return distributed.global_state.client
+
+
+def _told_by_all(name: str, text: str) -> list[str]:
+    """What each process tells the others here; waits until all have done so."""
+    name = f"{name}/{next(_meetings)}"
+    _client().key_value_set(f"{name}/{jax.process_index()}", text)
+    everybody = [_ask(f"{name}/{process}") for process in range(jax.process_count())]
+    _meet(name)  # none goes, and takes what it has told along, before all have heard
+    return everybody
+
+
+def _ask(name: str) -> str:
+    """The value of a key as soon as it is there.
+
+    Asks again and again, as a call that waits inside JAX would not hear Ctrl-C. When
+    another process ends, JAX ends this one.
+    """
+    while True:
+        try:
+            return _client().key_value_try_get(name)
+        except jax.errors.JaxRuntimeError as error:
+            if "NOT_FOUND" not in str(error):
+                raise
+        time.sleep(_POLL_SECONDS)
+
+
+def _meet(name: str) -> None:
+    """Goes on when every process is here, a matter of seconds, or some are no more."""
+    with contextlib.suppress(jax.errors.JaxRuntimeError):
+        _client().wait_at_barrier(name, _MEET_SECONDS * 1000)
 
 
 def leave() -> None:

@@ -1,10 +1,13 @@
-"""Which rows a process reads, and how processes find each other."""
+"""Which rows a process reads, and how processes find and wait for each other."""
+
+import socket
 
 import jax
 import numpy as np
 import pytest
 
 from reid_jax import parallel
+from tests import processes
 
 
 def test_rows_of_a_process_are_those_of_its_devices(monkeypatch):
@@ -77,3 +80,65 @@ def test_a_full_device_is_no_lost_process(monkeypatch):
     assert parallel.is_lost_peer(lost)
     assert not parallel.is_lost_peer(full)
     assert not parallel.is_lost_peer(RuntimeError("Gloo"))
+
+
+_LATE = """
+import sys, time
+from jax.experimental import multihost_utils
+from reid_jax import parallel
+from reid_jax.cli import ending
+from reid_jax.errors import UserError
+
+def main():
+    address, process, seconds, seed = sys.argv[1:]
+    with ending.one_line_errors(()):
+        parallel.connect(address, 2, int(process))
+        with parallel.first_before_others():
+            if parallel.is_first():
+                time.sleep(float(seconds))
+            print("began", time.monotonic())
+        if not parallel.is_first():
+            time.sleep(0.1 * float(seconds))
+        parallel.wait_for_all("here")
+        parallel.check_same({"rate": 0.5, "seed": seed}, "configs")
+        with parallel.first_before_others():
+            raise UserError("no place left.")
+
+def time_is_up(*_):
+    raise AssertionError("a computation has a time limit")
+
+if float(sys.argv[3]) < 30:  # XLA's, on CPUs
+    multihost_utils.broadcast_one_to_all = time_is_up
+    multihost_utils.process_allgather = time_is_up
+    multihost_utils.sync_global_devices = time_is_up
+ending.guard(main)
+"""
+
+
+def _two(*arguments: tuple[str, str]) -> list[str]:
+    """What two processes print that run `_LATE` and end in a line about an error."""
+    with socket.socket() as free:
+        free.bind(("localhost", 0))
+        address = f"localhost:{free.getsockname()[1]}"
+    programs = [
+        processes.start("-c", _LATE, address, str(process), *own, JAX_PLATFORMS="cpu")
+        for process, own in enumerate(arguments)
+    ]
+    printed = processes.end(*programs, status=1)
+    assert "Traceback" not in "".join(printed)
+    first, second = (float(text.split("began ")[1].split()[0]) for text in printed)
+    assert first < second
+    return printed
+
+
+@pytest.mark.parametrize("seconds", ["2", pytest.param("40", marks=pytest.mark.slow)])
+def test_others_wait_for_the_first_however_long_it_takes(seconds):
+    first, second = _two((seconds, "1"), (seconds, "1"))
+    assert first.endswith("-c: no place left.\n")
+    assert second.endswith("-c: the first process has stopped: see what it says.\n")
+
+
+def test_what_differs_between_processes_is_named():
+    for seed, text in zip("12", _two(("0", "1"), ("0", "2")), strict=True):
+        expected = f"different configs; process {int(seed) - 1} has seed='{seed}'.\n"
+        assert text.endswith(expected)
