@@ -3,25 +3,25 @@
 python benchmarks/all.py        (make bench; --only=input,start renews these sections)
 """
 
-import argparse
 import ast
 import importlib.util
 import json
+import os
 import pathlib
 import re
 import subprocess
 import sys
 import time
 
-ROOT = pathlib.Path(__file__).resolve().parents[1]
-PAGE = ROOT / "docs" / "benchmarks.md"
-FIGURES = PAGE.with_suffix(".json")
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 
+from benchmarks import measuring
+
+ROOT = pathlib.Path(__file__).resolve().parents[1]
 COMMANDS = {
     "networks": ["--clips=2", "--rounds=2"],
     "input": [],
     "start": ["--rounds=1"],
-    "growth": [],
     "ranking": ["--rows=20000", "--rounds=2"],
     "rerank": [],
     "xqda": [],
@@ -38,76 +38,68 @@ What was tried, and what is measured elsewhere: [performance](performance.md).
 """
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+def main(arguments: list[str] | None = None, root: pathlib.Path = ROOT) -> None:
+    """Runs the scripts of `root`, and writes to its docs after each of them."""
+    parser = measuring.parser(__doc__)
     parser.add_argument("--only", help="names, with commas; other sections stay")
-    args = parser.parse_args()
+    args = parser.parse_args(arguments)
     names = args.only.split(",") if args.only is not None else list(COMMANDS)
     if unknown := set(names) - set(COMMANDS):
-        parser.error(
-            f"--only={','.join(sorted(unknown))}; known: {', '.join(COMMANDS)}"
-        )
-    began = time.monotonic()
-    sections = _written()
+        unknown = ",".join(sorted(unknown))
+        parser.error(f"--only={unknown}; known: {', '.join(COMMANDS)}")
+    page = root / "docs" / "benchmarks.md"
+    figures = page.with_suffix(".json")
+    sections = _written(page)
     try:
-        results = json.loads(FIGURES.read_text()) if FIGURES.exists() else {}
+        results = json.loads(figures.read_text()) if figures.exists() else {}
     except json.JSONDecodeError as error:
-        sys.exit(f"{FIGURES} is damaged ({error}); remove it or take an older one.")
+        sys.exit(f"{figures} is damaged ({error}); remove it or take an older one.")
     for name in names:
         print(f"== {name}", flush=True)
         if name == "networks" and importlib.util.find_spec("torch") is None:
             print("PyTorch is not installed: this section stays as it is.")
             continue
-        section_began = time.monotonic()
-        sections[name], results[name] = _section(name)
-        print(f"== {name}: {(time.monotonic() - section_began) / 60:.1f} minutes")
-        ordered = [sections[known] for known in COMMANDS if known in sections]
-        PAGE.write_text("\n".join([_HEAD, *ordered]))
+        began = time.monotonic()
+        sections[name], results[name] = _section(root, name)
+        print(f"== {name}: {(time.monotonic() - began) / 60:.1f} minutes")
         kept = {known: results[known] for known in COMMANDS if known in results}
-        FIGURES.write_text(json.dumps(kept, ensure_ascii=False, indent=1) + "\n")
-    print(f"== {(time.monotonic() - began) / 60:.1f} minutes, written to {PAGE}")
+        figures.write_text(json.dumps(kept, ensure_ascii=False, indent=1) + "\n")
+        ordered = [sections[known] for known in COMMANDS if known in sections]
+        page.write_text("\n".join([_HEAD, *ordered]))
+    print(f"== written to {page}")
 
 
-def _written() -> dict[str, str]:
+def _written(page: pathlib.Path) -> dict[str, str]:
     """The sections of the page as it is, by the names of their scripts."""
-    _, *sections = PAGE.read_text().split("\n## ") if PAGE.exists() else [""]
+    _, *sections = page.read_text().split("\n## ") if page.exists() else [""]
     command = re.compile(r"^\$ python benchmarks/(\w+)\.py", re.MULTILINE)
     return {command.search(s)[1]: f"## {s.rstrip()}\n" for s in sections}
 
 
-def _section(name: str) -> tuple[str, dict]:
+def _section(root: pathlib.Path, name: str) -> tuple[str, dict]:
     """The page's section, and the last line that the benchmark prints."""
     command = [f"benchmarks/{name}.py", *COMMANDS[name]]
-    child = subprocess.Popen(
+    lines = []
+    with subprocess.Popen(
         [sys.executable, *command],
-        cwd=ROOT,
+        cwd=root,
+        env=measuring.HUGE_PAGES | os.environ,
         stdout=subprocess.PIPE,
         text=True,
-    )
-    lines = []
-    for line in child.stdout:
-        print(line, end="", flush=True)
-        if not line.startswith("Rendering "):  # into a temporary folder
-            lines.append(line.rstrip() + "\n")
-    if child.wait():
-        sys.exit(f"{command[0]} failed; its section of {PAGE} stays as it was.")
-    script = (ROOT / command[0]).read_text()
+    ) as child:
+        for line in child.stdout:
+            print(line, end="", flush=True)
+            if not line.startswith("Rendering "):  # into a temporary folder
+                lines.append(line.rstrip() + "\n")
+    if child.returncode:
+        sys.exit(f"{command[0]} failed; its section of the page stays as it was.")
+    script = (root / command[0]).read_text()
     title, _, words = ast.get_docstring(ast.parse(script)).partition("\n")
     _, _, words = words.strip().partition("\n\n")
     *lines, results = lines
     output = "".join(lines).strip("\n")
-    picture = ROOT / "docs" / "images" / f"{name}.png"
-    image = f"\n![{title}](images/{name}.png)\n" if picture.exists() else ""
-    section = f"""## {title}
-
-{words}
-
-```
-$ python {" ".join(command)}
-{output}
-```
-{image}"""
-    return section, json.loads(results)
+    shown = f"$ python {' '.join(command)}\n{output}"
+    return f"## {title}\n\n{words}\n\n```\n{shown}\n```\n", json.loads(results)
 
 
 if __name__ == "__main__":

@@ -11,7 +11,6 @@ their spread; a ratio is that of each round. Then the share of the time in which
 device waits for the training steps of a small network.
 """
 
-import argparse
 import contextlib
 import dataclasses
 import functools
@@ -35,8 +34,8 @@ from benchmarks import measuring
 from configs import demo, pool_avg
 from data.walkers import plan, world
 from reid_jax.cli import compile_cache, ending
-from reid_jax.input import frame_cache
-from reid_jax.runs import log as metric_log
+from reid_jax.input import augmentation, frame_cache, resizing
+from reid_jax.runs import log
 
 _FRAME_SIZE = (256, 128)
 _JPEG_QUALITY = 95
@@ -49,56 +48,94 @@ _STEPS = 40
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--rounds", type=measuring.at_least(1), default=5)
-    args = parser.parse_args()
+    args = measuring.parser(__doc__, rounds=5).parse_args()
     ending.quieten()
     compile_cache.enable()
-    import tensorflow as tf
-
-    from reid_jax.input import files as input_pipeline
-
     machine = measuring.begin(args)
     config = pool_avg.get_config()
     config.augment.erase = 0.5
-    kept = config.copy_and_resolve_references()
-    kept.data.cache = "device"
-    rows = range(config.data.p * config.data.k)
-    said = contextlib.redirect_stdout(io.StringIO())  # by runs and caches
-    with tempfile.TemporaryDirectory() as folder, said:
-        split = _split(pathlib.Path(folder))
-        clips = input_pipeline.train_clips(split, config)
-        stages = {
-            "bare decoding": _bare(tf, _drawn(split, config)),
-            "host part": (
-                arrays
-                for _, arrays, _ in input_pipeline.host_batches(
-                    split, config, clips, rows
-                )
-            ),
-            "batches": input_pipeline.train_batches(split, config),
-            "batches, cache=device": input_pipeline.train_batches(split, kept),
+    silence = contextlib.redirect_stdout(io.StringIO())  # of runs and caches
+    with tempfile.TemporaryDirectory() as folder, silence:
+        stages = build_stages(_split(pathlib.Path(folder)), config)
+        frames = config.data.p * config.data.k * config.model.clip_length
+        measures = {
+            name: functools.partial(_rate, batches, frames)
+            for name, batches in stages.items()
         }
-        measures = {name: functools.partial(_rate, it) for name, it in stages.items()}
-        measures["megabytes"] = _resident_megabytes
+        measures["megabytes"] = functools.partial(measuring.megabytes, "VmRSS")
         found = measuring.in_turn(measures, args.rounds)
         for batches in stages.values():
             batches.close()
         waits = {cache: _device_waits(cache, folder) for cache in ("disk", "device")}
     megabytes = found.pop("megabytes")
-    frames = len(rows) * config.model.clip_length
-    results = {}
-    for name, rates in found.items():
-        rate = measuring.figure(frames * r for r in rates)
-        ratio = measuring.ratio(rates, found["bare decoding"])
-        results[name] = {"frames_per_second": rate, "ratio": ratio}
-        print(f"{name:22} {rate:6.0f} frames/s  {ratio:5.2f} of bare decoding")
-    print(f"resident memory, first and last round: {megabytes[0]:.0f}", end=", ")
-    print(f"{megabytes[-1]:.0f} MB")
+    results = measuring.compare(found, "bare decoding", "frames/s")
+    results |= {"megabytes": megabytes, "device_waits": waits}
+    first, last = megabytes[0], megabytes[-1]
+    print(f"resident memory, first and last round: {first:.0f}, {last:.0f} MB")
     for cache, share in waits.items():
         print(f"the device waits, cache={cache}: {share:.1%} of the time")
-    results |= {"megabytes": megabytes, "device_waits": waits}
     measuring.print_json(machine, results)
+
+
+def build_stages(split: frame_cache.Split, config) -> dict[str, Iterator]:
+    """What is compared: endless batches of the same clips, made less and less far."""
+    from reid_jax.input import files
+    from reid_jax.input.datasets import Dataset
+
+    dataset = Dataset(split, split, split, ("standard",))
+    source = files.FilesSource(config, dataset)
+    resident = config.copy_and_resolve_references()
+    resident.data.cache = "device"
+    return {
+        "bare decoding": _bare(_encoded(source)),
+        "host part": _host_part(source, config),
+        "batches": source.train_batches(),
+        "batches, cache=device": files.FilesSource(resident, dataset).train_batches(),
+    }
+
+
+def _encoded(source) -> np.ndarray:
+    """Encoded frames [batches, frames] of the first batches."""
+    batches = itertools.islice(source.train_clips(), _BATCHES)
+    ids = np.stack([batch.frame_ids.ravel() for batch in batches])
+    frames = [source.training.frame_at(frame_id) for frame_id in ids.ravel().tolist()]
+    return np.array(frames, object).reshape(ids.shape)
+
+
+def _bare(frames: np.ndarray) -> Iterator[np.ndarray]:
+    """Batches of decoded frames, in the arrangement that was the fastest here.
+
+    A thread for each core, and each thread decodes a batch.
+    """
+    import tensorflow as tf
+
+    decode_one = functools.partial(
+        tf.io.decode_jpeg, channels=3, dct_method="INTEGER_ACCURATE"
+    )
+    decoded = tf.TensorSpec((None, None, 3), tf.uint8)
+    dataset = tf.data.Dataset.from_tensor_slices(frames).repeat()
+    dataset = dataset.map(
+        lambda batch: tf.map_fn(decode_one, batch, fn_output_signature=decoded),
+        num_parallel_calls=len(os.sched_getaffinity(0)),
+    )
+    options = tf.data.Options()
+    options.autotune.enabled = False
+    yield from dataset.prefetch(4).with_options(options).as_numpy_iterator()
+
+
+def _host_part(source, config) -> Iterator[np.ndarray]:
+    """Frames as `FilesSource` hands them to the device: drawn, read and decoded."""
+    from reid_jax.input import decoding
+
+    size = source.training.sizes.max(axis=0)
+    cropped = augmentation.build_augmentation(config).cropped_size
+    requests = (
+        decoding.Request(batch.frame_ids.ravel(), size, batch)
+        for batch in source.train_clips()
+    )
+    largest = resizing.largest_size(cropped)
+    for _, frames in decoding.decode(source.training, requests, largest):
+        yield frames
 
 
 def _split(folder: pathlib.Path) -> frame_cache.Split:
@@ -106,10 +143,10 @@ def _split(folder: pathlib.Path) -> frame_cache.Split:
     height, width = _FRAME_SIZE
     sizes = world.SIZES["street_small"]
     sizes = dataclasses.replace(sizes, frame_height=height, frame_width=width)
-    entries = plan.plan(sizes)[:_RENDERED]
+    entries = plan.plan(sizes)
     rendered = [
         (entry, [_jpeg(frame) for frame in frames])
-        for entry, frames in world.World(sizes).render(entries)
+        for entry, frames in world.World(sizes).render(entries[:_RENDERED])
     ]
 
     def examples():
@@ -117,47 +154,12 @@ def _split(folder: pathlib.Path) -> frame_cache.Split:
             for entry, frames in rendered:
                 yield {
                     "frames": frames,
-                    "pid": entry.pid + copy * len(plan.plan(sizes)),
+                    "pid": entry.pid + copy * len(entries),
                     "camid": entry.camid,
                     "tracklet": f"{copy}-{entry.name}",
                 }
 
     return frame_cache.open_split(folder, "train", examples)
-
-
-def _drawn(split: frame_cache.Split, config) -> np.ndarray:
-    """Encoded frames [batches, frames] of the first batches."""
-    from reid_jax.input import files as input_pipeline
-
-    batches = itertools.islice(input_pipeline.train_clips(split, config), _BATCHES)
-    places = [
-        [split.first_frame[clip.tracklet] + clip.frames for clip in batch]
-        for batch in batches
-    ]
-    places = np.array(places).reshape(len(places), -1)
-    frames = [split.frame_at(place) for place in places.ravel().tolist()]
-    return np.array(frames, object).reshape(places.shape)
-
-
-def _bare(tf, frames: np.ndarray) -> Iterator[np.ndarray]:
-    """Batches of decoded frames, in the arrangement that was the fastest here.
-
-    A thread for each core, and each thread decodes a batch.
-    """
-    decoded = tf.TensorSpec((*_FRAME_SIZE, 3), tf.uint8)
-
-    def decode(batch):
-        decode_one = functools.partial(
-            tf.io.decode_jpeg, channels=3, dct_method="INTEGER_ACCURATE"
-        )
-        return tf.map_fn(decode_one, batch, fn_output_signature=decoded)
-
-    dataset = tf.data.Dataset.from_tensor_slices(frames)
-    num_threads = len(os.sched_getaffinity(0))
-    dataset = dataset.repeat().map(decode, num_parallel_calls=num_threads)
-    options = tf.data.Options()
-    options.autotune.enabled = False
-    yield from dataset.prefetch(4).with_options(options).as_numpy_iterator()
 
 
 def _jpeg(frame) -> bytes:
@@ -166,17 +168,13 @@ def _jpeg(frame) -> bytes:
     return file.getvalue()
 
 
-def _rate(batches: Iterator) -> float:
-    """Batches a second, when what was read ahead is used up."""
+def _rate(batches: Iterator, frames: int) -> float:
+    """Frames a second, of batches of so many, when what was read ahead is used up."""
     time.sleep(_REST)
     for _ in range(_READ_AHEAD):
         jax.block_until_ready(next(batches))
-    return 1 / measuring.seconds(lambda: jax.block_until_ready(next(batches)), _BATCHES)
-
-
-def _resident_megabytes() -> float:
-    pages = int(pathlib.Path("/proc/self/statm").read_text().split()[1])
-    return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
+    seconds = measuring.seconds(lambda: jax.block_until_ready(next(batches)), _BATCHES)
+    return frames / seconds
 
 
 def _device_waits(cache: str, folder: str) -> float:
@@ -189,8 +187,8 @@ def _device_waits(cache: str, folder: str) -> float:
     config.eval.update(pictures=False, baselines=False)
     workdir = pathlib.Path(folder) / cache
     train.train(config, workdir)
-    rows = metric_log.read(workdir)
-    return statistics.median(r["device_waits"] for r in rows if "device_waits" in r)
+    logged = log.read(workdir)
+    return statistics.median(r["device_waits"] for r in logged if "device_waits" in r)
 
 
 if __name__ == "__main__":

@@ -1,11 +1,12 @@
 """What a device can do at most, measured, and what a compiled program asks of it."""
 
 import dataclasses
-import time
 from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
+
+from benchmarks import measuring
 
 _ROUNDS = 9
 
@@ -34,44 +35,38 @@ class Program:
 
 
 def measure(dtype: str) -> MachineRates:
-    """Of products in `dtype`; float32 is TF32 on a GPU, as JAX computes it there."""
+    """Rates of products in `dtype`; float32 is TF32 on a GPU, as JAX computes there."""
     on_cpu = jax.default_backend() == "cpu"
     side, num_bytes = (2048, 2**28) if on_cpu else (8192, 2**31)
     # Not ones: a GPU clocks higher on constants.
     matrix = jax.random.normal(jax.random.key(0), (side, side), dtype)
-    product = jax.jit(lambda x, y: x @ y)
+    product = jax.jit(lambda _: matrix @ matrix)
     # In place: new memory for each copy would take most of the time on a CPU.
     copy = jax.jit(lambda x: x + 1, donate_argnums=0)
+    flops = 2 * side**3 / _fastest(product, None)
     return MachineRates(
-        2 * side**3 / _seconds(lambda _: product(matrix, matrix), None),
-        2 * num_bytes / _seconds(copy, jnp.zeros(num_bytes // 4)),
+        flops, 2 * num_bytes / _fastest(copy, jnp.zeros(num_bytes // 4))
     )
+
+
+def _fastest(function: Callable, value) -> float:
+    """Seconds of the fastest call, each with what the one before returned."""
+
+    def call() -> None:
+        nonlocal value
+        value = jax.block_until_ready(function(value))
+
+    call()  # compiles
+    return min(measuring.seconds(call) for _ in range(_ROUNDS))
 
 
 def compiled(function, *arguments) -> Program:
     """A jitted function, compiled for arguments like these."""
-    lowered = function.lower(*arguments)
-    start = time.perf_counter()
-    program = lowered.compile()
-    seconds = time.perf_counter() - start
-    sizes = program.memory_analysis()
+    lowered, programs = function.lower(*arguments), []
+    seconds = measuring.seconds(lambda: programs.append(lowered.compile()))
+    sizes = programs[0].memory_analysis()
     memory = sizes.argument_size_in_bytes + sizes.output_size_in_bytes
     memory += sizes.temp_size_in_bytes - sizes.alias_size_in_bytes
-    return Program(
-        program,
-        seconds,
-        lowered.cost_analysis()["flops"],
-        program.cost_analysis()["bytes accessed"],
-        memory,
-    )
-
-
-def _seconds(function, value) -> float:
-    """Of the fastest call, each with what the one before returned."""
-    value = jax.block_until_ready(function(value))  # compiles
-    times = []
-    for _ in range(_ROUNDS):
-        start = time.perf_counter()
-        value = jax.block_until_ready(function(value))
-        times.append(time.perf_counter() - start)
-    return min(times)  # what can be had, beside what else runs here
+    flops = lowered.cost_analysis()["flops"]
+    num_bytes = programs[0].cost_analysis()["bytes accessed"]
+    return Program(programs[0], seconds, flops, num_bytes, memory)

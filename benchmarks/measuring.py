@@ -1,15 +1,19 @@
-"""What every benchmark needs: a machine, runs in turn, medians with spread, JSON."""
+"""What every benchmark needs: a machine, rounds in turn, medians with spread, JSON."""
 
 import argparse
 import dataclasses
 import importlib.metadata
 import json
 import os
+import pathlib
 import platform
 import statistics
 import sys
 import time
 from collections.abc import Callable, Iterable, Sequence
+
+HUGE_PAGES = {"GLIBC_TUNABLES": "glibc.malloc.hugetlb=1"}
+"""What the Makefile exports too; glibc reads it as a process starts."""
 
 _PACKAGES = ("jax", "flax", "numpy", "tensorflow-cpu", "torch")
 
@@ -30,6 +34,7 @@ class Figure:
 
 
 def figure(values: Iterable[float]) -> Figure:
+    """The figure of what was measured in each round."""
     values = sorted(values)
     if len(values) < 2:
         return Figure(values[0], None)
@@ -38,7 +43,7 @@ def figure(values: Iterable[float]) -> Figure:
 
 
 def ratio(ours: Sequence[float], theirs: Sequence[float]) -> Figure:
-    """Of each round by itself: what else the machine does slows both of it."""
+    """The figure of each round's ratio: what else the machine does slows both sides."""
     return figure(x / y for x, y in zip(ours, theirs, strict=True))
 
 
@@ -63,36 +68,41 @@ def seconds(run: Callable[[], object], calls: int = 1) -> float:
     return (time.perf_counter() - start) / calls
 
 
-def begin(args: argparse.Namespace) -> dict[str, object]:
-    """Prints and returns on what this runs, with huge pages as train.py has them.
+def rate(make: Callable[[], int]) -> Callable[[], float]:
+    """The measure of how many a second `make` makes; it returns how many it made."""
 
-    JAX's device where JAX is imported, and what the program was asked for.
-    """
-    os.environ.setdefault("GLIBC_TUNABLES", "glibc.malloc.hugetlb=1")
-    affinity = getattr(os, "sched_getaffinity", None)  # not on every system
-    machine = {
-        "machine": platform.processor() or platform.machine(),
-        "cores": len(affinity(0)) if affinity else os.cpu_count(),
-        "load": round(os.getloadavg()[0], 1),
-        "python": platform.python_version(),
-    }
-    if "jax" in sys.modules:
-        machine["device"] = sys.modules["jax"].devices()[0].device_kind
-    for package in _PACKAGES:
-        try:
-            machine[package] = importlib.metadata.version(package)
-        except importlib.metadata.PackageNotFoundError:
-            continue
-    if tunables := os.environ.get("GLIBC_TUNABLES"):
-        machine["tunables"] = tunables
-    print(", ".join(f"{key} {value}" for key, value in machine.items()), flush=True)
-    return machine | {"arguments": vars(args)}
+    def measure() -> float:
+        start = time.perf_counter()
+        made = make()
+        return made / (time.perf_counter() - start)
+
+    return measure
 
 
-def print_json(machine: dict, results: dict) -> None:
-    """The last line that a benchmark prints."""
-    content = {"machine": machine, "results": results}
-    print(json.dumps(content, ensure_ascii=False, default=dataclasses.asdict))
+def compare(
+    found: dict[str, list[float]], base: str, unit: str, spec: str = "8.0f"
+) -> dict[str, dict[str, Figure]]:
+    """Prints and returns the figure of each, and that of its ratio to `base`."""
+    results, width = {}, max(map(len, found)) + 1
+    for name, values in found.items():
+        row = {unit: figure(values), "ratio": ratio(values, found[base])}
+        results[name] = row
+        print(f"{name:{width}}{row[unit]:{spec}} {unit} {row['ratio']:8.2f} of {base}")
+    return results
+
+
+def megabytes(field: str) -> float:
+    """Resident memory of this process: `VmRSS` now, `VmHWM` at most (Linux)."""
+    status = pathlib.Path("/proc/self/status").read_text()
+    return int(status.partition(f"{field}:")[2].split()[0]) / 1024
+
+
+def parser(doc: str, *, rounds: int | None = None) -> argparse.ArgumentParser:
+    """The flags of a script with this docstring: --rounds, where it has a default."""
+    made = argparse.ArgumentParser(description=doc.partition("\n")[0])
+    if rounds is not None:
+        made.add_argument("--rounds", type=at_least(1), default=rounds)
+    return made
 
 
 def at_least(least: int) -> Callable[[str], int]:
@@ -108,3 +118,33 @@ def at_least(least: int) -> Callable[[str], int]:
         return value
 
     return number
+
+
+def begin(args: argparse.Namespace) -> dict[str, object]:
+    """Prints and returns on what this runs, and what the program was asked for.
+
+    That is JAX's device where JAX is imported, and what glibc was told.
+    """
+    affinity = getattr(os, "sched_getaffinity", None)  # not on every system
+    machine = {
+        "machine": platform.processor() or platform.machine(),
+        "cores": len(affinity(0)) if affinity else os.cpu_count(),
+        "load": round(os.getloadavg()[0], 1),
+        "python": platform.python_version(),
+    }
+    if "jax" in sys.modules:
+        machine["device"] = sys.modules["jax"].devices()[0].device_kind
+    for package in _PACKAGES:
+        try:
+            machine[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    machine["tunables"] = os.environ.get("GLIBC_TUNABLES") or "none"
+    print(", ".join(f"{key} {value}" for key, value in machine.items()), flush=True)
+    return machine | {"arguments": vars(args)}
+
+
+def print_json(machine: dict, results: dict) -> None:
+    """The last line that a benchmark prints."""
+    content = {"machine": machine, "results": results}
+    print(json.dumps(content, ensure_ascii=False, default=dataclasses.asdict))

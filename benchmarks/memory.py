@@ -1,6 +1,6 @@
 """Memory of a training step: whole, in bfloat16, with blocks computed again, in parts.
 
-python benchmarks/memory.py [--config=configs/attn_tconv.py] [--parts=4,16]
+python benchmarks/memory.py [--config=configs/attn_tconv.py]
 
 kept: what automatic differentiation keeps from the forward for the backward pass, the
 parameters among it.
@@ -9,9 +9,8 @@ optimizer state, batch) on the device that JAX sees. Nothing is run. XLA's compi
 CPUs merges what is computed twice, so that model.remat changes nothing there.
 """
 
-import argparse
-import importlib.util
 import pathlib
+import runpy
 import sys
 
 import jax
@@ -21,44 +20,50 @@ from flax import nnx
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 
+from benchmarks import measuring
 from reid_jax import steps
 from reid_jax.models import build_model
 
 _NUM_PIDS = 625  # of MARS
+_FROZEN = {"model.batch_norm": "frozen"}
+_SETTINGS = (
+    {},
+    {"model.dtype": "bfloat16"},
+    {"model.remat": True},
+    _FROZEN | {"train.accumulate": 4},
+    _FROZEN | {"train.accumulate": 16},
+    _FROZEN | {"train.accumulate": 4, "model.remat": True},
+    _FROZEN | {"train.accumulate": 16, "model.remat": True},
+)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser = measuring.parser(__doc__)
     parser.add_argument("--config", default="configs/attn_tconv.py")
-    parser.add_argument("--parts", default="4,16", help="values of train.accumulate")
     args = parser.parse_args()
-    spec = importlib.util.spec_from_file_location("config", args.config)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-
-    parts = [int(number) for number in args.parts.split(",")]
-    frozen = {"model.batch_norm": "frozen"}
-    settings = [{}, {"model.dtype": "bfloat16"}, {"model.remat": True}]
-    settings += [frozen | {"train.accumulate": n} for n in parts]
-    settings += [frozen | {"train.accumulate": n, "model.remat": True} for n in parts]
-    print(f"{args.config}, jax {jax.__version__}, {jax.devices()[0].device_kind}")
+    get_config = runpy.run_path(args.config)["get_config"]
+    machine = measuring.begin(args)
+    results = {}
     print(f"{'':60} {'kept, MiB':>10} {'compiled, MiB':>14}")
-    for fields in settings:
-        config = module.get_config()
+    for fields in _SETTINGS:
+        config = get_config()
         config.update_from_flattened_dict(fields)
         named = " ".join(f"{name}={value}" for name, value in fields.items()) or "whole"
         kept, compiled = (n / 2**20 for n in _bytes(config))
+        results[named] = {"kept": kept, "compiled": compiled}
         print(f"{named:60} {kept:10.0f} {compiled:14.0f}", flush=True)
+    measuring.print_json(machine, results)
 
 
 def _bytes(config) -> tuple[int, int]:
+    """What is kept, and what the compiled step needs beside its arguments."""
     optimizer = steps.build_optimizer(config, lambda step: 1e-3)
-    made = []
+    graphdef = None
 
-    def initial():
+    def initial() -> steps.TrainState:
+        nonlocal graphdef
         model = build_model(config.model, _NUM_PIDS, rngs=nnx.Rngs(0))
         graphdef, state = steps.initial_state(model, optimizer)
-        made.append(graphdef)
         return state
 
     state = jax.eval_shape(initial)
@@ -68,12 +73,12 @@ def _bytes(config) -> tuple[int, int]:
         "clips": jax.ShapeDtypeStruct(size, np.uint8),
         "labels": jax.ShapeDtypeStruct((clips,), jnp.int32),
     }
-    step = steps.make_train_step(made[0], optimizer, config)
+    step = steps.make_train_step(graphdef, optimizer, config)
     compiled = step.lower(state, batch).compile().memory_analysis()
 
     def kept(params, batch_stats, clips):
         def forward(params):
-            model = nnx.merge(made[0], params, batch_stats, copy=True)
+            model = nnx.merge(graphdef, params, batch_stats, copy=True)
             out = model(clips, train=True, rng=jax.random.key(0))
             return out.embedding, out.logits
 

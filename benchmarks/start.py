@@ -10,7 +10,6 @@ that to the first. `kept` is how many there are afterwards: a second start that 
 compile such a one again would keep more (one that takes about a tenth may join).
 """
 
-import argparse
 import functools
 import os
 import pathlib
@@ -22,72 +21,67 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 
 from benchmarks import measuring
 
-ROOT = pathlib.Path(__file__).resolve().parents[1]
-STATEMENTS = ("import jax", "import reid_jax.models", "import tensorflow")
-CONFIGS = ("configs/demo.py", "configs/attn_tconv.py")
+_ROOT = pathlib.Path(__file__).resolve().parents[1]
+_STATEMENTS = ("import jax", "import reid_jax.models", "import tensorflow")
+_CONFIGS = ("configs/demo.py", "configs/attn_tconv.py")
+_SHORT = {
+    "data.name": "walkers/tiny",
+    "data.p": 2,
+    "data.k": 2,
+    "train.max_steps": 1,
+    "eval.batch_clips": 8,
+    "eval.max_frames": 4,
+    "eval.pictures": False,
+    "eval.baselines": False,
+}
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--rounds", type=measuring.at_least(1), default=2)
-    args = parser.parse_args()
+    args = measuring.parser(__doc__, rounds=2).parse_args()
     machine = measuring.begin(args)
-    commands = {f"python -c '{s}'": ["-c", s] for s in STATEMENTS}
+    commands = {f"python -c '{s}'": ["-c", s] for s in _STATEMENTS}
     commands |= {f"{p} --help": [p, "--help"] for p in ("train.py", "evaluate.py")}
     measures = {c: functools.partial(_seconds, a) for c, a in commands.items()}
     found = measuring.in_turn(measures, args.rounds)
-    results = {}
-    print(f"{'':36}{'seconds':>9}{'ratio':>17}")
-    for name, seconds in found.items():
-        middle = measuring.figure(seconds)
-        ratio = measuring.ratio(seconds, next(iter(found.values())))
-        results[name] = {"seconds": middle, "ratio": ratio}
-        print(f"{name:36} {middle:8.1f} {ratio:8.1f}", flush=True)
+    results = measuring.compare(found, next(iter(found)), "seconds", "6.1f")
     with tempfile.TemporaryDirectory() as folder:
-        prepare = ["-m", "data.prepare", "walkers/tiny", f"--data_dir={folder}/data"]
-        _seconds(prepare)
-        for config in CONFIGS:
-            cache = pathlib.Path(folder) / pathlib.Path(config).stem
-            times = []
-            for start in ("first", "second"):
-                seconds = _seconds(
-                    [
-                        "train.py",
-                        f"--config={config}",
-                        f"--workdir={folder}/{cache.name}_{start}",
-                        "--config.data.name=walkers/tiny",
-                        f"--config.data.data_dir={folder}/data",
-                        "--config.train.max_steps=1",
-                        "--config.eval.pictures=False",
-                        "--config.eval.baselines=False",
-                        "--config.data.p=2",
-                        "--config.data.k=2",
-                        "--config.eval.batch_clips=8",
-                        "--config.eval.max_frames=4",
-                    ],
-                    XDG_CACHE_HOME=str(cache),
-                )
-                kept = len(list(cache.rglob("*-cache")))
-                times.append(seconds)
-                name, ratio = f"{config}, {start} start", seconds / times[0]
-                results[name] = {"seconds": seconds, "ratio": ratio, "kept": kept}
-                print(
-                    f"{name:36} {seconds:8.1f} {ratio:16.2f}         "
-                    f"{kept} programs kept",
-                    flush=True,
-                )
+        data_dir = f"{folder}/data"
+        _seconds(["-m", "data.prepare", "walkers/tiny", f"--data_dir={data_dir}"])
+        for config in _CONFIGS:
+            results |= _two_starts(config, data_dir, pathlib.Path(folder))
     measuring.print_json(machine, results)
 
 
-_FOLDER = "JAX_COMPILATION_CACHE_DIR"  # a user's own would be warm
+def _two_starts(config: str, data_dir: str, folder: pathlib.Path) -> dict[str, dict]:
+    """Prints and returns how long two starts of a run take, and what they keep."""
+    name = pathlib.Path(config).stem
+    fields = _SHORT | {"data.data_dir": data_dir}
+    flags = [f"--config.{field}={value}" for field, value in fields.items()]
+    results, first = {}, None
+    for start in ("first", "second"):
+        command = ["train.py", f"--config={config}", *flags]
+        command.append(f"--workdir={folder}/{name}_{start}")
+        seconds = _seconds(command, XDG_CACHE_HOME=str(folder / name))
+        first = first or seconds
+        kept = len(list((folder / name).rglob("*-cache")))
+        row = {"seconds": seconds, "ratio": seconds / first, "kept": kept}
+        label = f"{config}, {start} start"
+        results[label] = row
+        shown = f"{seconds:6.1f} seconds {row['ratio']:8.2f} of the first start"
+        print(f"{label:36} {shown}, {kept} programs kept", flush=True)
+    return results
 
 
 def _seconds(arguments: list[str], **environment: str) -> float:
+    """How long a Python process with these arguments takes."""
+    inherited = dict(os.environ)
+    inherited.pop("JAX_COMPILATION_CACHE_DIR", None)  # a user's own would be warm
+
     def run() -> None:
         child = subprocess.run(
             [sys.executable, *arguments],
-            cwd=ROOT,
-            env={k: v for k, v in os.environ.items() if k != _FOLDER} | environment,
+            cwd=_ROOT,
+            env=inherited | environment,
             capture_output=True,
             text=True,
         )

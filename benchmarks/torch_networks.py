@@ -1,7 +1,10 @@
 """The networks of benchmarks/networks.py in PyTorch, with the names of our exports."""
 
+import numpy as np
 import torch
 from torch import nn
+
+from reid_jax.models import torch_weights
 
 _MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet, as ours
 
@@ -125,7 +128,23 @@ class Network(nn.Module):
         return embedding, self.classifier(embedding)
 
 
-def embedding_and_step(network: Network, clips, labels, dtype: str, compiles: bool):
+def from_ours(name: str, model, config, device: torch.device) -> Network:
+    """The same network as `model`, one of ours, with the same weights."""
+    trunk = torch_weights.export_torch_weights(model.base)
+    heads = torch_weights.export_torch_weights(model)
+    heads = {k: v for k, v in heads.items() if k.startswith("attention")}
+    heads["classifier.weight"] = np.asarray(model.classifier.kernel[...]).T
+    heads["classifier.bias"] = np.asarray(model.classifier.bias[...])
+    network = Network(name, config.model.temporal, trunk, heads)
+    is_3d = "3d" in name
+    if device.type == "cuda" or not is_3d:
+        network.memory_format = (torch.channels_last, torch.channels_last_3d)[is_3d]
+    # The heads have kernels of other numbers of axes.
+    network.base.to(memory_format=network.memory_format)
+    return network.to(device)
+
+
+def embedding_and_step(network: Network, clips, labels, dtype: str):
     """Functions: the embedding of uint8 clips [B, T, H, W, 3], a training step."""
     device = next(network.parameters()).device
     fastest = {"fused": True} if device.type == "cuda" else {"foreach": True}
@@ -137,7 +156,7 @@ def embedding_and_step(network: Network, clips, labels, dtype: str, compiles: bo
     def forward(pixels):
         return network((pixels.float() / 255 - mean) / std)
 
-    if compiles:
+    if device.type == "cuda":
         forward = torch.compile(forward)
     cast = torch.autocast(device.type, torch.bfloat16, dtype == "bfloat16")
 

@@ -15,7 +15,6 @@ random orders. `in group`: the gallery holds nobody but the query's twins in oth
 cameras. But for `blank`, frames are rendered, not read from files: no JPEG.
 """
 
-import argparse
 import dataclasses
 import functools
 import io
@@ -29,19 +28,22 @@ from PIL import Image
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 
+from benchmarks import measuring
 from configs import demo
 from data.walkers import plan
 from data.walkers.sizes import SIZES, Sizes, names
 from data.walkers.world import World
-from reid_jax import clips, steps
+from reid_jax import clips, parallel, steps
+from reid_jax.input import augmentation, pictures
 from reid_jax.models import build_model
 from reid_jax.retrieval import distances, ranking
-from reid_jax.runs import embeddings as embedding
+from reid_jax.runs import embeddings
 from reid_jax.scoring import color_histogram
 
 _NUM_TRAIN, _NUM_TEST = 240, 60
 _P, _K = 8, 4
 _EVAL_CLIPS = 64
+_FRAME_SIZE = (64, 32)
 _MODELS = {
     "image": ("resnet14_w8", "none"),
     "mean": ("resnet14_w8", "avg"),
@@ -57,10 +59,10 @@ _COLUMNS = (
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = measuring.parser(__doc__)
     every = ",".join(name for name in SIZES if name != "tiny")
     parser.add_argument("--configs", type=names, default=every)
-    parser.add_argument("--steps", type=int, default=400)
+    parser.add_argument("--steps", type=measuring.at_least(1), default=400)
     parser.add_argument("--columns", default=",".join(_COLUMNS))
     args = parser.parse_args()
     columns = args.columns.split(",")
@@ -72,16 +74,19 @@ def main() -> None:
     for name in args.configs:
         sizes = _smaller(SIZES[name])
         describe = Descriptions(sizes, args.steps)
-        described = {column: describe(column) for column in columns}
-        for title, twins in ((name, 1), (f"{name}, in group", sizes.twins)):
-            if title == name or twins > 1:
-                cells = [_score(*described[column], twins) for column in columns]
-                print(f"| {title} | " + " | ".join(cells) + " |", flush=True)
+        described = [describe(column) for column in columns]
+        titles = {name: 1}
+        if sizes.twins > 1:
+            titles[f"{name}, in group"] = sizes.twins
+        for title, twins in titles.items():
+            cells = [_score(rows, describe.entries, twins) for rows in described]
+            print(f"| {title} | " + " | ".join(cells) + " |", flush=True)
 
 
 def _smaller(sizes: Sizes) -> Sizes:
     """The world with fewer persons and frames."""
     longest = 32 if sizes.twins > 1 else 16
+    height, width = _FRAME_SIZE
     return dataclasses.replace(
         sizes,
         num_train=_NUM_TRAIN,
@@ -90,32 +95,35 @@ def _smaller(sizes: Sizes) -> Sizes:
         num_junk=0,
         num_frames=(min(sizes.num_frames[0], longest), longest),
         median_frames=longest,
-        frame_height=64,
-        frame_width=32,
+        frame_height=height,
+        frame_width=width,
     )
 
 
 class Pool:
-    """All tracklets of a world, rendered, or as decoded from its JPEG files."""
+    """All tracklets of a world, rendered, or as decoded from its JPEG files.
+
+    `test` are the frames of those that are not trained on, in the order of the plan.
+    """
 
     def __init__(self, sizes: Sizes, *, from_files: bool = False):
-        self.sizes = sizes
+        self._twins = sizes.twins
+        self.test, self._train = [], {}
         world = World(sizes)
-        both = list(world.render(plan.plan(sizes)))
-        if from_files:
-            both = [(e, _decoded(world, e.camid, frames)) for e, frames in both]
-        self.test = [(e, frames) for e, frames in both if e.split != "train"]
-        self.entries = [entry for entry, _ in self.test]
-        self._train = {}
-        for entry, frames in both:
+        for entry, frames in world.render(plan.plan(sizes)):
+            if from_files:
+                files = (io.BytesIO(world.jpeg(entry.camid, frame)) for frame in frames)
+                frames = np.stack([np.asarray(Image.open(file)) for file in files])
             if entry.split == "train":
                 self._train.setdefault(entry.pid - 1, []).append(frames)
+            else:
+                self.test.append(frames)
 
     def batch(self, step: int, T: int) -> dict[str, np.ndarray]:
         """P persons, twins together, K clips of each from different tracklets."""
         rng = np.random.default_rng(step)
-        twins = self.sizes.twins
-        groups = rng.choice(_NUM_TRAIN // twins, _P // twins, replace=False)
+        twins = self._twins
+        groups = rng.choice(len(self._train) // twins, _P // twins, replace=False)
         persons = (groups[:, None] * twins + np.arange(twins)).ravel().tolist()
         chosen = []
         for person in persons:
@@ -127,16 +135,12 @@ class Pool:
         return {"clips": np.stack(chosen), "labels": labels}
 
 
-def _decoded(world: World, camid: int, frames: np.ndarray) -> np.ndarray:
-    files = (io.BytesIO(world.jpeg(camid, frame)) for frame in frames)
-    return np.stack([np.asarray(Image.open(file)) for file in files])
-
-
 class Descriptions:
-    """(descriptions [N,D], entries) of a world's test tracklets, by column."""
+    """Descriptions [N, D] of a world's test tracklets by column; None for `chance`."""
 
     def __init__(self, sizes: Sizes, num_steps: int):
         self._sizes, self._num_steps = sizes, num_steps
+        self.entries = [e for e in plan.plan(sizes) if e.split != "train"]
         # A stride is 8 to 16 frames long.
         self._T = 8 if sizes.twins > 1 else 4
 
@@ -144,115 +148,104 @@ class Descriptions:
     def _pool(self) -> Pool:
         return Pool(self._sizes)
 
-    def _trained(self, kind: str) -> "Network":
-        network = Network(kind, self._T, self._num_steps)
-        network.train(self._pool)
-        return network
+    @functools.cached_property
+    def _blank_pool(self) -> Pool:
+        style = dataclasses.replace(self._sizes.style, blank=1.0)
+        return Pool(dataclasses.replace(self._sizes, style=style), from_files=True)
 
     @functools.cached_property
     def _image(self) -> "Network":
-        return self._trained("image")
+        return self._network("image").train(self._pool)
 
-    def __call__(self, column: str):
-        if column == "blank":
-            style = dataclasses.replace(self._sizes.style, blank=1.0)
-            blank = dataclasses.replace(self._sizes, style=style)
-            pool = Pool(blank, from_files=True)
-            network = Network("mean", self._T, self._num_steps)
-            network.train(pool)
-            return network.embed(pool.test), pool.entries
-        if column == "chance":
-            return None, [e for e in plan.plan(self._sizes) if e.split != "train"]
-        test = self._pool.test
+    def _network(self, kind: str) -> "Network":
+        return Network(kind, self._T, self._num_steps)
+
+    def __call__(self, column: str) -> np.ndarray | None:
         match column:
+            case "chance":
+                return None
+            case "blank":
+                pool = self._blank_pool
+                return self._network("mean").train(pool).embed(pool.test)
             case "raw pixels":
-                rows = [_thumbnails(frames).mean(0) for _, frames in test]
+                rows = [_thumbnails(frames).mean(0) for frames in self._pool.test]
+                return np.stack(rows)
             case "colour histogram":
-                histogram = color_histogram.stripe_histogram
-                rows = [histogram(frames).mean(0) for _, frames in test]
+                histograms = map(color_histogram.stripe_histogram, self._pool.test)
+                return np.stack([rows.mean(0) for rows in histograms])
             case "lags":
-                rows = [_lags(frames, 2 * self._T) for _, frames in test]
+                return np.stack([_lags(f, 2 * self._T) for f in self._pool.test])
             case "untrained":
-                rows = Network("mean", self._T, self._num_steps).embed(test)
+                return self._network("mean").embed(self._pool.test)
             case "one frame":
-                middle = [(e, f[len(f) // 2][None]) for e, f in test]
-                rows = self._image.embed(middle)
+                middle = [frames[len(frames) // 2][None] for frames in self._pool.test]
+                return self._image.embed(middle)
             case "image":
-                rows = self._image.embed(test)
-            case _:
-                rows = self._trained(column).embed(test)
-        return rows, self._pool.entries
+                return self._image.embed(self._pool.test)
+        return self._network(column).train(self._pool).embed(self._pool.test)
 
 
 class Network:
     """One of `_MODELS`, untrained at first."""
 
     def __init__(self, kind: str, T: int, num_steps: int):
-        self._num_steps = num_steps
-        self._T = 1 if kind == "image" else T
-        self._clip_length = T
-        self._train_step, self._embed_step, initial = _compiled(kind, T, num_steps)
+        self._num_steps, self._T = num_steps, T
+        self._config, self._train_step, self._embed_step, initial = _compiled(
+            kind, T, num_steps
+        )
         self._state = jax.tree.map(jax.numpy.copy, initial)
 
-    def train(self, pool: Pool) -> None:
+    def train(self, pool: Pool) -> "Network":
+        """Itself, trained."""
         for step in range(self._num_steps):
-            batch = pool.batch(step, self._clip_length)
-            if self._T == 1:  # each frame is a clip
-                frames, labels = batch["clips"], batch["labels"]
+            batch = pool.batch(step, self._T)
+            if self._config.model.clip_length == 1:  # each frame is a clip
+                frames, labels = batch["clips"], np.repeat(batch["labels"], self._T)
                 frames = frames.reshape(-1, 1, *frames.shape[2:])
-                labels = np.repeat(labels, self._clip_length)
                 batch = {"clips": frames, "labels": labels}
             self._state, _ = self._train_step(self._state, batch)
+        return self
 
-    def embed(self, tracklets) -> np.ndarray:
-        pairs = [
-            (frames[clip], i)
-            for i, (_, frames) in enumerate(tracklets)
-            for clip in clips.dense_clips(len(frames), self._T)
-        ]
-        pairs += [(pairs[-1][0], -1)] * (-len(pairs) % _EVAL_CLIPS)
-        columns = (np.stack(column) for column in zip(*pairs, strict=True))
-        shown, tracklet = (
-            array.reshape(-1, _EVAL_CLIPS, *array.shape[1:]) for array in columns
+    def embed(self, tracks: list[np.ndarray]) -> np.ndarray:
+        """The embedding of each track."""
+        mesh = parallel.local_mesh()
+        batches = pictures.picture_batches(
+            tracks,
+            clip_length=self._config.model.clip_length,
+            batch_clips=_EVAL_CLIPS,
+            augmentation=augmentation.Augmentation(_FRAME_SIZE),
+            normalization=self._config.data.normalization,
+            mesh=mesh,
         )
-        batches = (
-            {"clips": some, "tracklet": theirs}
-            for some, theirs in zip(shown, tracklet, strict=True)
+        state = self._state
+        network = embeddings.Network(
+            self._embed_step, state.params, state.batch_stats, mesh
         )
-        params, batch_stats = self._state.params, self._state.batch_stats
-
-        def embed_clips(batch):
-            return self._embed_step(params, batch_stats, batch).embedding
-
-        return embedding.embed_tracklets(embed_clips, batches, len(tracklets))
+        return embeddings.embed_tracklets(network, batches, len(tracks))
 
 
 @functools.cache
 def _compiled(kind: str, T: int, num_steps: int):
-    """Training step, embedding step and initial state: the same for all worlds."""
+    """Config, training step, embedding step and initial state, for all worlds."""
     config = demo.get_config()
     config.model.backbone, config.model.temporal = _MODELS[kind]
     config.model.clip_length = 1 if kind == "image" else T
     config.model.rnn_dim = 128
     # Three quarters at full speed, the rest at a tenth of it.
-    config.train.decay_every_epochs = 3 * num_steps // 4
-    config.train.warmup_epochs = 20
+    config.train.update(decay_every_epochs=3 * num_steps // 4, warmup_epochs=20)
     schedule = steps.learning_rate_schedule(config, steps_per_epoch=1)
     optimizer = steps.build_optimizer(config, schedule)
     model = build_model(config.model, _NUM_TRAIN, rngs=nnx.Rngs(0))
     graphdef, state = steps.initial_state(model, optimizer)
-    return (
-        steps.make_train_step(graphdef, optimizer, config),
-        steps.make_embed_step(graphdef, config),
-        state,
-    )
+    train_step = steps.make_train_step(graphdef, optimizer, config)
+    return config, train_step, steps.make_embed_step(graphdef, config), state
 
 
-def _score(rows, entries, twins: int) -> str:
-    is_query = np.array([e.split == "query" for e in entries])
-    pids, camids = (
-        np.array([getattr(e, f) for e in entries]) for f in ("pid", "camid")
-    )
+def _score(rows: np.ndarray | None, entries: list[plan.Entry], twins: int) -> str:
+    """mAP / CMC-1 in percent, of `rows` or of random orders."""
+    is_query = np.array([entry.split == "query" for entry in entries])
+    pids = np.array([entry.pid for entry in entries])
+    camids = np.array([entry.camid for entry in entries])
     group = (pids - 1) // twins
     is_other = group[is_query][:, None] != group[~is_query][None]
     # Those of the query's camera would be nearest, and wrong.
@@ -260,22 +253,20 @@ def _score(rows, entries, twins: int) -> str:
     labels = pids[is_query], pids[~is_query], camids[is_query], camids[~is_query]
     if rows is None:
         rng = np.random.default_rng(0)
-        drawn = [rng.random(is_other.shape, np.float32) for _ in range(20)]
+        matrices = [rng.random(is_other.shape, np.float32) for _ in range(20)]
     else:
         rows = np.asarray(rows, np.float32)
-        drawn = [np.array(distances.l2(rows[is_query], rows[~is_query]))]
-    results = [
+        matrices = [np.array(distances.l2(rows[is_query], rows[~is_query]))]
+    found = [
         ranking.evaluate(np.where(is_other & (twins > 1), 1e9, matrix), *labels)
-        for matrix in drawn
+        for matrix in matrices
     ]
-    mean_ap, rank1 = (
-        100 * np.mean([get(r) for r in results])
-        for get in (lambda r: r.mean_ap, lambda r: r.cmc[0])
-    )
+    mean_ap = 100 * np.mean([one.mean_ap for one in found])
+    rank1 = 100 * np.mean([one.cmc[0] for one in found])
     return f"{mean_ap:.1f} / {rank1:.1f}"
 
 
-def _lags(frames, num: int) -> np.ndarray:
+def _lags(frames: np.ndarray, num: int) -> np.ndarray:
     grey = frames.mean(-1)
     lags = np.arange(1, num + 1)
     known = lags[lags < len(frames)]
@@ -287,7 +278,7 @@ def _lags(frames, num: int) -> np.ndarray:
     return np.pad(differences, (0, num - len(known)))
 
 
-def _thumbnails(frames) -> np.ndarray:
+def _thumbnails(frames: np.ndarray) -> np.ndarray:
     small = [Image.fromarray(f).resize((16, 32), Image.BOX) for f in frames]
     return np.stack([np.asarray(f, np.float32).ravel() / 255 for f in small])
 

@@ -7,7 +7,6 @@ Frames are resized to 128x64 first. "figure" is the middle third of the columns 
 a sixth and five sixths of the height, where the person mostly is.
 """
 
-import argparse
 import dataclasses
 import pathlib
 import sys
@@ -17,6 +16,7 @@ from PIL import Image
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 
+from benchmarks import measuring
 from data.videos import mot
 from data.walkers import plan
 from data.walkers.sizes import SIZES, names
@@ -27,10 +27,9 @@ _FRAMES_EACH = 4
 
 
 def statistics(frames: np.ndarray) -> dict[str, float]:
-    """Of uint8 [N, 128, 64, 3]; all in [0, 1]."""
-    hsv = (
-        np.stack([np.asarray(Image.fromarray(f).convert("HSV")) for f in frames]) / 255
-    )
+    """What frames, uint8 [N, 128, 64, 3], are like; all in [0, 1]."""
+    hsv = [np.asarray(Image.fromarray(frame).convert("HSV")) for frame in frames]
+    hsv = np.stack(hsv) / 255
     figure = frames[:, 21:107, 21:43] / 255
     luma = frames.mean(-1) / 255
     rows, columns = np.diff(luma, axis=1), np.diff(luma, axis=2)
@@ -50,13 +49,9 @@ def statistics(frames: np.ndarray) -> dict[str, float]:
 
 
 def _walkers(name: str) -> np.ndarray:
-    sizes = dataclasses.replace(
-        SIZES[name],
-        frame_height=128,
-        frame_width=64,
-        num_frames=(4, 16),
-        median_frames=8,
-    )
+    size = {"frame_height": 128, "frame_width": 64}
+    short = {"num_frames": (4, 16), "median_frames": 8}
+    sizes = dataclasses.replace(SIZES[name], **size, **short)
     entries = [e for e in plan.plan(sizes) if e.split == "train"]
     entries = entries[:: max(1, len(entries) // _NUM_TRACKLETS)][:_NUM_TRACKLETS]
     return np.concatenate([_some(f) for _, f in World(sizes).render(entries)])
@@ -78,11 +73,9 @@ def _print_plans() -> None:
     """The sizes of every world, nothing rendered; frames: least, median, most, sum."""
     for name, sizes in SIZES.items():
         entries = plan.plan(sizes)
-        counts = [
-            f"{sum(e.split == split for e in entries):,}"
-            for split in ("train", "query", "gallery")
-        ]
-        lengths = [e.num_frames for e in entries]
+        splits = [entry.split for entry in entries]
+        counts = [f"{splits.count(s):,}" for s in ("train", "query", "gallery")]
+        lengths = [entry.num_frames for entry in entries]
         each = f"{min(lengths)} / {np.median(lengths):.0f} / {max(lengths)}"
         print(
             f"| `{name}` | {sizes.num_train} + {sizes.num_test} | {sizes.num_cameras} "
@@ -92,7 +85,7 @@ def _print_plans() -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = measuring.parser(__doc__)
     parser.add_argument("--video")
     parser.add_argument("--tracks")
     every = ",".join(name for name in SIZES if name != "tiny")

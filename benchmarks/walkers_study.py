@@ -9,13 +9,14 @@ here, and its 95 % interval had other persons and other runs been drawn. It hold
 the whole interval is on the paper's side of 0.
 """
 
-import argparse
 import dataclasses
+import functools
 import pathlib
 import sys
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 
+from benchmarks import measuring
 from reid_jax.cli import ending
 from reid_jax.retrieval import summary
 from reid_jax.scoring import scores
@@ -56,25 +57,20 @@ CONCLUSIONS = (
 
 
 def main(arguments: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = measuring.parser(__doc__)
     parser.add_argument("--runs", default="runs", help="the folder of all workdirs")
     parser.add_argument("--preset", default="small", choices=list(table_plans.PRESETS))
     parser.add_argument("--dataset", help="what the runs are scored on")
     args = parser.parse_args(arguments)
     ending.quieten()
+    collected = functools.cache(
+        lambda table: collect.collect(
+            table, pathlib.Path(args.runs), preset=args.preset, dataset=args.dataset
+        )
+    )
+    lines = [["conclusion", "paper", "here", "95 %", ""]]
     try:
-        lines = [["conclusion", "paper", "here", "95 %", ""]]
-        results = {}
-        for conclusion in CONCLUSIONS:
-            number = conclusion.table
-            if number not in results:
-                results[number] = collect.collect(
-                    number,
-                    pathlib.Path(args.runs),
-                    preset=args.preset,
-                    dataset=args.dataset,
-                )
-            lines.append(judge(conclusion, results[number]))
+        lines += [judge(c, collected(c.table)) for c in CONCLUSIONS]
     except (ValueError, OSError) as error:
         parser.error(error)
     print(scores.aligned(lines, num_left=1))
@@ -100,14 +96,8 @@ def judge(conclusion: Conclusion, result: collect.Result) -> list[str]:
         verdict = "holds"
     else:
         verdict = "the other way round" if high < 0 else "not decided"
-    here = 100 * (ours.mean[0] - theirs.mean[0])
-    return [
-        conclusion.text,
-        in_paper,
-        f"{here:+.1f}",
-        f"{low:+.1f} {high:+.1f}",
-        verdict,
-    ]
+    here = f"{100 * (ours.mean[0] - theirs.mean[0]):+.1f}"
+    return [conclusion.text, in_paper, here, f"{low:+.1f} {high:+.1f}", verdict]
 
 
 if __name__ == "__main__":

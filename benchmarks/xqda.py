@@ -9,7 +9,6 @@ that of each round. "eigen" keeps another subspace by design, so that its distan
 differ.
 """
 
-import argparse
 import functools
 import pathlib
 import sys
@@ -25,44 +24,37 @@ _REGULARIZER = 1e-3
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser = measuring.parser(__doc__, rounds=5)
     samples, dimensions = measuring.at_least(60), measuring.at_least(1)
     parser.add_argument("--samples", type=samples, default=1500, help="of both views")
     parser.add_argument("--dimensions", type=dimensions, default=256)
-    parser.add_argument("--rounds", type=measuring.at_least(1), default=5)
     args = parser.parse_args()
-    x, x_labels, y, y_labels = _views(args.samples, args.dimensions)
-    query, gallery = x[:50], y[:80]
+    views = make_views(args.samples, args.dimensions)
     machine = measuring.begin(args)
     models = {}
 
     def fit(name: str) -> float:
-        def run() -> None:
-            models[name] = _METHODS[name](
-                x, x_labels, y, y_labels, regularizer=_REGULARIZER
+        return measuring.seconds(
+            lambda: models.update(
+                {name: METHODS[name](*views, regularizer=_REGULARIZER)}
             )
+        )
 
-        return measuring.seconds(run)
-
-    measures = {name: functools.partial(fit, name) for name in _METHODS}
+    measures = {name: functools.partial(fit, name) for name in METHODS}
     found = measuring.in_turn(measures, args.rounds)
+    print(f"{args.samples} samples, {args.dimensions} dimensions")
+    results = measuring.compare(found, "plain", "seconds", "8.3f")
+    query, gallery = views[0][:50], views[2][:80]
     distances = {n: xqda.distances(m, query, gallery) for n, m in models.items()}
     plain = distances["plain"]
-    print(f"{args.samples} samples, {args.dimensions} dimensions")
-    print(f"{'':8}{'seconds':>11}{'times as fast':>24}{'kept':>8}{'difference':>12}")
-    results = {}
-    for name, times in found.items():
-        middle = measuring.figure(times)
-        ratio = measuring.ratio(found["plain"], times)
-        difference = abs(distances[name] - plain).max() / abs(plain).max()
-        rank = models[name].metric.shape[0]
-        row = {"seconds": middle, "ratio": ratio, "kept": rank}
-        results[name] = row | {"difference": difference}
-        print(f"{name:8} {middle:9.3f} {ratio:9.2f} {rank:9} {difference:11.0e}")
+    for name, row in results.items():
+        row["kept"] = kept = models[name].metric.shape[0]
+        row["difference"] = away = abs(distances[name] - plain).max() / abs(plain).max()
+        print(f"{name}: {kept} dimensions kept, {away:.0e} from plain's distances")
     measuring.print_json(machine, results)
 
 
-def _views(num: int, dimensions: int):
+def make_views(num: int, dimensions: int) -> tuple[np.ndarray, ...]:
     """Embeddings of about 13 tracklets of each person, half of them in each view."""
     rng = np.random.default_rng(0)
     labels = rng.integers(max(num // 13, 2), size=num)
@@ -103,7 +95,7 @@ def _eigen(*views, regularizer: float) -> xqda.XQDA:
     return xqda.fit(*views, regularizer=regularizer, solver="eigen")
 
 
-_METHODS = {"plain": _plain, "svd": xqda.fit, "eigen": _eigen}
+METHODS = {"plain": _plain, "svd": xqda.fit, "eigen": _eigen}
 
 if __name__ == "__main__":
     main()
