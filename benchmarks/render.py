@@ -18,6 +18,7 @@ import sys
 import time
 
 import jax
+import numpy as np
 from PIL import Image
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
@@ -30,7 +31,7 @@ from data.walkers.world import World
 _WORLDS = {"street_small": (128, 64), "hall": (256, 128)}
 _NUM_TRACKLETS = 12
 _NUM_BATCHES = 2
-_BATCH = {"p": 8, "k": 4, "clip_length": 4}
+_NUM_PERSONS = 8
 
 
 def main() -> None:
@@ -110,10 +111,11 @@ def _files(sizes, jpegs: list[bytes]):
 def _stream(sizes):
     """As `_files`, of batches."""
     street = stream.Street(sizes)
+    persons = stream.first_person(sizes.twins) + np.arange(_NUM_PERSONS)
     keys = jax.random.split(jax.random.key(0), _NUM_BATCHES)
 
     def render() -> int:
-        batches = [street.batch(key, **_BATCH)[0] for key in keys]
+        batches = [street.clips(key, persons, k=4, clip_length=4) for key in keys]
         return sum(len(jax.block_until_ready(b)) * b.shape[1] for b in batches)
 
     return render
