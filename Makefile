@@ -8,6 +8,10 @@ BIN := .venv/bin
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' Makefile
 
+# Memory in huge pages, which a process can ask for only at its start: a training step
+# on a CPU is faster (docs/performance.md). A value of your own stays.
+demo table bench: export GLIBC_TUNABLES ?= glibc.malloc.hugetlb=1
+
 setup: .venv/.installed ## .venv with the tested versions (requirements.lock)
 
 demo: setup ## train and score a small network on rendered people (about 5 minutes, 2 cores)

@@ -15,6 +15,7 @@ import sys
 from collections.abc import Callable
 
 import jax
+import numpy as np
 from PIL import Image
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
@@ -27,6 +28,7 @@ from data.walkers.world import World
 _FRAME_SIZES = {"street_small": (128, 64), "hall": (256, 128)}
 _NUM_TRACKLETS = 12
 _NUM_BATCHES = 2
+_NUM_PERSONS = 8
 
 
 def main() -> None:
@@ -77,7 +79,7 @@ def _files(sizes, jpegs: list[bytes]) -> Callable[[], int]:
 def _stream(sizes) -> Callable[[], int]:
     """The function that renders batches on the device and returns how many frames."""
     street = stream.Street(sizes)
-    persons = stream.first_person(sizes.twins) + jax.numpy.arange(8)
+    persons = stream.first_person(sizes.twins) + np.arange(_NUM_PERSONS)
     keys = jax.random.split(jax.random.key(0), _NUM_BATCHES)
 
     def render() -> int:

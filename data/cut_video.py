@@ -24,6 +24,7 @@ import tempfile
 from data.sources import checks, image_files
 from data.tracklet_folder import manifest
 from data.videos import crop_files, mot, track_pids
+from reid_jax import locks
 from reid_jax.cli import arguments as cli_arguments
 from reid_jax.cli import ending
 from reid_jax.errors import UserError
@@ -60,7 +61,7 @@ def cut_video(
     tracks = mot.read_tracks(tracks_path)
     pids = track_pids.read(pids_path, tracks) if pids_path else track_pids.ids(tracks)
     track_pids.check(pids, split)
-    others, num_old = _read_rows(out, name)
+    _read_rows(out, name)  # what is wrong with them is said before the long work
     with _unfinished(out) as unfinished:
         named = {track_id: tracks[track_id] for track_id in sorted(pids)}
         new = unfinished / "new"
@@ -78,8 +79,10 @@ def cut_video(
             (f"{glob.escape(name)}/{t}/*.jpg", pids[t], camid, split, f"{name}/{t}")
             for t in kept
         ]
-        _write_rows(unfinished / "tracklets.csv", [*others, *rows])
-        _put_in_place(unfinished, out, name)
+        with locks.held(out / ".tracklets.lock", f"to add {name} to {out}"):
+            others, num_old = _read_rows(out, name)  # with those added meanwhile
+            _write_rows(unfinished / "tracklets.csv", [*others, *rows])
+            _put_in_place(unfinished, out, name)
     checks.warn(
         f"{tracks_path} of {video}",
         list(crop_files.warnings(tracks_path.name, named, crops)),

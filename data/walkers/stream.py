@@ -1,7 +1,8 @@
-"""Endless walkers, sampled on the device: keys in, clips and labels out, no files.
+"""Endless walkers, sampled on the device: keys and persons in, clips out, no files.
 
     street = stream.Street(SIZES["street_small"])
-    clips, labels = street.batch(key, p=8, k=4, clip_length=4)
+    persons = stream.first_person(street.sizes.twins) + jnp.arange(8)
+    clips = street.clips(key, persons, k=4, clip_length=4)
 
 The same cameras and nuisances as in the files, but for JPEG's artefacts and with every
 tracklet as long as the files' median (or a clip), over which passers and obstacles come
@@ -24,49 +25,25 @@ from reid_jax.errors import UserError
 FIRST_PERSON = (1 << 24) + 1
 """Persons from this number on are streamed; those of the files have lower ones."""
 
-HELD_OUT = (1 << 30) + 1
-"""Persons from this number on are for evaluation: no training batch shows them."""
-
 
 class Street:
-    """The cameras of a world with no end of persons.
+    """The cameras of a world with no end of persons."""
 
-    `num_persons` is how many there are to train on (labels 0 to `num_persons` - 1, of
-    the persons from `FIRST_PERSON` on); None takes new ones for each batch, and its
-    labels are 0 to P-1.
-    """
-
-    def __init__(self, sizes: Sizes, num_persons: int | None = None):
+    def __init__(self, sizes: Sizes):
         world = World(sizes)
         self.sizes = sizes
-        self.num_persons = num_persons
         self._cameras = jax.tree.map(jnp.asarray, world.cameras)
         self._backdrops = jnp.asarray(world.backdrops)
         self._seed_key = plan.key(sizes.seed, plan.PERSON)
 
-    def batch(
-        self, key, *, p: int, k: int, clip_length: int, held_out: bool = False
-    ) -> tuple[UInt8[Array, "B T H W 3"], Int[Array, "B"]]:
-        """P persons, K clips of each, B = P*K, each of a tracklet of its own.
-
-        The K tracklets go through the cameras from one drawn at random on. `held_out`
-        persons are never those of training, whatever the key.
-        """
-        who_key, clips_key = jax.random.split(key)
-        if self.num_persons is None or held_out:
-            first = HELD_OUT if held_out else FIRST_PERSON
-            persons = new_persons(who_key, p, self.sizes.twins, first)
-            labels = jnp.arange(p)
-        else:
-            labels = self._known_labels(who_key, p)
-            persons = first_person(self.sizes.twins) + labels
-        clips = self.clips(clips_key, persons, k=k, clip_length=clip_length)
-        return clips, jnp.repeat(labels, k)
-
     def clips(
         self, key, persons: Int[Array, "N"], *, k: int, clip_length: int, rows=None
     ) -> UInt8[Array, "B T H W 3"]:
-        """K clips of each of the persons, next to each other; of them only `rows`."""
+        """K clips of each of the persons, next to each other; of them only `rows`.
+
+        Each is of a tracklet of its own; a person's K tracklets go through the cameras
+        from one drawn at random on.
+        """
         if min(len(persons), k, clip_length) < 1:
             raise UserError(
                 f"{len(persons)} persons, k={k}, clip_length={clip_length}: all must "
@@ -82,28 +59,10 @@ class Street:
             chunk=1 if jax.default_backend() == "cpu" else 256,
         )  # fmt: skip
 
-    def _known_labels(self, key, p: int) -> Int[Array, "N"]:
-        if self.num_persons < p:
-            raise UserError(
-                f"p={p} persons of num_persons={self.num_persons}: too many."
-            )
-        return jax.random.choice(key, self.num_persons, (p,), replace=False)
 
-
-def first_person(twins: int, at_least: int = FIRST_PERSON) -> int:
-    """The first number from `at_least` on with which a group of twins begins."""
-    return at_least + -(at_least - 1) % twins
-
-
-def new_persons(key, p: int, twins: int, first: int) -> Int[Array, "N"]:
-    """Numbers of `_NUM_NEW` persons from `first` on, in whole groups of twins."""
-    first = first_person(twins, first)
-    num_groups = -(-p // twins)
-    groups = jax.random.randint(key, (num_groups,), 0, _NUM_NEW // twins)
-    return (first + groups[:, None] * twins + jnp.arange(twins)).ravel()[:p]
-
-
-_NUM_NEW = 1 << 29
+def first_person(twins: int) -> int:
+    """The first number from `FIRST_PERSON` on with which a group of twins begins."""
+    return FIRST_PERSON + -(FIRST_PERSON - 1) % twins
 
 
 @functools.partial(

@@ -6,6 +6,7 @@ import functools
 import io
 import itertools
 import os
+import threading
 from collections.abc import Iterator
 from concurrent import futures
 
@@ -83,26 +84,38 @@ class World:
         """(entry, frames uint8 [T,H,W,3]) in order, by as many threads as CPUs.
 
         A tracklet's bytes depend on nothing but the world and the entry; of those
-        longer than `max_frames`, from 1 on, only the first frames are rendered.
+        longer than `max_frames`, from 1 on, only the first frames are rendered. Who
+        stops early waits for the chunk that each thread renders just now, no longer.
         """
-        render = functools.partial(self._frames, max_frames=max_frames)
+        stop = threading.Event()
+        render = functools.partial(self._frames, max_frames=max_frames, stop=stop)
         num_threads = len(os.sched_getaffinity(0))
         pending = collections.deque()
         with futures.ThreadPoolExecutor(num_threads) as pool:
             waiting = iter(entries)
-            for entry in itertools.islice(waiting, 2 * num_threads):
-                pending.append((entry, pool.submit(render, entry)))
-            while pending:
-                entry, frames = pending.popleft()
-                yield entry, frames.result()
-                for entry in itertools.islice(waiting, 1):
+            try:
+                for entry in itertools.islice(waiting, 2 * num_threads):
                     pending.append((entry, pool.submit(render, entry)))
+                while pending:
+                    entry, frames = pending.popleft()
+                    yield entry, frames.result()
+                    for entry in itertools.islice(waiting, 1):
+                        pending.append((entry, pool.submit(render, entry)))
+            finally:
+                stop.set()
+                pool.shutdown(wait=False, cancel_futures=True)
 
-    def _frames(self, entry: Entry, max_frames: int | None) -> np.ndarray:
+    def _frames(
+        self, entry: Entry, max_frames: int | None, stop: threading.Event
+    ) -> np.ndarray:
         walk = self.tracklet(entry)
         num = entry.num_frames if max_frames is None else max_frames
         num = min(entry.num_frames, num)
-        chunks = [self._chunk(entry, walk, first) for first in range(0, num, CHUNK)]
+        chunks = []
+        for first in range(0, num, CHUNK):
+            if stop.is_set():
+                raise futures.CancelledError
+            chunks.append(np.asarray(self._chunk(entry, walk, first)))
         return np.concatenate(chunks)[:num]
 
     def frame(self, entry: Entry, index: int) -> np.ndarray:

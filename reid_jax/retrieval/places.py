@@ -130,17 +130,15 @@ def _count(distances, is_junk, query, entry, offset) -> tuple[np.ndarray, bool]:
     parcel_entries = np.zeros((size, _TOGETHER), np.int32)
     parcel_entries[parcel, offset % _TOGETHER] = entry
     with expansion.precision(distances.dtype):
-        places, is_finite = _count_parcels(
-            distances, is_junk, parcel_row, parcel_entries, len(starts)
-        )
+        keys, is_finite = _ascending_integers(distances)
+        places = _count_parcels(keys, is_junk, parcel_row, parcel_entries, len(starts))
     return np.asarray(places)[parcel, offset % _TOGETHER], bool(is_finite)
 
 
 @jax.jit
-def _count_parcels(distances, is_junk, parcel_row, parcel_entries, num_parcels):
-    keys = _ascending_integers(distances)
+def _count_parcels(keys, is_junk, parcel_row, parcel_entries, num_parcels):
     keys = jnp.where(is_junk, jnp.iinfo(keys.dtype).max, keys)  # behind all others
-    position = jnp.arange(distances.shape[1], dtype=jnp.int32)
+    position = jnp.arange(keys.shape[1], dtype=jnp.int32)
 
     def count(parcel, places):
         row, entries = keys[parcel_row[parcel]], parcel_entries[parcel]
@@ -149,20 +147,30 @@ def _count_parcels(distances, is_junk, parcel_row, parcel_entries, num_parcels):
         nearer = jnp.sum(row[:, None] < limit, axis=0, dtype=jnp.int32)
         return places.at[parcel].set(nearer)
 
-    places = jax.lax.fori_loop(
-        0, num_parcels, count, jnp.zeros(parcel_entries.shape, jnp.int32)
-    )
-    return places, jnp.isfinite(distances).all()
+    zeros = jnp.zeros(parcel_entries.shape, jnp.int32)
+    return jax.lax.fori_loop(0, num_parcels, count, zeros)
 
 
 def _ascending_integers(x):
-    """Integers in the order of the finite floats x, equal where they are.
+    """Integers in the order of the finite floats x, equal where they are; all finite?
 
     The bits of a float are its sign and, above that, its size: of negative ones the
     size's bits are turned over. -0 is 0. Denormals, which a processor may be told to
     take for 0, stay apart.
     """
-    integer = jnp.int64 if x.dtype == jnp.float64 else jnp.int32
-    bits = jax.lax.bitcast_convert_type(x, integer)
-    keys = jnp.where(bits < 0, bits ^ jnp.iinfo(integer).max, bits)
-    return jnp.where(keys == -1, 0, keys)
+    if x.dtype == np.float32:
+        return _ascending_int32(x)
+    # In NumPy: a TPU has no bits of a float64, which is two float32 there.
+    x = np.asarray(x)
+    return _in_order(x.view(np.int64), np), np.isfinite(x).all()
+
+
+@jax.jit
+def _ascending_int32(x):
+    bits = jax.lax.bitcast_convert_type(x, jnp.int32)
+    return _in_order(bits, jnp), jnp.isfinite(x).all()
+
+
+def _in_order(bits, xp):
+    keys = xp.where(bits < 0, bits ^ xp.iinfo(bits.dtype).max, bits)
+    return xp.where(keys == -1, 0, keys)

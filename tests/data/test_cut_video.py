@@ -1,6 +1,7 @@
 """A video and its tracks as a tracklet folder; what goes wrong leaves nothing."""
 
 import io
+import os
 import pathlib
 
 import numpy as np
@@ -252,3 +253,33 @@ def test_interrupted_leaves_what_was_there(run, tmp_path, monkeypatch, place):
         run()
     assert _files(out) == before
     assert [path.name for path in out.iterdir() if path.name.startswith(".")] == []
+
+
+def test_videos_that_are_cut_at_the_same_time_both_get_their_rows(
+    run, tmp_path, monkeypatch
+):
+    write_crops, statuses = crop_files.write_crops, []
+
+    def while_another_is_cut(*arguments):
+        monkeypatch.setattr(crop_files, "write_crops", write_crops)
+        statuses.append(run("--name=door")[0])
+        return write_crops(*arguments)
+
+    monkeypatch.setattr(crop_files, "write_crops", while_another_is_cut)
+    assert run("--name=hall")[0] == 0 == statuses[0]
+    rows = (tmp_path / "out" / "tracklets.csv").read_text()
+    assert rows.count("door/") == rows.count("hall/") == 6  # three tracks, twice a row
+    assert not [path for path in (tmp_path / "out").iterdir() if path.name[0] == "."]
+
+
+@pytest.mark.parametrize(
+    ("umask", "modes"), [(0o022, {0o755, 0o644}), (0o002, {0o775, 0o664})]
+)
+def test_colleagues_can_read_what_is_cut(run, tmp_path, umask, modes):
+    before = os.umask(umask)
+    try:
+        assert run()[0] == 0
+    finally:
+        os.umask(before)
+    out = tmp_path / "out"
+    assert {path.stat().st_mode & 0o777 for path in (out, *out.rglob("*"))} == modes

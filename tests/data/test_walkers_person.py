@@ -1,13 +1,9 @@
 """Who walks: bodies, clothes, twins, days."""
 
-import dataclasses
-
 import jax
 import numpy as np
 
 from data.walkers import body, person, plan
-from data.walkers.sizes import SIZES
-from data.walkers.world import World
 
 
 def _person(number, gait=None, day=0, dark=0.4):
@@ -95,16 +91,3 @@ def test_a_coat_or_skirt_hides_the_thighs():
                     assert not is_worn or (depth[thighs] < depth[part]).all()
             count += 1
     assert count > 50
-
-
-def test_files_and_stream_show_the_same_persons():
-    sizes = dataclasses.replace(SIZES["tiny"], twins=2, days=2, seed=5)
-    rendered = World(sizes)
-    key = plan.key(sizes.seed, plan.PERSON)
-    for number in (1, 2, 3):
-        for day in (0, 1):
-            streamed = person.nth_person(
-                key, number, day, twins=sizes.twins, dark=sizes.style.dark
-            )
-            equal = jax.tree.map(np.allclose, streamed, rendered.person(number, day))
-            assert jax.tree.all(equal)

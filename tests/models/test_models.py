@@ -1,5 +1,7 @@
 """reid_jax/models: shapes, modes, and everything that must be refused."""
 
+import types
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -8,8 +10,11 @@ from flax import nnx
 
 from configs import base
 from reid_jax.models import build_model
+from reid_jax.models.c3d import C3D
 from reid_jax.models.layers import dropout
-from reid_jax.models.temporal import RecurrentLayer
+from reid_jax.models.resnet import ResNet
+from reid_jax.models.temporal import Pooling, RecurrentLayer
+from reid_jax.models.video_reid import VideoReID, VideoReID3D
 
 CHANGES = {
     "image": {"temporal": "none", "clip_length": 1},
@@ -23,34 +28,67 @@ CHANGES = {
     "3d": {"temporal": "none", "backbone": "resnet3d14_w8"},
     "c3d": {"temporal": "none", "backbone": "c3d_w8", "clip_length": 17},
 }
+_WITH_ATTENTION = ("attn_fc", "attn_tconv", "strong")
+
+
+def _clips(b: int, t: int, frame_size) -> np.ndarray:
+    return np.random.default_rng(0).normal(size=(b, t, *frame_size, 3)).astype("f")
 
 
 @pytest.mark.parametrize("name", CHANGES)
-@pytest.mark.parametrize(
-    "frame_size", [(33, 47), pytest.param((32, 16), marks=pytest.mark.slow)]
-)
-def test_outputs_at_odd_sizes(tiny_config, tiny_model, forward, name, frame_size):
-    changes = CHANGES[name]
-    tiny_config.model.update(changes)
-    tiny_config.model.frame_size = frame_size
-    T = tiny_config.model.clip_length
-    model = tiny_model(tiny_config)
-    clips = jax.random.normal(jax.random.key(0), (2, T, *frame_size, 3))
-    out = forward(model, clips, True)
+def test_shapes_at_odd_sizes(tiny_config, tiny_model, name):
+    tiny_config.model.update(CHANGES[name])
+    tiny_config.model.frame_size = (33, 47)
+    clips = _clips(2, tiny_config.model.clip_length, (33, 47))
+    model = nnx.eval_shape(lambda: tiny_model(tiny_config))
+    _check_shapes(name, _shapes(model, clips), clips)
+
+
+def _shapes(model, clips, train=True):
+    """The output without its values: nothing is compiled."""
+
+    def fields(model, clips):
+        return vars(model(clips, train=train, rng=jax.random.key(1)))
+
+    return types.SimpleNamespace(**nnx.eval_shape(fields, model, clips))
+
+
+def _check_shapes(name, out, clips):
+    B, T = clips.shape[:2]
     D = {"lstm": 6, "gru": 6, "c3d": 128}.get(name, 256)
-    assert out.embedding.shape == (2, D)
-    assert out.logits.shape == (2, 5)
-    assert np.isfinite(out.logits).all()
+    assert out.embedding.shape == (B, D)
+    assert out.logits.shape == (B, 5)
+    assert (out.attention is None) == (name not in _WITH_ATTENTION)
     if out.attention is not None:
-        assert out.attention.shape == (2, T)
-        np.testing.assert_allclose(out.attention.sum(axis=1), 1, rtol=1e-5)
+        assert out.attention.shape == (B, T)
     assert (out.frames is None) == ("3d" in name)
 
 
-@pytest.mark.parametrize("temporal", ["avg", "attn_tconv", "lstm"])
+@pytest.mark.slow
+@pytest.mark.parametrize("name", CHANGES)
+@pytest.mark.parametrize("frame_size", [(33, 47), (32, 16)])
+def test_outputs_at_odd_sizes(tiny_config, tiny_model, forward, name, frame_size):
+    tiny_config.model.update(CHANGES[name])
+    tiny_config.model.frame_size = frame_size
+    clips = _clips(2, tiny_config.model.clip_length, frame_size)
+    out = forward(tiny_model(tiny_config), clips, True)
+    _check_shapes(name, out, clips)
+    assert np.isfinite(out.logits).all()
+    if out.attention is not None:
+        np.testing.assert_allclose(out.attention.sum(axis=1), 1, rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "temporal",
+    [
+        pytest.param("avg", marks=pytest.mark.slow),
+        "attn_tconv",
+        pytest.param("lstm", marks=pytest.mark.slow),
+    ],
+)
 def test_bfloat16_computes_close_to_float32(tiny_config, forward, temporal):
     tiny_config.model.temporal = temporal
-    clips = jax.random.normal(jax.random.key(0), (2, 3, 32, 16, 3))
+    clips = _clips(2, 3, (32, 16))
     outputs = []
     for dtype in ("float32", "bfloat16"):
         tiny_config.model.dtype = dtype
@@ -99,12 +137,17 @@ def small_c3d(tiny_config, tiny_model):
     return tiny_model(tiny_config)
 
 
-def test_c3d_drops_half_of_what_it_learns_from(small_c3d, forward):
-    clips = jax.random.normal(jax.random.key(0), (8, 16, 32, 16, 3))
-    quiet = forward(small_c3d, clips, False)
-    first, again, other = (
-        forward(small_c3d, clips, True, jax.random.key(n)) for n in (1, 1, 2)
-    )
+def test_c3d_drops_half_of_what_it_learns_from(small_c3d, monkeypatch):
+    # What is dropped comes after the convolutions: these maps stand for theirs.
+    maps = jnp.asarray(np.random.default_rng(0).random((8, 1, 2, 1, 64), "f"))
+    monkeypatch.setattr(C3D, "stages", lambda self, clips: iter([maps]))
+    clips = jnp.zeros((8, 16, 32, 16, 3))
+
+    def run(train: bool, seed: int = 0):
+        return small_c3d(clips, train=train, rng=jax.random.key(seed))
+
+    quiet = run(False)
+    first, again, other = (run(True, seed) for seed in (1, 1, 2))
     np.testing.assert_array_equal(first.logits, again.logits)
     assert (first.embedding != other.embedding).any()
     assert type(small_c3d.base).dropout == 0.5  # paper 2, Sec. II-A
@@ -133,6 +176,7 @@ def test_c3d_says_what_it_needs(small_c3d, forward):
         forward(small_c3d, jnp.zeros((1, 16, 32, 32, 3)), False)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("backbone", ["resnet3d14_w8", "c3d_w8"])
 def test_3d_networks_use_the_order_of_the_frames(
     tiny_config, tiny_model, forward, backbone
@@ -221,41 +265,58 @@ def test_every_config_builds():
             )
 
 
-@pytest.mark.parametrize("backbone", ["resnet14_w8", "resnet3d14_w8"])
-def test_the_neck_stands_between_triplet_and_classifier(
-    tiny_config, tiny_model, forward, backbone
-):
-    temporal = "avg" if backbone == "resnet14_w8" else "none"
-    tiny_config.model.update(backbone=backbone, temporal=temporal, neck=True)
-    model = tiny_model(tiny_config)
-    size = (4, 3, *tiny_config.model.frame_size, 3)
-    clips = jax.random.normal(jax.random.key(0), size)
-    trained = forward(model, clips, True)
+class _Flat(ResNet):
+    """A trunk whose feature map is its input: nothing to compile."""
+
+    dropout, frozen = 0.0, False
+
+    def __init__(self, num_features: int):
+        self.num_features = num_features
+
+    def __call__(self, x, *, train, keys=None):
+        return x
+
+
+@pytest.mark.parametrize("kind", ["2-D", "3-D"])
+def test_the_neck_stands_between_triplet_and_classifier(kind):
+    same = {"neck": True, "dtype": jnp.dtype("float32"), "rngs": nnx.Rngs(0)}
+    if kind == "2-D":
+        model = VideoReID(_Flat(3), Pooling(3, "avg"), 5, **same)
+    else:
+        model = VideoReID3D(_Flat(3), 5, **same)
+    clips = _clips(4, 3, (2, 1))
+    trained = model(clips, train=True)
     x = np.asarray(trained.embedding, np.float64)
+    np.testing.assert_allclose(x, clips.mean(axis=(1, 2, 3)), atol=1e-6)
     normed = (x - x.mean(axis=0)) / np.sqrt(x.var(axis=0) + 1e-5)
     kernel = np.asarray(model.classifier.kernel[...], np.float64)
-    np.testing.assert_allclose(trained.logits, normed @ kernel, atol=1e-4)
+    np.testing.assert_allclose(trained.logits, normed @ kernel, atol=1e-6)
     # Scored is what comes out of it: here with statistics that make it plain.
-    model.bottleneck.running_mean[...] += 3.0
-    model.bottleneck.running_var[...] = jnp.full(x.shape[1], 4.0 - 1e-5)
-    scored = forward(model, clips, False)
-    model.neck = False
-    before = forward(model, clips, False).embedding
-    np.testing.assert_allclose(scored.embedding, (before - 3) / 2, atol=1e-5)
-    np.testing.assert_allclose(scored.logits, scored.embedding @ kernel, atol=1e-4)
+    model.bottleneck.running_mean[...] = jnp.full(3, 3.0)
+    model.bottleneck.running_var[...] = jnp.full(3, 4.0 - 1e-5)
+    scored = model(clips, train=False)
+    np.testing.assert_allclose(scored.embedding, (x - 3) / 2, atol=1e-6)
+    np.testing.assert_allclose(scored.logits, scored.embedding @ kernel, atol=1e-6)
+
+
+@pytest.mark.parametrize("backbone", ["resnet14_w8", "resnet3d14_w8"])
+def test_a_neck_has_neither_its_own_bias_nor_the_classifiers(tiny_config, backbone):
+    temporal = "avg" if backbone == "resnet14_w8" else "none"
+    tiny_config.model.update(backbone=backbone, temporal=temporal, neck=True)
+    model = nnx.eval_shape(lambda: build_model(tiny_config.model, 5, rngs=nnx.Rngs(0)))
     names = {path[-2:] for path, _ in nnx.to_flat_state(nnx.state(model, nnx.Param))}
     assert ("bottleneck", "weight") in names
     assert not {("bottleneck", "bias"), ("classifier", "bias")} & names
 
 
-def test_the_last_stride_keeps_the_map(tiny_config, tiny_model, forward):
+def test_the_last_stride_keeps_the_map(tiny_config, tiny_model):
     tiny_config.model.update(frame_size=(64, 32), temporal="attn_fc", last_stride=1)
-    model = tiny_model(tiny_config)
-    clips = jax.random.normal(jax.random.key(0), (2, 3, 64, 32, 3))
+    model = nnx.eval_shape(lambda: tiny_model(tiny_config))
+    clips = _clips(2, 3, (64, 32))
     assert model.temporal.map_size == (4, 2)
     trunk = nnx.eval_shape(lambda m, x: m.base(x, train=False), model, clips[:, 0])
     assert trunk.shape == (2, 4, 2, 256)
-    assert forward(model, clips, True).embedding.shape == (2, 256)
+    assert _shapes(model, clips).embedding.shape == (2, 256)
     tiny_config.model.last_stride = 3
     with pytest.raises(ValueError, match="last_stride=3; known: 1, 2"):
         tiny_model(tiny_config)

@@ -13,18 +13,27 @@ from reid_jax.models import torch_weights
 from tests import reference
 from tests.golden import weights
 
-# Of each trunk one; test_parity_float64.py has the heads, exactly.
-_USUAL = ("ta_tconv_softmax", "resnet3d50", "c3d")
+
+@pytest.mark.parametrize("convolutions", ["xla"], indirect=True)
+def test_the_image_network(convolutions):
+    # test_parity_float64.py has the 2-D trunk on our convolutions.
+    model, golden = reference.network("image"), reference.golden("image")
+    clips = reference.clips("image", 1, 2, 4)
+    reference.check_outputs("image", model, clips, golden, 1e-4, 1e-5)
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        pytest.param(name, marks=[] if name in _USUAL else pytest.mark.slow)
-        for name in reference.NETWORKS
-    ],
-)
-def test_outputs_and_statistics(name):
+def test_the_3d_network(convolutions):
+    model = reference.network("resnet3d50")
+    golden = reference.without_time(reference.golden("resnet3d50"), 4)
+    clips = reference.clips("resnet3d50", 1, 2, 4)
+    reference.check_outputs(
+        "resnet3d50", model, clips, golden, 1e-4, 1e-5, modes=("eval",)
+    )
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", reference.NETWORKS)
+def test_outputs_and_statistics(name, convolutions):
     # Reached in float32: 6e-6 on embeddings, 2e-6 on logits, 5e-6 on attention and
     # 5e-7 on the statistics, of the largest magnitude.
     model, golden = reference.network(name), reference.golden(name)
@@ -53,7 +62,7 @@ def _loss(params, rest, graphdef, clips, labels, smoothing):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", [n for n in reference.NETWORKS if n != "c3d"])
-def test_losses_and_gradients(name):
+def test_losses_and_gradients(name, convolutions):
     # Reached in float32: 2e-6 on the losses; gradient norms 5e-5 in the median.
     graphdef, params, rest = nnx.split(reference.network(name), nnx.Param, ...)
     golden = reference.golden(name)

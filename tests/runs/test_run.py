@@ -166,6 +166,7 @@ def test_a_checkpoint_deleted_by_a_run_that_goes_on(config, workdir):
     assert run.step == 2
     run.embed_split("query")
     assert run.step == 7
+    shutil.rmtree(workdir / "eval")
     late._has_given_embeddings = True
     with pytest.raises(UserError, match=r"step 2 .* was deleted while it was read"):
         late.embed_split("query")
