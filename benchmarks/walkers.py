@@ -17,43 +17,25 @@ cameras. But for `blank`, frames are rendered, not read from files: no JPEG.
 
 import dataclasses
 import functools
-import io
 import pathlib
 import sys
 
-import jax
 import numpy as np
-from flax import nnx
 from PIL import Image
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 
 from benchmarks import measuring
-from configs import demo
+from benchmarks.walkers_networks import FRAME_SIZE, MODELS, NUM_TRAIN, Network, Pool
 from data.walkers import plan
 from data.walkers.sizes import SIZES, Sizes, names
-from data.walkers.world import World
-from reid_jax import clips, parallel, steps
-from reid_jax.input import augmentation, pictures
-from reid_jax.models import build_model
 from reid_jax.retrieval import distances, ranking
-from reid_jax.runs import embeddings
 from reid_jax.scoring import color_histogram
 
-_NUM_TRAIN, _NUM_TEST = 240, 60
-_P, _K = 8, 4
-_EVAL_CLIPS = 64
-_FRAME_SIZE = (64, 32)
-_MODELS = {
-    "image": ("resnet14_w8", "none"),
-    "mean": ("resnet14_w8", "avg"),
-    "attention": ("resnet14_w8", "attn_tconv"),
-    "LSTM": ("resnet14_w8", "lstm"),
-    "3-D": ("resnet3d14_w8", "none"),
-}
+_NUM_TEST = 60
 _COLUMNS = (
     *("raw pixels", "colour histogram", "lags", "untrained", "one frame"),
-    *_MODELS,
+    *MODELS,
     *("blank", "chance"),
 )
 
@@ -86,10 +68,10 @@ def main() -> None:
 def _smaller(sizes: Sizes) -> Sizes:
     """The world with fewer persons and frames."""
     longest = 32 if sizes.twins > 1 else 16
-    height, width = _FRAME_SIZE
+    height, width = FRAME_SIZE
     return dataclasses.replace(
         sizes,
-        num_train=_NUM_TRAIN,
+        num_train=NUM_TRAIN,
         num_test=_NUM_TEST,
         num_distractors=min(sizes.num_distractors, _NUM_TEST),
         num_junk=0,
@@ -98,41 +80,6 @@ def _smaller(sizes: Sizes) -> Sizes:
         frame_height=height,
         frame_width=width,
     )
-
-
-class Pool:
-    """All tracklets of a world, rendered, or as decoded from its JPEG files.
-
-    `test` are the frames of those that are not trained on, in the order of the plan.
-    """
-
-    def __init__(self, sizes: Sizes, *, from_files: bool = False):
-        self._twins = sizes.twins
-        self.test, self._train = [], {}
-        world = World(sizes)
-        for entry, frames in world.render(plan.plan(sizes)):
-            if from_files:
-                files = (io.BytesIO(world.jpeg(entry.camid, frame)) for frame in frames)
-                frames = np.stack([np.asarray(Image.open(file)) for file in files])
-            if entry.split == "train":
-                self._train.setdefault(entry.pid - 1, []).append(frames)
-            else:
-                self.test.append(frames)
-
-    def batch(self, step: int, T: int) -> dict[str, np.ndarray]:
-        """P persons, twins together, K clips of each from different tracklets."""
-        rng = np.random.default_rng(step)
-        twins = self._twins
-        groups = rng.choice(len(self._train) // twins, _P // twins, replace=False)
-        persons = (groups[:, None] * twins + np.arange(twins)).ravel().tolist()
-        chosen = []
-        for person in persons:
-            tracklets = self._train[person]
-            for i in np.resize(rng.permutation(len(tracklets)), _K).tolist():
-                frames = tracklets[i]
-                chosen.append(frames[clips.sample_clip(rng, len(frames), T)])
-        labels = np.repeat(np.asarray(persons, np.int32), _K)
-        return {"clips": np.stack(chosen), "labels": labels}
 
 
 class Descriptions:
@@ -154,10 +101,10 @@ class Descriptions:
         return Pool(dataclasses.replace(self._sizes, style=style), from_files=True)
 
     @functools.cached_property
-    def _image(self) -> "Network":
+    def _image(self) -> Network:
         return self._network("image").train(self._pool)
 
-    def _network(self, kind: str) -> "Network":
+    def _network(self, kind: str) -> Network:
         return Network(kind, self._T, self._num_steps)
 
     def __call__(self, column: str) -> np.ndarray | None:
@@ -183,62 +130,6 @@ class Descriptions:
             case "image":
                 return self._image.embed(self._pool.test)
         return self._network(column).train(self._pool).embed(self._pool.test)
-
-
-class Network:
-    """One of `_MODELS`, untrained at first."""
-
-    def __init__(self, kind: str, T: int, num_steps: int):
-        self._num_steps, self._T = num_steps, T
-        self._config, self._train_step, self._embed_step, initial = _compiled(
-            kind, T, num_steps
-        )
-        self._state = jax.tree.map(jax.numpy.copy, initial)
-
-    def train(self, pool: Pool) -> "Network":
-        """Itself, trained."""
-        for step in range(self._num_steps):
-            batch = pool.batch(step, self._T)
-            if self._config.model.clip_length == 1:  # each frame is a clip
-                frames, labels = batch["clips"], np.repeat(batch["labels"], self._T)
-                frames = frames.reshape(-1, 1, *frames.shape[2:])
-                batch = {"clips": frames, "labels": labels}
-            self._state, _ = self._train_step(self._state, batch)
-        return self
-
-    def embed(self, tracks: list[np.ndarray]) -> np.ndarray:
-        """The embedding of each track."""
-        mesh = parallel.local_mesh()
-        batches = pictures.picture_batches(
-            tracks,
-            clip_length=self._config.model.clip_length,
-            batch_clips=_EVAL_CLIPS,
-            augmentation=augmentation.Augmentation(_FRAME_SIZE),
-            normalization=self._config.data.normalization,
-            mesh=mesh,
-        )
-        state = self._state
-        network = embeddings.Network(
-            self._embed_step, state.params, state.batch_stats, mesh
-        )
-        return embeddings.embed_tracklets(network, batches, len(tracks))
-
-
-@functools.cache
-def _compiled(kind: str, T: int, num_steps: int):
-    """Config, training step, embedding step and initial state, for all worlds."""
-    config = demo.get_config()
-    config.model.backbone, config.model.temporal = _MODELS[kind]
-    config.model.clip_length = 1 if kind == "image" else T
-    config.model.rnn_dim = 128
-    # Three quarters at full speed, the rest at a tenth of it.
-    config.train.update(decay_every_epochs=3 * num_steps // 4, warmup_epochs=20)
-    schedule = steps.learning_rate_schedule(config, steps_per_epoch=1)
-    optimizer = steps.build_optimizer(config, schedule)
-    model = build_model(config.model, _NUM_TRAIN, rngs=nnx.Rngs(0))
-    graphdef, state = steps.initial_state(model, optimizer)
-    train_step = steps.make_train_step(graphdef, optimizer, config)
-    return config, train_step, steps.make_embed_step(graphdef, config), state
 
 
 def _score(rows: np.ndarray | None, entries: list[plan.Entry], twins: int) -> str:
