@@ -140,7 +140,7 @@ class Checkpoints:
             except WorkdirError as error:
                 problems[step] = str(error)
             else:
-                with parallel.first_before_others():
+                with parallel.main_process_first():
                     for damaged, problem in problems.items():
                         self._put_aside(damaged, problem)
                 self._manager.reload()
@@ -150,7 +150,7 @@ class Checkpoints:
         return None
 
     def _put_aside(self, step: int, problem: str) -> None:
-        if parallel.is_first():
+        if parallel.is_main_process():
             place = self.folder.parent / "damaged" / str(step)
             shutil.rmtree(place, ignore_errors=True)
             place.parent.mkdir(exist_ok=True)

@@ -29,7 +29,7 @@ def build_scorer(
     def score(params, batch_stats) -> dict[str, float]:
         network = run_embeddings.Network(embed_step, params, batch_stats, mesh)
         splits = embeddings.embed_queries_and_gallery(network, source)
-        if parallel.is_first():
+        if parallel.is_main_process():
             weights = checkpoints.weights_fingerprint(params, batch_stats)
             key = cache_key(config, source.fingerprint, weights)
             run_embeddings.save(path, key, {"trained": splits})
