@@ -57,7 +57,7 @@ class Split(abc.ABC):
 
     @abc.abstractmethod
     def frame_at(self, frame_id: int) -> bytes:
-        """The encoded image (JPEG or PNG) of the frame with a number among all frames."""
+        """The encoded image (JPEG or PNG) of a frame, counted among all."""
 
     def frame(self, tracklet: int, index: int | np.integer) -> bytes:
         """The encoded image of frame `index` of a tracklet."""
@@ -158,7 +158,7 @@ def _files(folder: pathlib.Path, split: str) -> tuple[pathlib.Path, pathlib.Path
 
 def _write(index: pathlib.Path, frames: pathlib.Path, examples: Iterable[dict]) -> None:
     try:
-        # The frames take their frame_id first: a cache with an index is whole.
+        # The frames take their place first: a cache with an index is whole.
         with files.write_whole(index) as new_index, files.write_whole(frames) as new:
             rows, lengths, sizes = _write_frames(new, examples)
             names, pids, camids, num_frames = (
