@@ -47,7 +47,7 @@ def train(config, workdir: pathlib.Path, run: tuple[int, int] = (0, 1)) -> None:
     config = config.copy_and_resolve_references()
     config_checks.check_config(config)
     parallel.check_same(run_folder.flat(config), "configs")
-    with parallel.first_before_others():  # what is missing is rendered once
+    with parallel.main_process_first():  # what is missing is rendered once
         source = sources.open_source(config)
         tracklets = source.training
     data = {"fingerprint": tracklets.fingerprint, "scored on": source.fingerprint}
@@ -76,7 +76,7 @@ def train(config, workdir: pathlib.Path, run: tuple[int, int] = (0, 1)) -> None:
         embed_step = steps.make_embed_step(graphdef, config)
         score = build_scorer(config, workdir, source, embed_step, mesh)
         first_step, num_steps = int(state.step), milestones.num_steps
-        log = MetricLog(workdir if parallel.is_first() else None, first_step)
+        log = MetricLog(workdir if parallel.is_main_process() else None, first_step)
         bar = TrainProgress(first_step, num_steps, run)
         meter = build_meter(config, log, bar, schedule, num_steps, unlogged)
 
@@ -112,7 +112,7 @@ def train(config, workdir: pathlib.Path, run: tuple[int, int] = (0, 1)) -> None:
             )
             parallel.leave()
             raise stop.error
-        if parallel.is_first():
+        if parallel.is_main_process():
             run_folder.mark_finished(workdir, num_steps)
 
             # 7. The score table of each dataset, with its files and pictures.
@@ -177,7 +177,7 @@ def main() -> None:
     if values.config is None:
         raise UserError("--config=configs/NAME.py is needed; see configs/.")
     parallel.connect(values.coordinator, values.num_processes, values.process_id)
-    if not parallel.is_first():  # which speaks for all
+    if not parallel.is_main_process():  # which speaks for all
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     file = config_flags.get_config_filename(values["config"])
     workdir = pathlib.Path(values.workdir or f"runs/{variants.slug(file)}")

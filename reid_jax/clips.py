@@ -89,7 +89,7 @@ def identity_batches(
     if p > len(identities):
         raise UserError(
             f"P={p} identities a batch, but the training split has only "
-            f"{len(identities)}; lower config.data.p."
+            f"{len(identities)}: --config.data.p={len(identities)} or less works."
         )
     groups = np.split(np.argsort(labels, kind="stable"), first[1:])
     if weights is not None:

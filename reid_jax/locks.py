@@ -19,9 +19,9 @@ def held(path: str | os.PathLike, purpose: str) -> Iterator[None]:
     """Holds the lock file `path` while the block runs; waits while another has it.
 
     Who waits says so once on stderr, with the `purpose` ("to build walkers/tiny"), and
-    then has to look again: the other program may have done the work. The system lets go of
-    the lock when its holder ends, however it ends. The file and its folder are made if
-    needed. On a file system without locks a warning says so. Not re-entrant.
+    then has to look again: the other program may have done the work. The system lets go
+    of the lock when its holder ends, however it ends. The file and its folder are made
+    if needed. On a file system without locks a warning says so. Not re-entrant.
 
     Raises:
         UserError: the file cannot be made or opened.

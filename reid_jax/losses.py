@@ -65,11 +65,11 @@ def total_loss(
     logits: Float[Array, "B N"],
     labels: Integer[Array, "..."],
     *,
-    margin: float,
-    label_smoothing: float,
+    margin: float | Array,
+    label_smoothing: float | Array,
     triplet_reduction: str,
-    triplet_weight: float,
-    cross_entropy_weight: float,
+    triplet_weight: float | Array,
+    cross_entropy_weight: float | Array,
 ) -> tuple[Float[Array, ""], dict[str, Float[Array, ""]]]:
     """Weighted sum of both losses, and a batch's metrics: it, its parts, its health.
 

@@ -60,13 +60,13 @@ def connect(
     jax.distributed.initialize(coordinator, num_processes, process_id)
 
 
-def is_first() -> bool:
+def is_main_process() -> bool:
     """Whether this process is the one that prints and writes."""
     return jax.process_index() == 0
 
 
 @contextlib.contextmanager
-def first_before_others():
+def main_process_first():
     """The block is run by the first process, and when it is done by all others.
 
     It may take hours: the others wait without any of XLA's time limits. Where it fails
@@ -75,8 +75,8 @@ def first_before_others():
     if jax.process_count() == 1:
         yield
         return
-    name = f"first_before_others/{next(_meetings)}"
-    if is_first():
+    name = f"main_process_first/{next(_meetings)}"
+    if is_main_process():
         outcome = _FAILED
         try:
             yield

@@ -22,10 +22,11 @@ TINY = (
 def start(*arguments: str, num_devices: int = 1, **environment: str):
     """A Python process with `arguments` whose output is one text."""
     count = f"--xla_force_host_platform_device_count={num_devices}"
+    flags = f"{os.environ.get('XLA_FLAGS', '')} {count}"  # the last one counts
     return subprocess.Popen(
         [sys.executable, *arguments],
         cwd=ROOT,
-        env=os.environ | {"XLA_FLAGS": count} | environment,
+        env=os.environ | {"XLA_FLAGS": flags} | environment,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

@@ -171,7 +171,7 @@ def test_batches_are_a_function_of_seed_and_epoch():
 
 
 def test_too_few_identities():
-    with pytest.raises(ValueError, match=r"P=3.*only 2.*config\.data\.p"):
+    with pytest.raises(ValueError, match=r"P=3.*only 2: --config\.data\.p=2 or"):
         clips.identity_batches(np.array([4, 9, 9]), 3, 2, seed=0, epoch=0)
     with pytest.raises(ValueError, match="P=2 and K=0"):
         clips.identity_batches(np.array([4, 9, 9]), 2, 0, seed=0, epoch=0)

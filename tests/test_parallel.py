@@ -93,15 +93,15 @@ def main():
     address, process, seconds, seed = sys.argv[1:]
     with ending.one_line_errors(()):
         parallel.connect(address, 2, int(process))
-        with parallel.first_before_others():
-            if parallel.is_first():
+        with parallel.main_process_first():
+            if parallel.is_main_process():
                 time.sleep(float(seconds))
             print("began", time.monotonic())
-        if not parallel.is_first():
+        if not parallel.is_main_process():
             time.sleep(0.1 * float(seconds))
         parallel.wait_for_all("here")
         parallel.check_same({"rate": 0.5, "seed": seed}, "configs")
-        with parallel.first_before_others():
+        with parallel.main_process_first():
             raise UserError("no place left.")
 
 def time_is_up(*_):

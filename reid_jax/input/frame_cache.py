@@ -56,8 +56,8 @@ class Split(abc.ABC):
     def _sizes_of_files(self) -> bytes: ...
 
     @abc.abstractmethod
-    def frame_at(self, place: int) -> bytes:
-        """The encoded image (JPEG or PNG) of the frame at a place among all frames."""
+    def frame_at(self, frame_id: int) -> bytes:
+        """The encoded image (JPEG or PNG) of a frame, counted among all."""
 
     def frame(self, tracklet: int, index: int | np.integer) -> bytes:
         """The encoded image of frame `index` of a tracklet."""
@@ -77,8 +77,8 @@ class CachedSplit(Split):
     def _bytes(self) -> memoryview:
         return memoryview(np.memmap(self.path, np.uint8, "r"))
 
-    def frame_at(self, place: int) -> bytes:
-        start, end = self.offsets[place : place + 2].tolist()
+    def frame_at(self, frame_id: int) -> bytes:
+        start, end = self.offsets[frame_id : frame_id + 2].tolist()
         return self._bytes[start:end].tobytes()
 
 
@@ -93,14 +93,14 @@ class JoinedSplit(Split):
 
     @functools.cached_property
     def _starts(self) -> np.ndarray:
-        """Place of each part's first frame, and the end."""
+        """Number of each part's first frame, and the end."""
         return np.cumsum([0, *(len(part.sizes) for part in self.parts)])
 
-    def frame_at(self, place: int) -> bytes:
-        if not 0 <= place < len(self.sizes):
-            raise IndexError(f"frame {place} of {len(self.sizes)}")
-        number = int(np.searchsorted(self._starts, place, side="right")) - 1
-        return self.parts[number].frame_at(place - int(self._starts[number]))
+    def frame_at(self, frame_id: int) -> bytes:
+        if not 0 <= frame_id < len(self.sizes):
+            raise IndexError(f"frame {frame_id} of {len(self.sizes)}")
+        number = int(np.searchsorted(self._starts, frame_id, side="right")) - 1
+        return self.parts[number].frame_at(frame_id - int(self._starts[number]))
 
 
 def join(splits: dict[str, Split]) -> JoinedSplit:

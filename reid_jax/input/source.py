@@ -7,6 +7,7 @@ import jax
 import numpy as np
 from jax.sharding import Mesh
 
+from reid_jax.cli import ending
 from reid_jax.errors import UserError
 
 SOURCES = ("files", "render")
@@ -77,6 +78,7 @@ def open_source(config) -> Source:
     """The source that `config.data` describes; only files import TensorFlow."""
     match config.data.source:
         case "files":
+            ending.quieten_tensorflow()  # before its first import
             from reid_jax.input import files
 
             return files.FilesSource(config)

@@ -24,6 +24,7 @@ from reid_jax.runs.folder import WorkdirError
 
 Scalars = dict[str, float | int]
 
+_ELSEWHERE = "another process of the run could not read it"
 _CHANGED = "its values are not those that were saved"
 
 _FILES_BYTES = 2**20
@@ -79,7 +80,8 @@ class Checkpoints:
         )
         # Orbax writes from many threads, each of which would report the full disk.
         needed = sum(leaf.nbytes for leaf in jax.tree.leaves(state)) + _FILES_BYTES
-        if shutil.disk_usage(self.folder).free < needed:
+        lacks_space = shutil.disk_usage(self.folder).free < needed
+        if parallel.any_process(lacks_space):  # else the others would wait for ever
             raise full
         notes = {"mean_ap": (metrics or {}).get("mean_ap"), "unlogged": list(unlogged)}
         notes["weights"] = weights_fingerprint(state.params, state.batch_stats)
@@ -135,22 +137,25 @@ class Checkpoints:
         """
         problems = {}
         for step in reversed(self.steps()):
+            state = None
             try:
                 state, notes = self._read(step, like)
             except WorkdirError as error:
                 problems[step] = str(error)
-            else:
-                with parallel.first_before_others():
-                    for damaged, problem in problems.items():
-                        self._put_aside(damaged, problem)
-                self._manager.reload()
-                return step, state, notes["unlogged"]
+            if parallel.any_process(state is None):  # all take the same step
+                problems.setdefault(step, str(self._unreadable(step, _ELSEWHERE)))
+                continue
+            with parallel.main_process_first():
+                for damaged, problem in problems.items():
+                    self._put_aside(damaged, problem)
+            self._manager.reload()
+            return step, state, notes["unlogged"]
         if problems:
             raise WorkdirError(" ".join(problems.values()))
         return None
 
     def _put_aside(self, step: int, problem: str) -> None:
-        if parallel.is_first():
+        if parallel.is_main_process():
             place = self.folder.parent / "damaged" / str(step)
             shutil.rmtree(place, ignore_errors=True)
             place.parent.mkdir(exist_ok=True)

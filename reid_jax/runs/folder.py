@@ -85,8 +85,8 @@ def opened(workdir: str | os.PathLike, config: config_dict.ConfigDict, source: S
     Of several processes the first does it for all.
     """
     with contextlib.ExitStack() as kept:
-        with parallel.first_before_others():
-            if parallel.is_first():
+        with parallel.main_process_first():
+            if parallel.is_main_process():
                 kept.enter_context(lock(workdir))
                 claim_config(workdir, config, source.pids, source.training.fingerprint)
         yield

@@ -68,7 +68,7 @@ def build_state(
     if config.init_from:
         labels = run_folder.training_name(config), pids.tolist()
         record = pretrained.start(model, config, labels)
-        if parallel.is_first():
+        if parallel.is_main_process():
             files.write_json(workdir / "init_from.json", record)
         graphdef, state = steps.initial_state(model, optimizer)
         state = parallel.replicate(state, mesh)

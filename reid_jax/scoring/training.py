@@ -29,10 +29,11 @@ def build_scorer(
     def score(params, batch_stats) -> dict[str, float]:
         network = run_embeddings.Network(embed_step, params, batch_stats, mesh)
         splits = embeddings.embed_queries_and_gallery(network, source)
-        if parallel.is_first():
+        if parallel.is_main_process():
             weights = checkpoints.weights_fingerprint(params, batch_stats)
             key = cache_key(config, source.fingerprint, weights)
             run_embeddings.save(path, key, {"trained": splits})
+        parallel.wait_for_all("scored")  # for the main process, however long it writes
         scored = scores.score("trained", splits, metric, protocol, config.eval.ap)
         ranking = scored.ranking
         return {"mean_ap": ranking.mean_ap, "rank1": float(ranking.cmc[0])}

@@ -13,7 +13,7 @@ from reid_jax.runs import folder as run_folder
 _HOLD = """
 import sys
 from reid_jax.runs import folder as run_folder
-with run_folder.owned(sys.argv[1]):
+with run_folder.lock(sys.argv[1]):
     print("held", flush=True)
     sys.stdin.read()
 """
@@ -38,7 +38,7 @@ def test_two_processes_cannot_write_to_one_folder(tmp_path, holder):
         pytest.raises(
             run_folder.WorkdirError, match=f"written by process {holder.pid} on "
         ),
-        run_folder.owned(tmp_path),
+        run_folder.lock(tmp_path),
     ):
         pass
 
@@ -46,7 +46,7 @@ def test_two_processes_cannot_write_to_one_folder(tmp_path, holder):
 def test_a_folder_whose_owner_was_killed_is_free(tmp_path, holder):
     holder.kill()
     holder.wait()
-    with run_folder.owned(tmp_path), run_folder.owned(tmp_path / "other"):
+    with run_folder.lock(tmp_path), run_folder.lock(tmp_path / "other"):
         assert "process" in (tmp_path / "lock").read_text()
 
 
@@ -54,13 +54,13 @@ def test_places_that_cannot_be_a_folder(tmp_path):
     (tmp_path / "file").touch()
     for path in (tmp_path / "file", tmp_path / "file" / "run"):
         with pytest.raises(run_folder.WorkdirError, match="--workdir="):
-            run_folder.owned(path).__enter__()
+            run_folder.lock(path).__enter__()
 
 
-def _bind(workdir, *, pids=(1, 2), fingerprint="tracklets", **train):
+def _claim(workdir, *, pids=(1, 2), fingerprint="tracklets", **train):
     config = base.get_config()
     config.train.update(train)
-    run_folder.bind(workdir, config, np.array(pids), fingerprint)
+    run_folder.claim_config(workdir, config, np.array(pids), fingerprint)
 
 
 @pytest.mark.parametrize(
@@ -72,18 +72,25 @@ def _bind(workdir, *, pids=(1, 2), fingerprint="tracklets", **train):
     ],
 )
 def test_what_a_run_cannot_go_on_with(tmp_path, changed, message):
-    _bind(tmp_path)
-    _bind(tmp_path, **changed)  # without a checkpoint it binds nobody
-    _bind(tmp_path)
+    _claim(tmp_path)
+    _claim(tmp_path, **changed)  # without a checkpoint nothing is claimed
+    _claim(tmp_path)
     (tmp_path / "checkpoints" / "7").mkdir(parents=True)
     with pytest.raises(run_folder.WorkdirError, match=message):
-        _bind(tmp_path, **changed)
-    _bind(tmp_path, epochs=900, max_steps=5)
+        _claim(tmp_path, **changed)
+    _claim(tmp_path, epochs=900, max_steps=5)
     assert json.loads((tmp_path / "config.json").read_text())["train"]["epochs"] == 900
 
 
+def test_an_unfinished_first_checkpoint_claims_nothing(tmp_path):
+    _claim(tmp_path)
+    (tmp_path / "checkpoints" / "5.orbax-checkpoint-tmp").mkdir(parents=True)
+    _claim(tmp_path, learning_rate=0.5)
+    assert run_folder.load_config(tmp_path).train.learning_rate == 0.5
+
+
 def test_without_its_persons_a_run_cannot_be_used(tmp_path):
-    _bind(tmp_path)
+    _claim(tmp_path)
     assert run_folder.load_pids(tmp_path) == [1, 2]
     for content in ('{"pids": [1', None):
         path = tmp_path / "training_data.json"
@@ -92,12 +99,12 @@ def test_without_its_persons_a_run_cannot_be_used(tmp_path):
             run_folder.load_pids(tmp_path)
 
 
-def test_without_its_config_a_run_is_not_bound_again(tmp_path):
-    _bind(tmp_path)
+def test_without_its_config_a_run_is_not_claimed_again(tmp_path):
+    _claim(tmp_path)
     (tmp_path / "checkpoints" / "7").mkdir(parents=True)
     (tmp_path / "config.json").unlink()
     with pytest.raises(run_folder.WorkdirError, match=r"no config\.json"):
-        _bind(tmp_path)
+        _claim(tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -105,15 +112,15 @@ def test_without_its_config_a_run_is_not_bound_again(tmp_path):
 )
 @pytest.mark.parametrize("name", ["config.json", "training_data.json"])
 def test_other_content_is_one_error(tmp_path, name, content):
-    _bind(tmp_path)
+    _claim(tmp_path)
     (tmp_path / "checkpoints" / "7").mkdir(parents=True)
     (tmp_path / name).write_text(content, encoding="latin-1")
     with pytest.raises(run_folder.WorkdirError, match=f"{name} is .*damaged"):
-        _bind(tmp_path)
+        _claim(tmp_path)
 
 
 def test_a_run_of_an_earlier_version(tmp_path):
-    _bind(tmp_path)
+    _claim(tmp_path)
     (tmp_path / "training_data.json").rename(tmp_path / "identities.json")
     with pytest.raises(run_folder.WorkdirError, match="earlier version of reid-jax"):
         run_folder.load_pids(tmp_path)

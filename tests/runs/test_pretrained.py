@@ -33,7 +33,7 @@ def run(tmp_path, config, tiny_model):
     workdir = tmp_path / "run"
     config.model.temporal = "attn_tconv"
     config.data.normalization = "kinetics"
-    run_folder.bind(workdir, config, np.array(LABELS[1]), "tracklets")
+    run_folder.claim_config(workdir, config, np.array(LABELS[1]), "tracklets")
     model = tiny_model(config)
     given = _noisy(torch_weights.export_torch_weights(model))
     torch_weights.load_torch_weights(model, given)

@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from reid_jax.scoring import corruptions
 from reid_jax.scoring.corruptions import CORRUPTIONS
 
 KEYS = jax.random.split(jax.random.key(0), 64)
@@ -13,9 +14,12 @@ CLIPS = RNG.integers(60, 200, (3, 5, 32, 16, 3)).astype(np.uint8)
 WEIGHTS = RNG.normal(size=(5 * 32 * 16 * 3, 7)).astype("f") / 255
 
 
-def _embed(clips):
+def _network(weights, clips):
     x = jnp.asarray(clips, jnp.float32).reshape(len(clips), -1)
-    return jnp.tanh(x @ WEIGHTS / 50)
+    return jnp.tanh(x @ weights / 50)
+
+
+_embed = jax.tree_util.Partial(_network, WEIGHTS)
 
 
 def _changed(name, level, keys=KEYS, clips=CLIPS):
@@ -123,6 +127,18 @@ def test_attacks_move_the_embedding_within_their_bound(name):
     assert np.abs(attacked.astype(int) - CLIPS).max() == 3
     random = CLIPS + RNG.choice([-3, 3], CLIPS.shape)
     assert (moved(attacked) > 3 * moved(random)).all()
+
+
+def test_an_attack_is_compiled_once_for_all_weights():
+    """They are arguments: no constants of the program, which would be as large."""
+    clips, reference = CLIPS.astype(np.float32), np.zeros((3, 7), np.float32)
+    _changed("fgsm", 1)
+    compiled = corruptions._gradient._cache_size()
+    others = jax.tree_util.Partial(_network, 2 * WEIGHTS)
+    CORRUPTIONS["fgsm"].apply(CLIPS, 1, KEYS[:3], others)
+    assert corruptions._gradient._cache_size() == compiled
+    program = corruptions._gradient.lower(clips, reference, _embed).as_text()
+    assert len(program) < WEIGHTS.nbytes / 4
 
 
 def test_ten_steps_move_it_as_far_as_one():

@@ -31,7 +31,7 @@ def run(tmp_path, monkeypatch):
     def make(plan, name, *, seed=0, start=None, **changes):
         config = plan.of_seed(tmp_path, seed, start)
         config.update_from_flattened_dict(changes)
-        run_folder.bind(tmp_path / name, config, np.arange(2), "data")
+        run_folder.claim_config(tmp_path / name, config, np.arange(2), "data")
         run_folder.mark_finished(tmp_path / name, 5)
         with_checkpoint.add(tmp_path / name)
         return tmp_path / name
@@ -82,7 +82,7 @@ def test_what_is_left_out_is_named(tmp_path, run):
 def test_training_further_is_not_finished(tmp_path, run):
     (plan, *_) = table_plans.plans("4", preset="small")
     workdir = run(plan, "run")
-    run_folder.bind(workdir, plan.of_seed(tmp_path, 0), np.arange(2), "data")
+    run_folder.claim_config(workdir, plan.of_seed(tmp_path, 0), np.arange(2), "data")
     assert not run_folder.is_finished(workdir)
 
 
