@@ -21,6 +21,7 @@ def _config(**model):
     config.model.update(temporal="attn_tconv", attention_dim=4, rnn_dim=6)
     config.model.update(clip_length=3, frame_size=(32, 16), dtype="float64")
     config.model.update(model)
+    config.data.p = 4
     config.train.optimizer = "sgd"
     return config
 
@@ -40,10 +41,11 @@ def _whole(config):
 
 
 def _batch(config):
-    """Eight clips of four persons."""
-    size = (8, config.model.clip_length, *config.model.frame_size, 3)
+    """Two clips of each of P persons."""
+    persons = np.arange(config.data.p, dtype=np.int32)
+    size = (2 * len(persons), config.model.clip_length, *config.model.frame_size, 3)
     clips = np.random.default_rng(0).integers(0, 256, size, np.uint8)
-    return {"clips": clips, "labels": np.repeat(np.arange(4, dtype=np.int32), 2)}
+    return {"clips": clips, "labels": np.repeat(persons, 2)}
 
 
 def _run(config, num_steps, *, network=_one_block, num_devices=1, learning_rate=1e-2):
@@ -244,14 +246,18 @@ def test_unknown_optimizer(tiny_config):
 def test_c3d_learns_from_cross_entropy_alone():
     config = _config(backbone="c3d_w8", clip_length=16)
     config.model.update(temporal="none", dtype="float32")
+    config.data.p = 2
     config.loss.update(triplet_weight=0.0, label_smoothing=0.0)
-    _, history = _run(config, 20, network=_whole, learning_rate=0.03)
+    _, history = _run(config, 60, network=_whole, learning_rate=0.003)
+    losses = [metrics["loss"] for _, metrics in history]
     for _, metrics in history:
         np.testing.assert_allclose(metrics["loss"], metrics["cross_entropy"])
-    assert history[-1][1]["loss"] < 0.5 * history[0][1]["loss"]
+    # Dropout scatters single losses. Seeds 0 to 5 reach 0.18 to 0.48 of the first; at
+    # a rate of 0.03 only some seeds learn.
+    assert np.mean(losses[-10:]) < 0.5 * losses[0]
     # The dropout differs from step to step, and is the same in a run again.
-    _, again = _run(config, 3, network=_whole, learning_rate=0.03)
-    assert [m["loss"] for _, m in again] == [m["loss"] for _, m in history[:3]]
+    _, again = _run(config, 3, network=_whole, learning_rate=0.003)
+    assert [m["loss"] for _, m in again] == losses[:3]
 
 
 @pytest.mark.parametrize(
