@@ -21,7 +21,8 @@ def held(path: str | os.PathLike, purpose: str) -> Iterator[None]:
     Who waits says so once on stderr, with the `purpose` ("to build walkers/tiny"), and
     then has to look again: the other program may have done the work. The system lets go
     of the lock when its holder ends, however it ends. The file and its folder are made
-    if needed. On a file system without locks a warning says so. Not re-entrant.
+    if needed; the file is gone afterwards. On a file system without locks a warning
+    says so. Not re-entrant.
 
     Raises:
         UserError: the file cannot be made or opened.
@@ -38,6 +39,9 @@ def held(path: str | os.PathLike, purpose: str) -> Iterator[None]:
     try:
         yield
     finally:
+        # While it is held: who waits for this file notices, and takes the next one.
+        with contextlib.suppress(OSError):
+            path.unlink()
         lock.release()
 
 

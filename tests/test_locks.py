@@ -52,6 +52,7 @@ def test_no_two_hold_it_at_once(tmp_path):
     said = [counter.communicate(timeout=100)[1] for counter in counters]
     assert all(c.returncode == 0 for c in counters), "\n".join(said)
     assert (tmp_path / "count").read_text() == "300"
+    assert [path.name for path in tmp_path.iterdir()] == ["count"]
 
 
 def test_who_waits_says_for_whom_and_goes_on_when_the_holder_is_killed(tmp_path):

@@ -6,7 +6,7 @@ import pytest
 from flax import nnx
 
 from configs import base
-from reid_jax import config_checks
+from reid_jax import config_checks, files
 from reid_jax.cli import arguments
 from reid_jax.runs import folder
 from tests import processes
@@ -96,7 +96,7 @@ def test_values_of_flags_that_are_not_parsed(argv, values):
 def test_the_workdir_may_follow_its_flag(tmp_path):
     config = base.get_config()
     config.data.p = 7
-    folder.write_json(tmp_path / "config.json", config.to_dict())
+    files.write_json(tmp_path / "config.json", config.to_dict())
     for argv in ([f"--workdir={tmp_path},b"], ["--workdir", f"{tmp_path},b"]):
         assert folder.config_of_arguments(argv).data.p == 7
     assert folder.config_of_arguments(["--workdir"]).data.p == base.get_config().data.p

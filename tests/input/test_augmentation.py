@@ -55,14 +55,15 @@ def test_it_is_drawn_once_a_clip_unless_asked(config, walkers_tiny):
         assert (boxes == boxes[:, :1]).all() != per_frame
     # It reaches the pixels, and nothing but its boxes changes.
     config.augment.update(per_frame=False, flip=0.0, crop=0.0)
-    config.data.p = config.data.k = 1
-    config.eval.batch_clips = 1
+    config.data.update(p=1, k=2)
     source = files.FilesSource(config)
     erased = np.array(next(source.train_batches())["clips"])
-    (box,) = next(source.train_clips()).windows.erased[:, 0]
+    boxes = next(source.train_clips()).windows.erased[:, 0]
     config.augment.erase = 0.0
     sound = next(files.FilesSource(config).train_batches())["clips"]
-    top, left, bottom, right = box
-    assert (erased[:, :, top:bottom, left:right] == (124, 116, 104)).all()
-    erased[:, :, top:bottom, left:right] = sound[:, :, top:bottom, left:right]
+    for one, other, (top, left, bottom, right) in zip(
+        erased, np.asarray(sound), boxes, strict=True
+    ):
+        assert (one[:, top:bottom, left:right] == (124, 116, 104)).all()
+        one[:, top:bottom, left:right] = other[:, top:bottom, left:right]
     np.testing.assert_array_equal(erased, sound)
