@@ -86,11 +86,7 @@ def identity_batches(
     identities, first = np.unique(labels[np.argsort(labels)], return_index=True)
     if p < 1 or k < 1:
         raise UserError(f"P={p} and K={k} must both be at least 1.")
-    if p > len(identities):
-        raise UserError(
-            f"P={p} identities a batch, but the training split has only "
-            f"{len(identities)}: --config.data.p={len(identities)} or less works."
-        )
+    batches_per_epoch(labels, p)  # checks P
     groups = np.split(np.argsort(labels, kind="stable"), first[1:])
     if weights is not None:
         first_of = np.array([group[0] for group in groups])
@@ -126,8 +122,17 @@ def batches_from(
 
 
 def batches_per_epoch(labels: Int[Indices, "N"], p: int) -> int:
-    """Batches in which every identity occurs once; the last one is filled."""
-    return -(-len(np.unique(labels)) // p)
+    """Batches in which every identity occurs once; the last one is filled.
+
+    Raises UserError when there are fewer than P identities.
+    """
+    num = len(np.unique(labels))
+    if p > num:
+        raise UserError(
+            f"P={p} identities a batch, but the training split has only {num}: "
+            f"--config.data.p={num} or less works."
+        )
+    return -(-num // p)
 
 
 _IDENTITIES, _TRACKLETS = 0, 1

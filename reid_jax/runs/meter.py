@@ -52,7 +52,7 @@ class Meter:
         given = time.perf_counter()
         if (step - 1) % self._every == 0:
             self.check()
-            self.log(until=given)
+            self.log()
         self._pending.append((step, metrics))
         self._bar.advance(step)
         done = _when_ready(metrics)
@@ -80,11 +80,10 @@ class Meter:
         if state is not None and int(state.step) % self._every == 0:
             self.log()
 
-    def log(self, until: float | None = None) -> None:
-        """Logs the mean of what is not logged yet, and the rate up to a time or now."""
+    def log(self) -> None:
+        """Logs the mean of what was read and is not logged yet, and the rate."""
         if not self.unlogged:
             return
-        until = time.perf_counter() if until is None else until
         last = self.unlogged[-1]["step"]
         names = [name for name in self.unlogged[0] if name != "step"]
         mean = {k: float(np.mean([row[k] for row in self.unlogged])) for k in names}
@@ -92,15 +91,15 @@ class Meter:
         mean["learning_rate"] = float(self._schedule(last - 1))
         seconds_left = float("nan")
         if self._times:
-            seconds = until - self._clock
+            last_done = self._times[-1][1].result()
+            seconds = last_done - self._clock
             mean["frames_per_second"] = self._frames * len(self._times) / seconds
-            mean["device_waits"] = self._idle_seconds(until) / seconds
+            mean["device_waits"] = self._idle_seconds() / seconds
             seconds_left = seconds / len(self._times) * (self._num_steps - last)
+            self._clock, self._times = last_done, []
         self._log.write(last, mean)
         self._bar.note(last, mean, seconds_left)
         self._warn_if_collapsed(mean)
-        if self._times is not None:
-            self._clock, self._times = until, []
 
     def log_scores(self, step: int, scores: dict[str, float], dataset: str) -> None:
         """Logs and prints the scores of a step; at the end the steps before it too."""
@@ -110,15 +109,15 @@ class Meter:
         percent = "  ".join(f"{name} {value:.1%}" for name, value in scores.items())
         self._bar.print(f"step {step}: {percent} on {dataset}")
 
-    def _idle_seconds(self, until: float) -> float:
+    def _idle_seconds(self) -> float:
         """How long the device had no step to do since the clock was started.
 
         Copies of a step's batch to the device count as the step.
         """
         ends = [self._clock, *(done.result() for _, done in self._times)]
-        starts = [*(given for given, _ in self._times), until]
+        starts = [given for given, _ in self._times]
         return sum(
-            max(0.0, start - end) for start, end in zip(starts, ends, strict=True)
+            max(0.0, start - end) for start, end in zip(starts, ends, strict=False)
         )
 
     def _warn_if_collapsed(self, mean: dict[str, float]) -> None:

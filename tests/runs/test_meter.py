@@ -65,12 +65,12 @@ def test_the_device_waits_while_the_host_does(tiny_config, monkeypatch):
     for step, clock.now in enumerate(map(float, given), start=1):
         scalars_of.add(step, scalars)
     # Three steps are logged when the fourth is given. The clock starts with the first:
-    # nothing to do until 5, busy at 6, nothing to do from 8 to 10.
-    assert rows[0]["device_waits"] == pytest.approx((5 + 2) / 10)
-    assert rows[0]["frames_per_second"] == pytest.approx(2 * 12 / 10)
-    # Nothing to do from 12 to 14, then a step is done when the next one comes.
-    assert rows[1]["device_waits"] == pytest.approx(2 / 8)
-    assert rows[1]["frames_per_second"] == pytest.approx(3 * 12 / 8)
+    # nothing to do until 5, busy at 6, the third is done at 8.
+    assert rows[0]["device_waits"] == pytest.approx(5 / 8)
+    assert rows[0]["frames_per_second"] == pytest.approx(2 * 12 / 8)
+    # Nothing to do from 8 to 10 and 12 to 14, then a step is done when the next comes.
+    assert rows[1]["device_waits"] == pytest.approx(4 / 10)
+    assert rows[1]["frames_per_second"] == pytest.approx(3 * 12 / 10)
 
 
 def test_the_newest_step_is_not_waited_for(tiny_config):
