@@ -126,51 +126,69 @@ def dropout(
     return jnp.where(keep, x / (1 - rate), 0)
 
 
-def _drawn(draw: Callable) -> nnx.initializers.Initializer:
-    """The initializer whose numbers `draw(generator, shape, dtype)` gives.
-
-    NumPy draws them, from the numbers of the key: jax.random would compile a program
-    for each shape, which takes most of the time of building a network. A key gives the
-    same numbers inside of jax.jit.
-    """
-
-    def init(key, shape, dtype=jnp.float32, out_sharding=None):
-        def numbers(key_data):
-            generator = np.random.default_rng(np.asarray(key_data))
-            return draw(generator, shape, np.dtype(dtype))
-
-        key_data = jax.random.key_data(key)
-        if isinstance(key_data, jax.core.Tracer):
-            result = jax.ShapeDtypeStruct(shape, dtype)
-            return jax.pure_callback(numbers, result, key_data)
-        return jnp.asarray(numbers(key_data))
-
-    return init
-
-
 def normal(stddev: float) -> nnx.initializers.Initializer:
     """N(0, stddev²)."""
-    return _drawn(lambda rng, shape, dtype: stddev * rng.standard_normal(shape, dtype))
+    return _scaled(jax.random.normal, lambda shape, dtype: dtype.type(stddev))
 
 
 def torch_uniform(fan_in: int) -> nnx.initializers.Initializer:
     """U(-b, b) with b = fan_in^-1/2: torch's default for weights and biases alike."""
     bound = fan_in**-0.5
-    return _drawn(lambda rng, shape, dtype: bound * (2 * rng.random(shape, dtype) - 1))
+
+    def draw(key, shape, dtype):
+        return jax.random.uniform(key, shape, dtype, -bound, bound)
+
+    return _scaled(draw, lambda shape, dtype: dtype.type(1))
 
 
-@_drawn
-def he_normal_fan_out(rng, shape, dtype):
-    """N(0, 2 / fan out) (He et al. 2015): ResNet's convolutions, as in torchvision."""
-    fan_out = math.prod(shape[:-2]) * shape[-1]
-    return math.sqrt(2 / fan_out) * rng.standard_normal(shape, dtype)
+def _truncated(key, shape, dtype):
+    return jax.random.truncated_normal(key, -2, 2, shape, dtype)
 
 
-@_drawn
-def he_normal(rng, shape, dtype):
-    """Deviation (2 / fan in)^1/2, without what is beyond two deviations of the draw."""
-    x = rng.standard_normal(shape, dtype)
-    while (beyond := np.abs(x) > 2).any():
-        x[beyond] = rng.standard_normal(np.count_nonzero(beyond), dtype)
-    deviation = 0.87962566103423978  # of a standard normal that is cut at -2 and 2
-    return math.sqrt(2 / math.prod(shape[:-1])) / deviation * x
+def _he(fan: int, dtype: np.dtype):
+    return np.sqrt(dtype.type(2 / fan))
+
+
+def _scaled(draw: Callable, scale: Callable) -> nnx.initializers.Initializer:
+    """The initializer `draw(key, shape, dtype)` times `scale(shape, dtype)`.
+
+    XLA compiles a draw for each shape, which is most of the time of building a network.
+    Entry i of a draw depends on the key and on i alone, so that a longer draw begins
+    with the same numbers: a few lengths are compiled, and the rest is cut off.
+    """
+
+    def init(key, shape, dtype=jnp.float32, out_sharding=None):
+        factor = scale(shape, jnp.dtype(dtype))
+        if isinstance(key, jax.core.Tracer):
+            return draw(key, shape, dtype) * factor
+        size = math.prod(shape)
+        drawn = np.asarray(draw(key, (_longer(size),), dtype))[:size]
+        return jnp.asarray((drawn * factor).reshape(shape))
+
+    return init
+
+
+def _longer(size: int) -> int:
+    """The next of few lengths: powers of 4 from 4096 on, then powers of 2."""
+    power = 4096
+    while power < size:
+        power *= 4 if power < 2**18 else 2
+    return power
+
+
+_DEVIATION_OF_CUT = 0.87962566103423978
+"""Standard deviation of a standard normal distribution that is cut at -2 and 2."""
+
+he_normal_fan_out = _scaled(
+    jax.random.normal,
+    lambda shape, dtype: _he(math.prod(shape[:-2]) * shape[-1], dtype),
+)
+"""N(0, 2 / fan out) (He et al. 2015): ResNet's convolutions, as in torchvision."""
+
+he_normal = _scaled(
+    _truncated,
+    lambda shape, dtype: (
+        _he(math.prod(shape[:-1]), dtype) / dtype.type(_DEVIATION_OF_CUT)
+    ),
+)
+"""Deviation (2 / fan in)^1/2, without what is beyond two deviations of the draw."""

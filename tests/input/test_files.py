@@ -197,9 +197,7 @@ def test_processes_run_one_program_for_frames_of_many_sizes(
     assert len(programs) == 1
 
 
-def test_large_frames_take_no_more_memory(
-    tmp_path, tiny_config, monkeypatch
-):
+def test_large_frames_take_no_more_memory(tmp_path, tiny_config, monkeypatch):
     """One frame of a full picture among crops, which all would be padded to."""
     shapes = []
     resize = resizing.resize_crop_flip
