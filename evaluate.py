@@ -41,6 +41,9 @@ def evaluate(config, workdir: pathlib.Path, *, with_report: bool = False) -> lis
     """Score the run in `workdir` on `config.data.name`; print and write the table."""
     config_checks.check_config(config)
     run = Run(workdir, config)
+    draws = config.eval.pictures or with_report
+    if draws and not draw.has_network_pictures(run):
+        run.network  # noqa: B018 (before a run that goes on deletes its checkpoint)
     protocols = run.source.protocols
     rows, curves, headline = [], {}, None
     for scored in scores.score_run(run):  # embeds, ranks, scores
@@ -49,7 +52,7 @@ def evaluate(config, workdir: pathlib.Path, *, with_report: bool = False) -> lis
         headline = headline or scored
     summary = _write(run, rows, curves, headline)
     _show(run, rows, headline)
-    if config.eval.pictures or with_report:
+    if draws:
         draw.draw_run(run, headline, curves)
     print(f"\nwritten to {run.folder}")
     if with_report:
@@ -125,7 +128,7 @@ def _define_flags() -> None:
         f"Score under harder conditions instead: {', '.join(studies.NAMES)}.",
     )
     flags.DEFINE_list(
-        "levels", [], "Levels of the study, as 1,8,16; usual ones by itself."
+        "levels", [], "Levels of the study, as 1,8,16; by default the usual ones."
     )
     flags.DEFINE_integer(
         "of_mixture",

@@ -78,13 +78,14 @@ def train(config, workdir: pathlib.Path, run: tuple[int, int] = (0, 1)) -> None:
         first_step, num_steps = int(state.step), milestones.num_steps
         log = MetricLog(workdir if parallel.is_main_process() else None, first_step)
         bar = TrainProgress(first_step, num_steps, run)
+        for resource in (log, bar):
+            training.enter_context(contextlib.closing(resource))
         meter = build_meter(config, log, bar, schedule, num_steps, unlogged)
 
         # 5. The loop: batches in, checkpoints out, until the last step or a signal.
         batches = source.train_batches(first_step, mesh)
         with training:
-            for resource in (batches, log, bar):
-                training.enter_context(contextlib.closing(resource))
+            training.enter_context(contextlib.closing(batches))
             for step in range(first_step + 1, num_steps + 1):
                 state, metrics = train_step(state, next(batches))
                 meter.add(step, metrics)
@@ -125,7 +126,7 @@ def train(config, workdir: pathlib.Path, run: tuple[int, int] = (0, 1)) -> None:
 def train_table(number: str, runs: pathlib.Path, num_seeds: int, **settings) -> None:
     """Train the runs that a table of the papers still lacks, one after the other.
 
-    `settings` are those of `table_plans.plans`.
+    `settings` are those of `tables.plans.plans`.
     """
     plans = table_plans.plans(number, **settings)
     lacking = table_runs.lacking(plans, table_runs.read(runs), num_seeds)
@@ -154,11 +155,11 @@ def _define_flags() -> None:
     flags.DEFINE_string(
         "coordinator",
         None,
-        "Of several processes: host:port of number 0, or auto (SLURM, Cloud TPU).",
+        "With several processes: host:port of number 0, or auto (SLURM, Cloud TPU).",
     )
     table_flags.define()
     flags.adopt_module_key_flags(table_flags)  # for --help
-    flags.DEFINE_integer("seeds", 1, "Of --table: runs of each row.", 1)
+    flags.DEFINE_integer("seeds", 1, "With --table: runs of each row.", 1)
     flags.DEFINE_integer("num_processes", None, "How many there are.", 1)
     flags.DEFINE_integer("process_id", None, "The number of this one, from 0.", 0)
 

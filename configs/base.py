@@ -93,7 +93,7 @@ def get_config(variant: str = "") -> config_dict.ConfigDict:
 
     c.eval = config_dict.ConfigDict()
     c.eval.batch_clips = 64  # clips a batch, of any tracklets
-    # Only the first so many frames of every tracklet; by itself all
+    # Only the first so many frames of every tracklet; by default all
     c.eval.max_frames = config_dict.placeholder(int)
     # White Gaussian noise on query and gallery: its variance, pixels in 0..1 (paper 2:
     # 1e-4 to 3e-3)
@@ -110,7 +110,7 @@ def get_config(variant: str = "") -> config_dict.ConfigDict:
     c.eval.baselines = False  # score a colour histogram and the untrained network too
     c.eval.pictures = True  # ranked lists, CMC curve, attention, …
     c.eval.map = "pca"  # or tsne: the picture of all embeddings
-    c.eval.checkpoint = "latest"  # or best (mAP): chosen on its judge
+    c.eval.checkpoint = "latest"  # or best (mAP): chosen by the score it then reports
 
     c.init_from = config_dict.placeholder(
         str

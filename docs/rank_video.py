@@ -16,6 +16,7 @@ from absl import flags
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 
 from data.videos import mot
+from reid_jax import files
 from reid_jax.cli import flags as cli_flags
 from reid_jax.errors import UserError
 from reid_jax.report import strips
@@ -41,7 +42,8 @@ def rank_video(
     out.mkdir(parents=True, exist_ok=True)
     strips.ranked_lists(out / "ranked_tracks.png", rows, title=pathlib.Path(video).name)
     ids = np.array([tracklet.track_id for tracklet in tracklets])
-    np.savez(out / "tracks.npz", track_ids=ids, embeddings=embeddings, distances=matrix)
+    with files.write_whole(out / "tracks.npz") as path:
+        np.savez(path, track_ids=ids, embeddings=embeddings, distances=matrix)
     for row in rows:
         nearest = ", ".join(f"{r.caption} ({r.distance:.2f})" for r in row.results[:5])
         print(f"{row.query.caption}: {nearest}")

@@ -41,7 +41,8 @@ def guard(function: Callable[[], None], *, program: str = "", note: str = "") ->
         raise
     finally:
         for number, handler in before.items():
-            signal.signal(number, handler)
+            if handler is not None:  # else it was not set from Python
+                signal.signal(number, handler)
 
 
 @contextlib.contextmanager

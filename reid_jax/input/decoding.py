@@ -74,7 +74,7 @@ def _close_all() -> None:
 def _decoded(split: Split, requests: Iterator[Request], largest) -> Iterator[tuple]:
     sizes = np.minimum(split.sizes, largest)
     sent = collections.deque()  # requests on their way through tf.data's threads
-    failures = []  # of ours in those threads, which tf.data would rename
+    failures = []  # of ours in those threads, which tf.data would rename and print
 
     def encoded():
         try:
@@ -85,7 +85,6 @@ def _decoded(split: Split, requests: Iterator[Request], largest) -> Iterator[tup
                 yield frames, request.size, (sizes[ids] != request.size).any()
         except Exception as failure:
             failures.append(failure)
-            raise
 
     signature = (
         tf.TensorSpec((None,), tf.string),
@@ -106,7 +105,9 @@ def _decoded(split: Split, requests: Iterator[Request], largest) -> Iterator[tup
         for frames in dataset.as_numpy_iterator():
             yield sent.popleft(), frames
     except tf.errors.OpError as error:
-        failed = failures[0] if failures else _damaged(split, sent[0].frame_ids, error)
+        failed = _damaged(split, sent[0].frame_ids, error)
+    if failures:
+        failed = failures[0]
     # Not in `except`: who keeps it would keep that error, and so tf.data's threads.
     if failed is not None:
         raise failed

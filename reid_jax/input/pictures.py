@@ -56,6 +56,11 @@ def picture_batches(
 
 def _reduced(track: Track, number: int, largest) -> list[Picture]:
     """The pictures of a track, those that are too large reduced."""
+    if not isinstance(track, Iterable):
+        raise UserError(
+            f"Track {number} is {type(track).__name__}; a list of tracks is needed, "
+            "each a list of pictures or an array [T, height, width, 3]."
+        )
     pictures = [np.asarray(picture) for picture in track]
     if not pictures:
         raise UserError(f"Track {number} holds no picture; at least one is needed.")
@@ -65,7 +70,7 @@ def _reduced(track: Track, number: int, largest) -> list[Picture]:
         if not (is_picture and picture.size):
             raise UserError(
                 f"Picture {t} of track {number} is {picture.dtype} {shape}; uint8 "
-                "[height, width, 3] in RGB is needed."
+                "[height, width, 3] in RGB is needed (one track is [track])."
             )
     return [resizing.reduce(picture, largest) for picture in pictures]
 

@@ -14,6 +14,7 @@ import numpy as np
 import safetensors
 import safetensors.numpy
 
+from reid_jax import files
 from reid_jax.errors import UserError
 
 _TORCH_SUFFIXES = (".pth", ".pt", ".pth.tar", ".pickle", ".tar")
@@ -74,29 +75,26 @@ def write_checkpoint(
     """
     path = pathlib.Path(path)
     contiguous = {key: np.ascontiguousarray(value) for key, value in weights.items()}
-    unfinished = path.with_name(f"{path.name}.tmp")
     wanted = kind(path)
     if wanted == "torch":
         torch = _import_torch(path, "Writing")
     try:
-        match wanted:
-            case "safetensors":
-                # Not save_file: it hides the file from everybody but its owner.
-                noted = dict(metadata or {})
-                unfinished.write_bytes(safetensors.numpy.save(contiguous, noted))
-            case "npz":
-                with unfinished.open("wb") as file:  # a name would get another suffix
-                    np.savez(file, **contiguous)
-            case _:
-                tensors = {k: torch.tensor(v) for k, v in contiguous.items()}
-                wrapped = path.name.endswith(".tar")
-                torch.save({"state_dict": tensors} if wrapped else tensors, unfinished)
-        unfinished.replace(path)
+        with files.write_whole(path) as unfinished:
+            match wanted:
+                case "safetensors":
+                    # Not save_file: it hides the file from everybody but its owner.
+                    noted = dict(metadata or {})
+                    unfinished.write_bytes(safetensors.numpy.save(contiguous, noted))
+                case "npz":
+                    np.savez(unfinished, **contiguous)
+                case _:
+                    tensors = {k: torch.tensor(v) for k, v in contiguous.items()}
+                    if path.name.endswith(".tar"):
+                        tensors = {"state_dict": tensors}
+                    torch.save(tensors, unfinished)
     except (OSError, RuntimeError, safetensors.SafetensorError) as error:
         reason = getattr(error, "strerror", None) or _first_sentence(error)
         raise UserError(f"{path} could not be written: {reason}.") from None
-    finally:
-        unfinished.unlink(missing_ok=True)
 
 
 def kind(path: str | os.PathLike) -> str:

@@ -15,11 +15,17 @@ from reid_jax.scoring.studies import Study
 def draw_run(run: Run, scored: Scored, cmc_curves: dict[str, np.ndarray]) -> None:
     """Draws all of them into the run's evaluation folder; `scored` is the headline."""
     curves.cmc(run.folder / "cmc.png", cmc_curves)
+    (run.folder / "training.png").unlink(missing_ok=True)  # of a run before this one
     if log := metric_log.read(run.workdir):
         curves.training(run.folder / "training.png", log)
     _draw_ranked_lists(run, scored)
     _draw_map(run, scored)
     _draw_network(run)
+
+
+def has_network_pictures(run: Run) -> bool:
+    """Whether the pictures of the network are drawn, of these weights and queries."""
+    return strips.made_from(run.folder / "filters.png") == run.cache_key  # drawn last
 
 
 def draw_study(run: Run, study: Study) -> pathlib.Path:
@@ -60,12 +66,13 @@ def _draw_network(run: Run) -> None:
 
     They depend on weights and queries only: pictures of the same ones are kept.
     """
-    folder, made_from = run.folder, run.cache_key
-    if strips.made_from(folder / "filters.png") == made_from:  # drawn last
+    if has_network_pictures(run):
         return
+    folder, made_from = run.folder, run.cache_key
     batch = next(run.source.eval_batches("query"))
     out = run.embed_step(run.state.params, run.state.batch_stats, batch["clips"])
     batch = {name: np.asarray(values) for name, values in batch.items()}
+    (folder / "attention.png").unlink(missing_ok=True)
     if out.attention is not None:
         clips = choices.uneven_attention(batch, np.asarray(out.attention))
         path = folder / "attention.png"

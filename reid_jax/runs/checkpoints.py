@@ -56,7 +56,7 @@ class Checkpoints:
             multiprocessing_options=_everybody() if write else _alone(),
         )
         try:
-            with _without_notice():
+            with _without_notices():
                 self._manager = ocp.CheckpointManager(self.folder, options=options)
         except OSError as error:
             raise WorkdirError(f"{self.folder}: {error.strerror}.") from None
@@ -80,7 +80,10 @@ class Checkpoints:
         )
         # Orbax writes from many threads, each of which would report the full disk.
         needed = sum(leaf.nbytes for leaf in jax.tree.leaves(state)) + _FILES_BYTES
-        lacks_space = shutil.disk_usage(self.folder).free < needed
+        try:
+            lacks_space = shutil.disk_usage(self.folder).free < needed
+        except OSError:  # not known: orbax will say what is wrong
+            lacks_space = False
         if parallel.any_process(lacks_space):  # else the others would wait for ever
             raise full
         notes = {"mean_ap": (metrics or {}).get("mean_ap"), "unlogged": list(unlogged)}
@@ -199,7 +202,8 @@ class Checkpoints:
         """What was saved under a step: the state, as the argument asks, and notes."""
         content = ocp.args.Composite(state=state, notes=ocp.args.JsonRestore())
         try:
-            restored = self._manager.restore(step, args=content)
+            with _without_notices():
+                restored = self._manager.restore(step, args=content)
             return restored.state, dict(restored.notes)
         except (MemoryError, PermissionError):
             raise  # nothing is wrong with the checkpoint
@@ -218,7 +222,8 @@ class Checkpoints:
     def _stored_notes(self, step: int) -> dict:
         content = ocp.args.Composite(notes=ocp.args.JsonRestore())
         try:
-            return dict(self._manager.restore(step, args=content).notes)
+            with _without_notices():
+                return dict(self._manager.restore(step, args=content).notes)
         except Exception:  # damaged: whoever wants its state will hear of it
             return {}
 
@@ -244,11 +249,11 @@ class _NewestAndBest:
 
 
 @contextlib.contextmanager
-def _without_notice():
-    """Drops orbax's warning of a folder that is opened only to be read."""
+def _without_notices():
+    """Drops what orbax logs below errors while it reads, in whatever program."""
 
     def is_kept(record: logging.LogRecord) -> bool:
-        return not str(record.msg).startswith("Given directory is read only")
+        return record.levelno >= logging.ERROR
 
     logger = logging.getLogger("absl")
     logger.addFilter(is_kept)

@@ -3,6 +3,7 @@
 import contextlib
 import fcntl
 import json
+import operator
 import os
 import pathlib
 import socket
@@ -149,7 +150,8 @@ def _training_data(workdir: str | os.PathLike) -> dict[str, Any]:
     path = pathlib.Path(workdir) / _TRAINING_DATA
     try:
         data = json.loads(path.read_text())
-        return {"pids": list(data["pids"]), "fingerprint": str(data["fingerprint"])}
+        pids = [operator.index(pid) for pid in data["pids"]]
+        return {"pids": pids, "fingerprint": str(data["fingerprint"])}
     except (OSError, ValueError, LookupError, TypeError) as error:
         older = (path.parent / "identities.json").exists()
         reason = "an earlier version of reid-jax trained here" if older else repr(error)
@@ -185,6 +187,10 @@ def load_config(workdir: str | os.PathLike) -> config_dict.ConfigDict:
             if is_group and not isinstance(fields, dict):
                 raise UserError(f"{group} holds no fields")
         config.update(_tuples(stored))
+        if config.data.cache == "ram":  # of earlier versions: the system's file cache
+            config.data.cache = "disk"
+    except PermissionError as error:
+        raise WorkdirError(f"{path} cannot be read: {error.strerror}.") from None
     except OSError:
         raise WorkdirError(
             f"{workdir} holds no run (no config.json); train one with "

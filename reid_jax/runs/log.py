@@ -29,9 +29,7 @@ class MetricLog:
         path = self._workdir / "metrics.jsonl"
         with self._unwritable():
             kept = _lines_until(path, first_step)
-            unfinished = path.with_suffix(".tmp")
-            unfinished.write_text("".join(kept))
-            unfinished.replace(path)
+            files.write_text(path, "".join(kept))
             self._file = path.open("a")
             self._events = _Events(self._workdir / "tensorboard", first_step)
 

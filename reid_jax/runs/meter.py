@@ -1,4 +1,4 @@
-"""The scalars of training steps: read now and then, checked, averaged, logged."""
+"""Collects each step's metrics on the device; fetches, checks and logs their mean."""
 
 import threading
 import time

@@ -14,12 +14,15 @@ from jaxtyping import Float
 from ml_collections import config_dict
 
 from reid_jax import parallel, steps
+from reid_jax.errors import UserError
 from reid_jax.input import augmentation, pictures
 from reid_jax.input import source as sources
 from reid_jax.models import build_model
 from reid_jax.runs import checkpoints, embeddings
 from reid_jax.runs import folder as run_folder
 from reid_jax.runs.embeddings import Embedded, Methods, Network
+
+SPLITS = ("query", "gallery", "train")
 
 _MOST_CHECKPOINTS = 10
 """Checkpoints that are tried while a training run deletes them."""
@@ -34,7 +37,8 @@ class Run:
     - `config`, `pids` (the person of each label), `step` (of the checkpoint);
     - `embed_step(params, batch_stats, clips)` and `state` (its `params` and
       `batch_stats`), for programs of one's own;
-    - `source`: the dataset that `config.data` names.
+    - `source`: the dataset that `config.data` names, in `config.data.data_dir`, which
+      is relative to the current folder unless the run was trained with another one.
 
     Raises WorkdirError where the folder holds no run, or no checkpoint yet.
     """
@@ -51,10 +55,11 @@ class Run:
         self._choose_checkpoint()
 
     def _choose_checkpoint(self) -> None:
-        self._saved = checkpoints.Checkpoints(self.workdir)
+        saved = self._saved = checkpoints.Checkpoints(self.workdir)
         which = self.config.eval.checkpoint
-        latest, best = self._saved.latest_step, self._saved.best_step
-        step = {"latest": latest, "best": best}[which]()
+        if which not in ("latest", "best"):
+            raise UserError(f"config.eval.checkpoint={which!r}; known: latest, best.")
+        step = saved.latest_step() if which == "latest" else saved.best_step()
         if step is None:
             raise run_folder.WorkdirError(
                 f"{self.workdir} holds no {which} checkpoint yet; train first."
@@ -104,6 +109,8 @@ class Run:
 
         What was embedded once is stored beside the run and used again.
         """
+        if name not in SPLITS:
+            raise UserError(f"split {name!r} is unknown; known: {', '.join(SPLITS)}.")
 
         def compute() -> Embedded:
             return self.network.embed_split(self.source, name)
@@ -158,12 +165,14 @@ class Run:
             except checkpoints.CheckpointGoneError:
                 if self._has_given_embeddings:
                     raise
+                self._saved.close()
                 self._choose_checkpoint()
         else:
             raise run_folder.WorkdirError(
                 f"{self.workdir}: each of {_MOST_CHECKPOINTS} checkpoints was deleted "
                 "before it was read; stop the training, or wait."
             )
+        self._saved.close()
         self.graphdef = graphdef
         embed_step = steps.make_embed_step(graphdef, self.config)
         return Network(embed_step, params, batch_stats, mesh)

@@ -28,7 +28,8 @@ class StopOnSignal:
 
     def __exit__(self, *error) -> None:
         for number, handler in self._before.items():
-            signal.signal(number, handler)
+            if handler is not None:  # else it was not set from Python
+                signal.signal(number, handler)
 
     def _handle(self, number, frame) -> None:
         if self.is_set and number == signal.SIGINT:

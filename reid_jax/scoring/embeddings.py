@@ -10,11 +10,10 @@ from reid_jax.models import build_model
 from reid_jax.runs import folder as run_folder
 from reid_jax.runs import pretrained
 from reid_jax.runs.embeddings import Embedded, Methods, Network, embed_tracklets
-from reid_jax.runs.run import Run
+from reid_jax.runs.run import SPLITS, Run
 from reid_jax.scoring import color_histogram, metrics
 
 METHODS = ("trained", "untrained", "color_histogram")
-SPLITS = ("query", "gallery", "train")
 
 
 def embed_run(run: Run, *, baselines: bool = False) -> Methods:
@@ -48,7 +47,7 @@ def embed_queries_and_gallery(network: Network, source) -> dict[str, Embedded]:
 
 def untrained_network(run: Run) -> Network:
     """The run's network before its first step, on every device of this process."""
-    config = run.config
+    config = run_folder.load_config(run.workdir)  # its own seed and start
     model = build_model(config.model, len(run.pids), rngs=nnx.Rngs(config.seed))
     if config.init_from:
         labels = run_folder.training_name(config), run.pids

@@ -118,7 +118,8 @@ def _plain(run: Run) -> Run:
 def _changed_batches(run: Run, name: str, level: Level, split: str) -> Iterator[dict]:
     """The evaluation batches of a split at a level of the study."""
     if name == FRAMES:
-        yield from run.source.eval_batches(split, max_frames=level)
+        limit = min(level, run.config.eval.max_frames or level)
+        yield from run.source.eval_batches(split, max_frames=limit)
         return
     apply = corruptions.CORRUPTIONS[name].apply
     first = 0

@@ -63,7 +63,7 @@ class Result:
 def collect(number: str, folder: pathlib.Path, **settings) -> Result:
     """Find the runs of every row below a folder and score them.
 
-    `settings` are those of `table_plans.plans`.
+    `settings` are those of `tables.plans.plans`.
     """
     table, runs = table_plans.known(number), table_runs.read(folder)
     planned = {p.row.name: p for p in table_plans.plans(number, **settings)}

@@ -17,17 +17,17 @@ def define() -> None:
     flags.DEFINE_string(
         "table", None, f"A table of the papers: {', '.join(tables.TABLES)}."
     )
-    flags.DEFINE_string("runs", "runs", "Of --table: the folder of all workdirs.")
-    flags.DEFINE_string("dataset", None, "Of --table: what takes the place of MARS.")
+    flags.DEFINE_string("runs", "runs", "With --table: the folder of all workdirs.")
+    flags.DEFINE_string("dataset", None, "With --table: what takes the place of MARS.")
     flags.DEFINE_enum(
         *("preset", "paper", list(table_plans.PRESETS)),
-        "Of --table: small is for two CPU cores.",
+        "With --table: small is for two CPU cores.",
     )
     flags.DEFINE_enum(
-        "source", "files", list(sources.SOURCES), "Of --table: config.data.source."
+        "source", "files", list(sources.SOURCES), "With --table: config.data.source."
     )
     flags.DEFINE_string(
-        "weights", "weights", "Of --table: the pretrained files' folder."
+        "weights", "weights", "With --table: the pretrained files' folder."
     )
 
 
