@@ -86,7 +86,8 @@ def write_checkpoint(
                     noted = dict(metadata or {})
                     unfinished.write_bytes(safetensors.numpy.save(contiguous, noted))
                 case "npz":
-                    np.savez(unfinished, **contiguous)
+                    with unfinished.open("wb") as file:  # .NPZ would get a suffix more
+                        np.savez(file, **contiguous)
                 case _:
                     tensors = {k: torch.tensor(v) for k, v in contiguous.items()}
                     if path.name.endswith(".tar"):

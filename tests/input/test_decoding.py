@@ -90,3 +90,22 @@ def test_a_program_ends_while_a_request_is_being_read(tmp_path, how):
     assert child.returncode == code, child.stderr
     assert child.stderr.count("Traceback") == code, child.stderr
     assert "Exception ignored" not in child.stderr
+
+
+def test_an_error_of_ours_is_raised_without_notices_of_tensorflow(tmp_path):
+    program = """
+from reid_jax.errors import UserError
+
+def requests():
+    yield request
+    raise UserError("too few persons")
+
+try:
+    list(decoding.decode(split, requests(), largest))
+except UserError as error:
+    print(error)
+"""
+    quiet = {"TF_CPP_MIN_LOG_LEVEL": "3", "TF_ENABLE_ONEDNN_OPTS": "0"}
+    child = processes.run("-c", _SPLIT + program, tmp_path, **quiet)
+    assert (child.returncode, child.stdout) == (0, "too few persons\n")
+    assert child.stderr == ""

@@ -197,3 +197,33 @@ def test_two_evaluations_at_a_time(config, workdir):
 def test_folders_that_hold_no_run(tmp_path):
     with pytest.raises(run_folder.WorkdirError, match="holds no run"):
         Run(tmp_path)
+
+
+def test_names_that_are_unknown(config, workdir):
+    with pytest.raises(UserError, match="split 'nope' is unknown; known: query, gall"):
+        Run(workdir, config).embed_split("nope")
+    config.eval.checkpoint = "newest"
+    with pytest.raises(UserError, match=r"eval\.checkpoint='newest'; known: latest"):
+        Run(workdir, config)
+
+
+def test_the_untrained_network_is_that_of_the_run(config, workdir):
+    """Its seed, not one that an evaluation is given."""
+    config.seed = 99
+    one = embeddings.untrained_network(Run(workdir, config))
+    other = embeddings.untrained_network(Run(workdir))
+    jax.tree.map(np.testing.assert_array_equal, one.params, other.params)
+
+
+def test_pictures_of_another_network_go(config, workdir):
+    """A network without attention shows none, whatever was drawn there before."""
+    assert config.model.temporal == "avg"
+    folder = workdir / "eval" / "walkers-tiny"
+    (folder / "attention.png").write_bytes(b"of another network")
+    config.eval.pictures = True
+    evaluate.evaluate(config, workdir)
+    assert not (folder / "attention.png").exists()
+    drawn = folder / "filters.png"
+    before = drawn.stat().st_mtime_ns
+    evaluate.evaluate(config, workdir)
+    assert drawn.stat().st_mtime_ns == before  # of the same weights
