@@ -58,10 +58,10 @@ def evaluate(
     Raises ValueError for lengths that do not fit, distances that are not finite, an
     empty side, and when no query has a right match.
     """
-    labels = _as_labels(query_pids, gallery_pids, query_camids, gallery_camids)
+    labels = as_labels(query_pids, gallery_pids, query_camids, gallery_camids)
     if not isinstance(distances, jax.Array):
         distances = np.asarray(distances)
-    _check_lengths(distances.shape, labels)
+    check_lengths(distances.shape, labels)
     if max_rank < 1:
         raise ValueError(f"max_rank={max_rank} must be at least 1.")
     query_pids, gallery_pids, query_camids, gallery_camids = labels
@@ -93,7 +93,7 @@ def kept_entries(q_pid, g_pids, q_camid, g_camids, is_junk):
     return ~((g_pids == q_pid) & (g_camids == q_camid)) & ~is_junk
 
 
-def _as_labels(query_pids, gallery_pids, query_camids, gallery_camids):
+def as_labels(query_pids, gallery_pids, query_camids, gallery_camids):
     """The same as arrays, the camids as codes of one range.
 
     Raises ValueError for labels that are not whole numbers [N].
@@ -157,7 +157,8 @@ def score_groups(
     return Scores(ap, inp, first_rank)
 
 
-def _check_lengths(shape: tuple[int, ...], labels: tuple[np.ndarray, ...]) -> None:
+def check_lengths(shape: tuple[int, ...], labels: tuple[np.ndarray, ...]) -> None:
+    """Raises ValueError where distances of that shape do not fit the labels."""
     lengths = tuple(map(len, labels))
     if len(shape) != 2 or (lengths[:2], lengths[2:]) != (shape, shape):
         raise ValueError(

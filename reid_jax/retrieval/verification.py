@@ -1,0 +1,222 @@
+"""Are two tracklets the same person? ROC and equal error rate over pairs.
+
+A pair is accepted when its distance is at most a threshold. *Genuine* pairs are of one
+person, *impostor* pairs of two. TPR is the share of genuine pairs that are accepted,
+FPR that of impostor pairs. In the terms of ISO/IEC 19795-1, FPR is the false match rate
+and 1 - TPR the false non-match rate.
+"""
+
+import dataclasses
+from collections.abc import Iterator
+
+import jax
+import numpy as np
+from jaxtyping import Bool, Float, Integer, Real
+
+from reid_jax.arrays import Array
+from reid_jax.retrieval import distances as distances_
+from reid_jax.retrieval import places, ranking
+
+RATES = (1e-1, 1e-2, 1e-3, 1e-4)
+"""The FPRs that a table shows."""
+
+_PER_DECADE = 24  # each rate is about a tenth above the one before
+GRID = tuple(float(f"{10 ** (i / _PER_DECADE - 5):.4g}") for i in range(5 * 24 + 1))
+"""The FPRs of a curve: 1e-5 to 1, evenly on a logarithmic axis, `RATES` among them."""
+
+
+@dataclasses.dataclass(frozen=True)
+class OperatingPoint:
+    """What a threshold leads to.
+
+    - `distance`: pairs up to this one are accepted; None where no genuine pair is.
+    - `tpr`, `fpr`: the shares of genuine and of impostor pairs that it accepts.
+    """
+
+    distance: float | None
+    tpr: float
+    fpr: float
+
+
+@dataclasses.dataclass(frozen=True)
+class Verification:
+    """The whole ROC: TPR changes at the distances of genuine pairs only.
+
+    - `distances` [n]: of the genuine pairs, each once, ascending, as they were given.
+    - `num_true`, `num_false` [n]: genuine and impostor pairs up to each of them.
+    - `num_genuine`, `num_impostor`: of all pairs.
+    - `equal_error_rate`: where the ROC, drawn with straight lines through its points,
+      has FPR = 1 - TPR; nan without impostor pairs.
+    - `equal_error_distance`: the smallest genuine distance at which at most that share
+      of the genuine pairs is refused; nan where that is none.
+    """
+
+    distances: np.ndarray
+    num_true: np.ndarray
+    num_false: np.ndarray
+    num_genuine: int
+    num_impostor: int
+    equal_error_rate: float
+    equal_error_distance: float
+
+    def at(self, fpr: float | int) -> OperatingPoint | None:
+        """The largest TPR of a threshold whose FPR is at most `fpr`.
+
+        Its distance is the smallest one with that TPR. None where the impostor pairs
+        are too few to tell: fewer than 1 / `fpr`, so that not one may be accepted.
+        Raises ValueError for a rate outside of (0, 1].
+        """
+        if not 0 < fpr <= 1:
+            raise ValueError(f"fpr={fpr} must be above 0 and at most 1.")
+        allowed = _most_within(fpr, self.num_impostor)
+        if allowed == 0:
+            return None
+        i = int(np.searchsorted(self.num_false, allowed, side="right")) - 1
+        if i < 0:
+            return OperatingPoint(None, 0.0, 0.0)
+        return OperatingPoint(
+            self.distances[i].item(),
+            int(self.num_true[i]) / self.num_genuine,
+            int(self.num_false[i]) / self.num_impostor,
+        )
+
+
+def evaluate(
+    distances: Real[Array, "Q G"],
+    query_pids: Integer[Array, "_"],
+    gallery_pids: Integer[Array, "_"],
+    query_camids: Integer[Array, "_"],
+    gallery_camids: Integer[Array, "_"],
+) -> Verification:
+    """ROC over all pairs of a query and a gallery entry, exact also where they tie.
+
+    Pairs of the same person under the same camera, and those with junk (pid -1), are
+    left out, as by `ranking.evaluate`; distractors (pid 0) stay. Queries without a
+    genuine pair have impostor pairs, which count. Distances count in their own
+    precision. No more than a block of the pairs is sorted at a time; only the distances
+    of genuine pairs are held together.
+    Raises ValueError for lengths that do not fit, distances that are not finite, an
+    empty side, and when there is no genuine pair.
+    """
+    labels = ranking.as_labels(query_pids, gallery_pids, query_camids, gallery_camids)
+    if not isinstance(distances, jax.Array):
+        distances = np.asarray(distances)
+    ranking.check_lengths(distances.shape, labels)
+    pairs = _Pairs(distances, *labels)
+    genuine, num_true = np.unique(pairs.genuine(), return_counts=True)
+    if not len(genuine):
+        raise ValueError(
+            f"None of the {len(labels[0])} queries has a genuine pair in the gallery: "
+            "the same pid under another camera. Are pids and camids in the right order?"
+        )
+    num_true = np.cumsum(num_true)
+    # Impostor pairs nearer than each genuine distance, and those up to it.
+    num_nearer, num_false = np.zeros((2, len(genuine)), np.int64)
+    num_impostor = 0
+    for block in pairs.impostors():
+        num_impostor += int(np.searchsorted(block, np.inf))
+        num_nearer += np.searchsorted(block, genuine, side="left")
+        num_false += np.searchsorted(block, genuine, side="right")
+    rate, i = _equal_error(num_true, num_nearer, num_false, num_impostor)
+    distance = np.nan if i is None else genuine[i].item()
+    num_genuine = int(num_true[-1])
+    return Verification(
+        genuine, num_true, num_false, num_genuine, num_impostor, rate, distance
+    )
+
+
+class _Pairs:
+    """The pairs that count, some queries at a time."""
+
+    def __init__(self, distances, query_pids, gallery_pids, query_camids, g_camids):
+        self._distances = distances
+        self._pids = places.same_codes(query_pids, gallery_pids)
+        self._camids = query_camids, g_camids
+        self._are_junk = query_pids == places.JUNK_PID, gallery_pids == places.JUNK_PID
+
+    def genuine(self) -> Real[np.ndarray, "_"]:
+        """Distances of the genuine pairs."""
+        found = []
+        for rows in self._rows():
+            query, entry = np.nonzero(self._are_same_person(rows))
+            across = self._camids[0][rows][query] != self._camids[1][entry]
+            across &= ~self._are_junk[1][entry]
+            values = self._distances[rows.start + query[across], entry[across]]
+            found.append(_as_floats(values))
+        return np.concatenate(found)
+
+    def impostors(self) -> Iterator[Float[np.ndarray, "_"]]:
+        """Distances of impostor pairs, each block sorted, infinity after them.
+
+        Raises ValueError for distances that are not finite.
+        """
+        for rows in self._rows():
+            block = np.array(_as_floats(self._distances[rows]))  # its own copy
+            if not np.isfinite(block).all():
+                bad = np.argwhere(~np.isfinite(block))
+                raise ValueError(
+                    f"{len(bad)} distances are not finite among queries {rows.start} "
+                    f"to {rows.stop - 1}, the first for query {rows.start + bad[0][0]} "
+                    f"and gallery entry {bad[0][1]}."
+                )
+            left_out = self._are_same_person(rows) | self._are_junk[1]
+            left_out |= self._are_junk[0][rows, None]
+            block[left_out] = np.inf
+            block = block.reshape(-1)
+            block.sort()
+            yield block
+
+    def _rows(self) -> Iterator[slice]:
+        stop = 0
+        for rows in distances_.row_blocks(*self._distances.shape):
+            yield slice(max(rows.start, stop), rows.stop)  # each query once
+            stop = rows.stop
+
+    def _are_same_person(self, rows: slice) -> Bool[np.ndarray, "_ G"]:
+        query, gallery = self._pids
+        return query[rows, None] == gallery
+
+
+def _as_floats(values: Real[Array, "..."]) -> Float[np.ndarray, "..."]:
+    """In float32 or float64: as they are, or without rounding where that can be."""
+    values = np.asarray(values)
+    if values.dtype in (np.float32, np.float64):
+        return values
+    is_half = values.dtype.itemsize == 2 and values.dtype.kind in "fV"
+    return values.astype(np.float32 if is_half else np.float64)
+
+
+def _most_within(fpr: float | int, num: int) -> int:
+    """The largest k with k / num <= fpr, in spite of the rounding of fpr * num."""
+    k = min(int(fpr * num) + 1, num)
+    while k / max(num, 1) > fpr:
+        k -= 1
+    return k
+
+
+def _equal_error(
+    num_true: Integer[np.ndarray, "_"],
+    num_nearer: Integer[np.ndarray, "_"],
+    num_false: Integer[np.ndarray, "_"],
+    num_impostor: int,
+) -> tuple[float, int | None]:
+    """Where the ROC crosses FPR + TPR = 1, and the position of a genuine distance.
+
+    From one genuine distance to the next, impostor pairs take the ROC to the right. At
+    the distance itself, genuine pairs take it up, or up and to the right at once where
+    impostor pairs are as far (Fawcett 2006, "An introduction to ROC analysis").
+    """
+    if not num_impostor:
+        return np.nan, None
+    num_genuine = int(num_true[-1])
+    # FPR + TPR, times both numbers: whole numbers, so that nothing is rounded.
+    total = num_genuine * num_impostor
+    i = int(np.argmax(num_genuine * num_false + num_impostor * num_true >= total))
+    true_before = int(num_true[i - 1]) if i else 0
+    before = num_genuine * int(num_nearer[i]) + num_impostor * true_before
+    if before >= total:  # on the way to the right
+        return 1 - true_before / num_genuine, i - 1 if i else None
+    after = num_genuine * int(num_false[i]) + num_impostor * int(num_true[i])
+    share = (total - before) / (after - before)
+    step = int(num_false[i] - num_nearer[i])
+    return (int(num_nearer[i]) + share * step) / num_impostor, i
