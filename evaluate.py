@@ -31,7 +31,7 @@ from reid_jax.report import draw
 from reid_jax.report import page as report_page
 from reid_jax.runs import folder as run_folder
 from reid_jax.runs.run import Run
-from reid_jax.scoring import scores, studies
+from reid_jax.scoring import roc, scores, studies
 from reid_jax.tables import collect
 from reid_jax.tables import flags as table_flags
 from reid_jax.tables import output as table_output
@@ -45,15 +45,16 @@ def evaluate(config, workdir: pathlib.Path, *, with_report: bool = False) -> lis
     if draws and not draw.has_network_pictures(run):
         run.network  # noqa: B018 (before a run that goes on deletes its checkpoint)
     protocols = run.source.protocols
-    rows, curves, headline = [], {}, None
+    rows, curves, rocs, headline = [], {}, {}, None
     for scored in scores.score_run(run):  # embeds, ranks, scores
         rows.append(scored.row())
-        curves[scored.name(protocols)] = scored.ranking.cmc
         headline = headline or scored
-    summary = _write(run, rows, curves, headline)
+        name = scored.name(protocols)
+        curves[name], rocs[name] = scored.ranking.cmc, scored.verification
+    summary = _write(run, rows, curves, rocs, headline)
     _show(run, rows, headline)
     if draws:
-        draw.draw_run(run, headline, curves)
+        draw.draw_run(run, headline, curves, rocs)
     print(f"\nwritten to {run.folder}")
     if with_report:
         draw.draw_study(run, studies.stored_or_run(run, "noise"))
@@ -62,8 +63,10 @@ def evaluate(config, workdir: pathlib.Path, *, with_report: bool = False) -> lis
     return rows
 
 
-def _write(run: Run, rows: list[dict], curves: dict, headline: scores.Scored) -> dict:
-    """Write `scores.json`, `queries.csv` and `cmc.csv`; return what the first holds."""
+def _write(
+    run: Run, rows: list[dict], curves: dict, rocs: dict, headline: scores.Scored
+) -> dict:
+    """Write `scores.json` and the CSV files; return what the first holds."""
     asked = run.config.eval
     summary = {"dataset": run.source.name, "step": run.step}
     summary["conditions"] = scores.conditions(asked.max_frames, asked.noise)
@@ -71,34 +74,42 @@ def _write(run: Run, rows: list[dict], curves: dict, headline: scores.Scored) ->
     files.write_json(run.folder / "scores.json", summary)
     headline.write_queries(run.folder / "queries.csv")
     scores.write_curves(run.folder / "cmc.csv", curves)
+    scores.write_csv(run.folder / "roc.csv", roc.lines(rocs))
     return summary
 
 
 def _show(run: Run, rows: list[dict], headline: scores.Scored) -> None:
-    """Print the score table, and how far down the right person is."""
+    """Print the score table, how far down the right person is, and one threshold."""
     asked = run.config.eval
     conditions = scores.conditions(asked.max_frames, asked.noise)
     title = f"{run.source.name}, step {run.step} of {run.workdir}"
     print("\n" + ", ".join([title, *conditions]))
     print(scores.format_table(rows))
+    name = headline.name(run.source.protocols)
     print(
-        f"{headline.name(run.source.protocols)}: the right person is at rank "
+        f"{name}: the right person is at rank "
         f"{np.nanmedian(headline.ranking.first_rank):g} in the median "
         f"({np.nanmedian(headline.chance_ranks()):.1f} in random order)"
     )
+    print(f"{name}, same person or not: {roc.sentence(headline.verification)}")
 
 
 def _draw_together(folders: dict[pathlib.Path, pathlib.Path]) -> None:
-    """The first CMC curve of several runs in one picture, beside the first of them."""
+    """The first curves of several runs in two pictures, beside the first of them."""
     names = [workdir.resolve().name for workdir in folders]
-    curves = {}
+    curves, rocs = {}, {}
     for workdir, folder in folders.items():
         name, curve = next(iter(scores.read_curves(folder / "cmc.csv").items()))
         own = workdir.resolve().name
-        curves[f"{own if names.count(own) == 1 else workdir}: {name}"] = curve
-    path = next(iter(folders.values())) / "cmc_of_runs.png"
-    curve_pictures.cmc(path, curves)
-    print(f"\nCMC curves of all runs: {path}")
+        title = f"{own if names.count(own) == 1 else workdir}: {name}"
+        curves[title] = curve
+        rocs[title] = next(iter(roc.read_curves(folder / "roc.csv").values()))
+    first = next(iter(folders.values()))
+    curve_pictures.cmc(first / "cmc_of_runs.png", curves)
+    print(f"\nCMC curves of all runs: {first / 'cmc_of_runs.png'}")
+    if any(rocs.values()):
+        curve_pictures.roc(first / "roc_of_runs.png", rocs)
+        print(f"ROC curves of all runs: {first / 'roc_of_runs.png'}")
 
 
 def print_table(number: str, runs: pathlib.Path, **settings) -> None:

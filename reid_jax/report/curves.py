@@ -1,7 +1,7 @@
-"""Curves of results: CMC, training, studies. They differ in dashes and markers too."""
+"""Curves of results: CMC, ROC, training, studies; told apart without colors too."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -32,6 +32,22 @@ def cmc(path: str | os.PathLike, curves: dict[str, np.ndarray]) -> None:
     num_ranks = max(map(len, curves.values()))
     step = 10 if num_ranks > 25 else 5
     axes.set_xticks([1, *range(step, num_ranks + 1, step)])
+    style.save(canvas, path)
+
+
+def roc(path: str | os.PathLike, curves: Mapping[str, Mapping[float, float]]) -> None:
+    """Draws ROC curves over a logarithmic axis: `curves[name][fpr]` is the TPR."""
+    lines = {
+        name + (f" ({100 * curve[0.01]:.1f} % at FPR 1 %)" if 0.01 in curve else ""): [
+            (100 * fpr, tpr) for fpr, tpr in curve.items()
+        ]
+        for name, curve in curves.items()
+    }
+    title = "pairs of one person accepted (TPR), %"
+    unit = "pairs of different persons accepted (FPR), %"
+    canvas, (axes,) = _panels({title: lines}, unit, width=6)
+    axes.set_xscale("log")
+    axes.xaxis.set_major_formatter("{x:g}")
     style.save(canvas, path)
 
 

@@ -1,20 +1,32 @@
 """The pictures of a scored run: curves, ranked lists, what its network has learnt."""
 
 import pathlib
+from collections.abc import Mapping
 
 import numpy as np
 
 from reid_jax import steps
 from reid_jax.report import choices, curves, network, strips
+from reid_jax.retrieval.verification import Verification
 from reid_jax.runs import log as metric_log
 from reid_jax.runs.run import Run
+from reid_jax.scoring import roc
 from reid_jax.scoring.scores import Scored
 from reid_jax.scoring.studies import Study
 
 
-def draw_run(run: Run, scored: Scored, cmc_curves: dict[str, np.ndarray]) -> None:
+def draw_run(
+    run: Run,
+    scored: Scored,
+    cmc_curves: dict[str, np.ndarray],
+    verified: Mapping[str, Verification],
+) -> None:
     """Draws all of them into the run's evaluation folder; `scored` is the headline."""
     curves.cmc(run.folder / "cmc.png", cmc_curves)
+    rocs = {name: roc.curve(found) for name, found in verified.items()}
+    (run.folder / "roc.png").unlink(missing_ok=True)
+    if any(rocs.values()):  # there are pairs of different persons
+        curves.roc(run.folder / "roc.png", rocs)
     (run.folder / "training.png").unlink(missing_ok=True)  # of a run before this one
     if log := metric_log.read(run.workdir):
         curves.training(run.folder / "training.png", log)

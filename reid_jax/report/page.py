@@ -15,7 +15,7 @@ from reid_jax import files
 from reid_jax.report import choices, strips
 from reid_jax.runs import folder as run_folder
 from reid_jax.runs.run import Run
-from reid_jax.scoring import scores
+from reid_jax.scoring import roc, scores
 
 _TEMPLATE = pathlib.Path(__file__).with_name("page.html")
 _JPEG_QUALITY = 88
@@ -46,6 +46,13 @@ _CURVES = (
         "cmc.png",
         "Cumulative match characteristic",
         "Share of the queries with a right match up to a rank.",
+        22,
+    ),
+    Figure(
+        "roc.png",
+        "Same person or not",
+        "Share of the pairs of one person that a threshold on the distance accepts, by "
+        "the share of the pairs of different persons that it accepts (ROC).",
         22,
     ),
     Figure(
@@ -97,6 +104,7 @@ def write(run: Run, scored: scores.Scored, summary: dict) -> pathlib.Path:
         protocol=scored.protocol,
         median_rank=np.nanmedian(scored.ranking.first_rank),
         median_chance=np.nanmedian(scored.chance_ranks()),
+        same_or_not=roc.sentence(scored.verification),
         groups=_groups(scored, choices.Frames(run.source)),
         curves=[figure for figure in _CURVES if (folder / figure.file).exists()],
         network=[figure for figure in _NETWORK if (folder / figure.file).exists()],
@@ -151,7 +159,7 @@ def _environment() -> jinja2.Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    page.filters["percent"] = lambda fraction: f"{100 * fraction:.1f}"
+    page.filters["percent"] = lambda x: "-" if x is None else f"{100 * x:.1f}"
     page.filters["strip"] = _strip
     return page
 

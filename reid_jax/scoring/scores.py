@@ -2,6 +2,7 @@
 
 import csv
 import dataclasses
+import functools
 import pathlib
 from collections.abc import Iterable, Iterator, Sequence
 
@@ -10,10 +11,10 @@ from jaxtyping import Float
 
 from reid_jax import files
 from reid_jax.errors import UserError
-from reid_jax.retrieval import camera_pairs, places, ranking, summary
+from reid_jax.retrieval import camera_pairs, places, ranking, summary, verification
 from reid_jax.runs.embeddings import Embedded
 from reid_jax.runs.run import Run
-from reid_jax.scoring import embeddings
+from reid_jax.scoring import embeddings, roc
 from reid_jax.scoring.metrics import Metric, build_metrics
 
 CMC_RANKS = (1, 5, 10, 20)
@@ -62,6 +63,16 @@ class Scored:
     distances: Float[np.ndarray, "Q G"]
     ranking: ranking.Ranking
 
+    @functools.cached_property
+    def verification(self) -> verification.Verification:
+        """ROC over the pairs of query and gallery, computed when it is first asked for.
+
+        Training asks for the ranking only.
+        """
+        labels = self.query.pids, self.gallery.pids
+        labels += self.query.camids, self.gallery.camids
+        return verification.evaluate(self.distances, *labels)
+
     def row(self) -> dict:
         """One row of `scores.json`; fractions in [0, 1], None where there is none."""
         sure = summary.bootstrap(self.ranking)
@@ -85,6 +96,7 @@ class Scored:
             "num_queries": len(self.ranking.ap),
             "num_valid": self.ranking.num_valid,
             "num_gallery": int(np.sum(self.gallery.pids != places.JUNK_PID)),
+            "verification": roc.summary(self.verification),
             "camera_pairs": {
                 "camids": pairs.camids.tolist(),
                 "rank1": _without_nan(pairs.rank1),

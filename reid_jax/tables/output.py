@@ -7,7 +7,7 @@ import numpy as np
 
 from reid_jax import files
 from reid_jax.report import curves as curve_pictures
-from reid_jax.scoring import scores
+from reid_jax.scoring import roc, scores
 from reid_jax.tables.collect import Measured, Result
 
 
@@ -108,6 +108,14 @@ def write(result: Result, runs: pathlib.Path) -> pathlib.Path:
             name: {str(seed): str(workdir) for seed, workdir in found.workdirs.items()}
             for name, found in result.measured.items()
             if found
+        },
+        "verification": {
+            name: {
+                str(seed): roc.summary(one.verification)
+                for seed, one in zip(found.workdirs, found.scored, strict=True)
+            }
+            for name, found in result.measured.items()
+            if found and found.scored  # studies keep their own
         },
         "rows_without_a_run": result.commands,
         "left_out": result.notes,

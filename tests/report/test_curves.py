@@ -32,6 +32,19 @@ def test_cmc(tmp_path, figures):
     assert (tmp_path / "cmc.png").read_bytes().startswith(b"\x89PNG")
 
 
+def test_roc(tmp_path, figures):
+    curves = {"trained": {0.001: 0.25, 0.01: 0.5, 1.0: 1.0}, "few": {0.1: 0.75}}
+    curve_pictures.roc(tmp_path / "roc.png", curves)
+    (axes,) = figures[0].axes
+    assert axes.get_xscale() == "log"
+    assert axes.lines[0].get_xdata().tolist() == [0.1, 1.0, 100.0]
+    assert axes.lines[0].get_ydata().tolist() == [25.0, 50.0, 100.0]
+    assert _names(axes) == ["trained (50.0 % at FPR 1 %)", "few"]
+    figures[0].draw_without_rendering()
+    labels = [text.get_text() for text in axes.get_xticklabels()]
+    assert {"0.1", "1", "10", "100"} <= set(labels)
+
+
 def test_many_curves_of_long_names_are_told_apart(tmp_path, figures):
     name = "/data/runs/a_very_long_name_of_a_folder_in_a_folder_in_a_folder/run"
     curves = {f"{name}{i}": np.linspace(i / 10, 1, 20) for i in range(8)}
@@ -100,6 +113,8 @@ def test_no_curve_is_a_value_error(tmp_path, curves):
     path = tmp_path / "none.png"
     with pytest.raises(ValueError, match="no curve to draw"):
         curve_pictures.cmc(path, curves)
+    with pytest.raises(ValueError, match="no curve to draw"):
+        curve_pictures.roc(path, {"a": {}})
     with pytest.raises(ValueError, match="no curve to draw"):
         curve_pictures.study(path, {"mAP": {}, "CMC-1": {"a": [("1", 0.5)]}}, "")
     with pytest.raises(ValueError, match="no curve to draw"):

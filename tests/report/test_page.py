@@ -126,7 +126,16 @@ def test_what_it_says(report):
     assert f"{100 * row['cmc']['1']:.1f}</td>" in text
     low, high = row["interval_95"]["mean_ap"]
     assert f"{100 * row['mean_ap']:.1f} [{100 * low:.1f}, {100 * high:.1f}]" in text
-    titles = ("Training", "White Gaussian noise", "Attention", "Worst failures")
+    assert "Same person or not: TPR" in text
+    rate = row["verification"]["equal_error_rate"]
+    assert f'<td class="number">{100 * rate:.1f}</td>' in text
+    titles = (
+        "Training",
+        "Same person or not",
+        "White Gaussian noise",
+        "Attention",
+        "Worst failures",
+    )
     assert all(f"<h3>{title}</h3>" in text for title in titles)
     assert "<td>model.temporal</td><td>avg</td><td>attn_tconv</td>" in text
     assert "loss.margin" in text.partition("All fields")[2]

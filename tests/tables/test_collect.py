@@ -140,6 +140,7 @@ def test_all_formats_hold_the_same(settings, runs):
     quoted = next(r for r in records if r["row"].startswith("another"))
     assert quoted["quoted"] and quoted["paper_dataset"] == "mars"
     assert list(content["runs"]["avg"]) == ["0", "1"]
+    assert content["verification"]["avg"]["1"]["num_impostor"] > 0
     assert content["rows_without_a_run"] == result.commands != []
     with path.with_suffix(".csv").open() as file:
         rows = list(csv.DictReader(file))
