@@ -31,7 +31,7 @@ from reid_jax.report import draw
 from reid_jax.report import page as report_page
 from reid_jax.runs import folder as run_folder
 from reid_jax.runs.run import Run
-from reid_jax.scoring import roc, scores, studies
+from reid_jax.scoring import calibration, roc, scores, studies
 from reid_jax.tables import collect
 from reid_jax.tables import flags as table_flags
 from reid_jax.tables import output as table_output
@@ -45,13 +45,16 @@ def evaluate(config, workdir: pathlib.Path, *, with_report: bool = False) -> lis
     if draws and not draw.has_network_pictures(run):
         run.network  # noqa: B018 (before a run that goes on deletes its checkpoint)
     protocols = run.source.protocols
-    rows, curves, rocs, headline = [], {}, {}, None
+    rows, curves, rocs, thresholds, headline = [], {}, {}, {}, None
     for scored in scores.score_run(run):  # embeds, ranks, scores
         rows.append(scored.row())
         headline = headline or scored
         name = scored.name(protocols)
         curves[name], rocs[name] = scored.ranking.cmc, scored.verification
+        if calibration.is_kept(scored, headline.protocol):
+            thresholds[scored.metric.name] = scored.verification
     summary = _write(run, rows, curves, rocs, headline)
+    calibration.write(run, headline.protocol, thresholds)
     _show(run, rows, headline)
     if draws:
         draw.draw_run(run, headline, curves, rocs)

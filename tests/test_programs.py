@@ -19,6 +19,7 @@ from reid_jax.runs import checkpoints, meter
 from reid_jax.runs import folder as run_folder
 from reid_jax.runs import log as metric_log
 from reid_jax.runs.run import Run
+from reid_jax.scoring import calibration
 from tests import mars_layout, processes
 
 
@@ -80,13 +81,23 @@ def test_a_whole_run(tmp_path, config, capsys):
         curve = [row["cmc"][rank] for rank in ("1", "5", "10", "20")]
         assert curve == sorted(curve)
         assert row["num_valid"] <= row["num_queries"]
-    names = ("ranked_lists", "cmc", "training", "embedding_map", "attention")
+        same = row["verification"]
+        assert 0 <= same["at_fpr"]["0.1"]["tpr"] <= 1
+        assert 0 <= same["equal_error_rate"] <= 1
+        assert same["at_fpr"]["0.0001"] is None  # walkers/tiny has too few pairs
+    kept = calibration.read_calibration(folder)
+    assert (kept.dataset, kept.step, kept.metric) == ("walkers/tiny", 4, "l2")
+    assert kept.weights == checkpoints.Checkpoints(tmp_path).fingerprint(4)
+    point = rows[0]["verification"]["at_fpr"]["0.1"]
+    assert kept.threshold(0.1) == (point["distance"], point["tpr"])
+    names = ("ranked_lists", "cmc", "roc", "training", "embedding_map", "attention")
     for name in (*names, "responses", "filters"):
         assert (folder / f"{name}.png").stat().st_size > 1000
     assert (tmp_path / "config.json").exists()
     assert list((tmp_path / "tensorboard").iterdir())
     printed = capsys.readouterr().out
     assert "color_histogram" in printed
+    assert "trained, l2, same person or not: TPR" in printed
     assert "step 4/4" in printed
     saved = checkpoints.Checkpoints(tmp_path)
     assert saved.latest_step() == 4

@@ -190,7 +190,7 @@ def test_two_evaluations_at_a_time(config, workdir):
     folder = workdir / "eval" / "walkers-tiny"
     names = {path.name for path in folder.iterdir()}
     tables = {"scores.json", "queries.csv", "cmc.csv", "roc.csv"}
-    assert names == tables | {"embeddings.npz"}
+    assert names == tables | {"embeddings.npz", "calibration.json"}
     assert json.loads((folder / "scores.json").read_text())["step"] == 2
     assert embeddings.embed_run(Run(workdir))["trained"].keys() == {"query", "gallery"}
 
