@@ -56,9 +56,9 @@ class Calibration:
     def threshold(self, fpr: float | int) -> Threshold:
         """The threshold whose share of accepted impostor pairs was at most `fpr`.
 
-        It is that of the nearest rate of the grid that is not above `fpr`: at most a
-        tenth lower. Raises UserError for a rate that cannot be, one that the pairs were
-        too few for, and one at which no genuine pair was accepted.
+        It is that of the nearest rate of the grid that is not above `fpr`: about a
+        tenth lower at most. Raises UserError for a rate that cannot be, one that the
+        pairs were too few for, and one at which no genuine pair was accepted.
         """
         about = f"FPR {fpr:g} by {self.metric} on {self.dataset}"
         if not 0 < fpr <= 1:

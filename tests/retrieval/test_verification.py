@@ -4,6 +4,7 @@ import itertools
 from fractions import Fraction
 
 import hypothesis
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from hypothesis import strategies
@@ -225,6 +226,8 @@ def test_blocks_of_queries_change_nothing(monkeypatch):
     np.testing.assert_array_equal(parts.num_false, whole.num_false)
     assert parts.num_impostor == whole.num_impostor
     assert parts.equal_error_rate == whole.equal_error_rate
+    on_device = verification.evaluate(jnp.asarray(problem[0]), *problem[1:])
+    np.testing.assert_array_equal(on_device.num_false, whole.num_false)
 
 
 def test_the_distances_given_stay_as_they_are():

@@ -1,0 +1,77 @@
+"""Distances of pairs of one person (genuine), and of two (impostor)."""
+
+from collections.abc import Iterator
+
+import numpy as np
+from jaxtyping import Bool, Float, Real
+
+from reid_jax.arrays import Array
+from reid_jax.retrieval import distances as distances_
+from reid_jax.retrieval import places
+
+
+class PairDistances:
+    """The pairs of a query and a gallery entry that count, some queries at a time.
+
+    Left out are pairs of the same person under the same camera, and those with junk.
+    The labels are arrays, as `ranking.as_labels` gives them.
+    """
+
+    def __init__(
+        self, distances, query_pids, gallery_pids, query_camids, gallery_camids
+    ):
+        self._distances = distances
+        self._pids = places.same_codes(query_pids, gallery_pids)
+        self._camids = query_camids, gallery_camids
+        self._are_junk = query_pids == places.JUNK_PID, gallery_pids == places.JUNK_PID
+
+    def genuine(self) -> Real[np.ndarray, "_"]:
+        """Distances of the genuine pairs."""
+        found = []
+        for rows in self._rows():
+            query, entry = np.nonzero(self._are_same_person(rows))
+            across = self._camids[0][rows][query] != self._camids[1][entry]
+            across &= ~self._are_junk[1][entry]
+            values = self._distances[rows.start + query[across], entry[across]]
+            found.append(_as_floats(values))
+        return np.concatenate(found)
+
+    def impostors(self) -> Iterator[Float[np.ndarray, "_"]]:
+        """Distances of impostor pairs, each block sorted, infinity after them.
+
+        Raises ValueError for distances that are not finite.
+        """
+        for rows in self._rows():
+            block = np.array(_as_floats(self._distances[rows]))  # its own copy
+            if not np.isfinite(block).all():
+                bad = np.argwhere(~np.isfinite(block))
+                raise ValueError(
+                    f"{len(bad)} distances are not finite among queries {rows.start} "
+                    f"to {rows.stop - 1}, the first for query {rows.start + bad[0][0]} "
+                    f"and gallery entry {bad[0][1]}."
+                )
+            left_out = self._are_same_person(rows) | self._are_junk[1]
+            left_out |= self._are_junk[0][rows, None]
+            block[left_out] = np.inf
+            block = block.reshape(-1)
+            block.sort()
+            yield block
+
+    def _rows(self) -> Iterator[slice]:
+        stop = 0
+        for rows in distances_.row_blocks(*self._distances.shape):
+            yield slice(max(rows.start, stop), rows.stop)  # each query once
+            stop = rows.stop
+
+    def _are_same_person(self, rows: slice) -> Bool[np.ndarray, "_ G"]:
+        query, gallery = self._pids
+        return query[rows, None] == gallery
+
+
+def _as_floats(values: Real[Array, "..."]) -> Float[np.ndarray, "..."]:
+    """In float32 or float64: as they are, or without rounding where that can be."""
+    values = np.asarray(values)
+    if values.dtype in (np.float32, np.float64):
+        return values
+    is_half = values.dtype.itemsize == 2 and values.dtype.kind in "fV"
+    return values.astype(np.float32 if is_half else np.float64)
