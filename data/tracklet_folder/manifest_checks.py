@@ -32,7 +32,7 @@ def problems_between(path: pathlib.Path, rows: list[Row]) -> Iterator[str]:
 
 def warnings_between(manifest: str, rows: list[Row]) -> Iterator[str]:
     """Queries without an answer, persons learnt from one camera, missing frames."""
-    if rows and not any(row.split == "train" for row in rows):
+    if {row.split for row in rows} == {"query", "gallery"}:
         yield f"{manifest}: no tracklet to train on: it can be scored only"
     cameras = defaultdict(set)
     for row in rows:

@@ -112,10 +112,11 @@ def cut_boxes(
     lines = sorted(line for rows in boxes.values() for _, _, line in rows)
     num_boxes = sum(len(track.frames) for track in tracks.values())
     if 2 * len(lines) > num_boxes:
+        numbers = f"{first} to {number}" if number < last else f"from {first} on"
         raise UserError(
             f"{video} has no frames for {len(lines):,} of {num_boxes:,} boxes: it has "
-            f"frames {first} to {number}, but the tracks go on to frame {last}. They "
-            "belong to another video, or this one is cut short."
+            f"frames {numbers}, but the tracks go on to frame {last}. They belong to "
+            "another video, or this one is cut short."
         )
     if warnings is not None:
         if outside:

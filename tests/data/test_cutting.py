@@ -4,6 +4,7 @@ import sys
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from data.videos import cutting, mot
 from reid_jax.errors import UserError
@@ -120,9 +121,15 @@ def test_damage_behind_the_tracks_does_no_harm(tmp_path, video):
     assert len(cutting.cut_tracks(path, tracks)[0].crops) == 2
 
 
-def test_pictures_that_are_missing_are_counted(tmp_path, images):
-    from PIL import Image
+def test_pictures_with_other_numbers_than_the_tracks(tmp_path, images):
+    for number in (301, 302):
+        Image.fromarray(images[0]).save(tmp_path / f"{number}.png")
+    tracks = _tracks(tmp_path, "1,1,0,0,9,9\n2,1,0,0,9,9\n")
+    with pytest.raises(UserError, match=r"has frames from 301 on, but .* to frame 2"):
+        cutting.cut_tracks(tmp_path, tracks)
 
+
+def test_pictures_that_are_missing_are_counted(tmp_path, images):
     for number in (1, 2, 5, 6):
         Image.fromarray(images[number - 1]).save(tmp_path / f"{number}.png")
     tracks = _tracks(tmp_path, "".join(f"{n},1,0,0,9,9\n" for n in (1, 2, 3, 4, 5)))
