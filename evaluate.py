@@ -31,7 +31,7 @@ from reid_jax.report import draw
 from reid_jax.report import page as report_page
 from reid_jax.runs import folder as run_folder
 from reid_jax.runs.run import Run
-from reid_jax.scoring import calibration, roc, scores, studies
+from reid_jax.scoring import calibration, requirements, roc, scores, studies
 from reid_jax.tables import collect
 from reid_jax.tables import flags as table_flags
 from reid_jax.tables import output as table_output
@@ -41,6 +41,7 @@ def evaluate(config, workdir: pathlib.Path, *, with_report: bool = False) -> lis
     """Score the run in `workdir` on `config.data.name`; print and write the table."""
     config_checks.check_config(config)
     run = Run(workdir, config)
+    requirements.check(config, run.source)
     draws = config.eval.pictures or with_report
     if draws and not draw.has_network_pictures(run):
         run.network  # noqa: B018 (before a run that goes on deletes its checkpoint)
@@ -194,6 +195,7 @@ def main() -> None:
         else:
             config_checks.check_config(config)
             run = Run(workdir, config)
+            requirements.check(config, run.source)
             study = studies.run_study(run, values.study, levels, values.side)
             picture = draw.draw_study(run, study)
             print(f"\nwritten to {study.path} and {picture.name}")

@@ -31,6 +31,7 @@ from reid_jax.runs.checkpoints import Checkpoints
 from reid_jax.runs.log import MetricLog, TrainProgress
 from reid_jax.runs.meter import build_meter
 from reid_jax.runs.stop import StopOnSignal
+from reid_jax.scoring import requirements
 from reid_jax.scoring.training import build_scorer
 from reid_jax.tables import flags as table_flags
 from reid_jax.tables import plans as table_plans
@@ -50,6 +51,7 @@ def train(config, workdir: pathlib.Path, run: tuple[int, int] = (0, 1)) -> None:
     with parallel.main_process_first():  # what is missing is rendered once
         source = sources.open_source(config)
         tracklets = source.training
+        requirements.check_training(config, source)
     data = {"fingerprint": tracklets.fingerprint, "scored on": source.fingerprint}
     parallel.check_same(data, "data")
     milestones = start.build_milestones(config, source.steps_per_epoch)

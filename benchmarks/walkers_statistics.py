@@ -17,7 +17,7 @@ from PIL import Image
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 
 from benchmarks import measuring
-from data.videos import mot
+from data.videos import cutting, mot
 from data.walkers import plan
 from data.walkers.sizes import SIZES, names
 from data.walkers.world import World
@@ -63,7 +63,8 @@ def _some(frames) -> list[np.ndarray]:
 
 
 def _real(video, tracks) -> np.ndarray:
-    cut = mot.cut_tracks(video, mot.read_tracks(tracks), min_frames=_FRAMES_EACH)
+    by_id = mot.read_tracks(tracks).by_id
+    cut = cutting.cut_tracks(video, by_id, min_frames=_FRAMES_EACH)
     frames = [crop for tracklet in cut for crop in _some(tracklet.crops)]
     frames = [Image.fromarray(f).resize((64, 128), Image.BILINEAR) for f in frames]
     return np.stack([np.asarray(f) for f in frames])

@@ -3,10 +3,15 @@
     python -m data.cut_video street.avi tracks.txt station --camid=0 --split=gallery
     python -m data.prepare tracklet_folder/station --source=station
 
-TRACKS has a line frame,id,left,top,width,height,… for each box (MOTChallenge). OUT gets
-<video>/<track id>/<frame>.jpg and rows in tracklets.csv; those of other videos stay,
-and cutting a video again replaces its own. Without --pids a track's id is its pid: then
-tracks of two videos with the same id count as one person.
+VIDEO is a file, a folder of pictures such as MOT17-02/img1, or a pattern such as
+MOT17-02/img1/%06d.jpg. TRACKS has a line frame,id,left,top,width,height,… for each box
+(MOTChallenge), with commas, semicolons, tabs or spaces between the numbers. Lines that
+cannot be used are left out and counted. In a ground truth (nine columns) only
+pedestrians count.
+
+OUT gets <name>/<track id>/<frame>.jpg and rows in tracklets.csv; those of other videos
+stay, and cutting a video again replaces its own. Without --pids a track's id is its
+pid: then tracks of two videos with the same id count as one person.
 """
 
 import signal
@@ -14,16 +19,15 @@ import signal
 if __name__ == "__main__":  # the imports below take seconds: Ctrl-C ends them quietly
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
-import contextlib
-import csv
+import argparse
 import glob
 import pathlib
 import shutil
-import tempfile
+from collections.abc import Collection
 
 from data.sources import checks, image_files
-from data.tracklet_folder import manifest
-from data.videos import crop_files, mot, track_pids
+from data.tracklet_folder import additions, manifest
+from data.videos import crop_files, mot, pictures, track_pids
 from reid_jax import locks
 from reid_jax.cli import arguments as cli_arguments
 from reid_jax.cli import ending
@@ -40,32 +44,34 @@ def cut_video(
     pids_path: pathlib.Path | None = None,
     name: str | None = None,
     min_frames: int = 1,
+    first_frame: int = 1,
+    classes: Collection[int] | None = None,
+    replace: bool = False,
 ) -> str:
     """Cuts a video's tracks into the tracklet folder `out`; returns what was done.
 
-    When it fails, `out` is as it was. Boxes outside the picture and gaps in tracks are
-    warned about.
+    `name` is by default `pictures.default_name`. `mot.read_tracks` says what
+    `first_frame` and `classes` are. When it fails, `out` is as it was. What is left out
+    and gaps in tracks are warned about.
 
     Raises:
-        UserError: the video, tracks, pids or the manifest of `out` cannot be used, or
-            nothing is left of them.
+        UserError: the video, tracks, pids or the manifest of `out` cannot be used,
+            nothing is left of them, or `name` is of another video, camera or split and
+            `replace` is not set.
     """
-    name = name or video.stem
-    if (
-        name != name.strip()
-        or any(letter in name for letter in ";/\0")
-        or name.startswith(".")
-        or name in manifest.NAMES
-    ):
-        raise UserError(f"{name!r} cannot be a folder in {out}: choose another --name.")
-    tracks = mot.read_tracks(tracks_path)
+    name = name or pictures.default_name(video)
+    additions.check_name(out, name)
+    read = mot.read_tracks(tracks_path, first_frame=first_frame, classes=classes)
+    tracks = read.by_id
     pids = track_pids.read(pids_path, tracks) if pids_path else track_pids.ids(tracks)
     track_pids.check(pids, split)
-    _read_rows(out, name)  # what is wrong with them is said before the long work
-    with _unfinished(out) as unfinished:
+    origin = additions.Origin(pictures.whole_path(video), camid, split)
+    # What is wrong with the rows is said before the long work.
+    additions.read_rows(out, name, origin, replace=replace)
+    with additions.unfinished(out) as unfinished:
         named = {track_id: tracks[track_id] for track_id in sorted(pids)}
         new = unfinished / "new"
-        crops = crop_files.write_crops(video, named, new)
+        crops = crop_files.write_crops(video, named, new, first_frame=first_frame)
         files = crops.files
         kept = [t for t in named if len(files[t]) >= max(min_frames, 1)]
         if not kept:
@@ -75,17 +81,18 @@ def cut_video(
             )
         for track_id in set(named) - set(kept):
             shutil.rmtree(new / str(track_id), ignore_errors=True)
+        additions.write_record(new, origin)
         rows = [
             (f"{glob.escape(name)}/{t}/*.jpg", pids[t], camid, split, f"{name}/{t}")
             for t in kept
         ]
         with locks.held(out / ".tracklets.lock", f"to add {name} to {out}"):
-            others, num_old = _read_rows(out, name)  # with those added meanwhile
-            _write_rows(unfinished / "tracklets.csv", [*others, *rows])
-            _put_in_place(unfinished, out, name)
+            # with those added meanwhile
+            others, num_old = additions.read_rows(out, name, origin, replace=replace)
+            additions.write_rows(unfinished / "tracklets.csv", [*others, *rows])
+            additions.put_in_place(unfinished, out, name)
     checks.warn(
-        f"{tracks_path} of {video}",
-        list(crop_files.warnings(tracks_path.name, named, crops)),
+        f"{tracks_path} of {video}", [*map(str, read.left_out), *crops.warnings]
     )
     num_frames = sum(len(files[track_id]) for track_id in kept)
     text = f"{name}: {len(kept)} tracks, {num_frames:,} frames in {out}"
@@ -98,64 +105,13 @@ def cut_video(
     return text
 
 
-def _read_rows(out: pathlib.Path, name: str) -> tuple[list[tuple], int]:
-    """The manifest's rows of other videos, and the number of this one's."""
-    problems: list[str] = []
-    rows = []
-    if (out / "tracklets.jsonl").exists():
-        problems.append("tracklets.jsonl: rows are added to tracklets.csv only")
-    if (out / "tracklets.csv").exists():
-        for _, row in manifest.csv_lines(out / "tracklets.csv", problems):
-            frames = ";".join(row["frames"])
-            others = (row[key] for key in ("pid", "camid", "split"))
-            rows.append((frames, *others, row.get("tracklet", "")))
-    own = f"{glob.escape(name)}/"
-    others = [row for row in rows if not row[0].startswith(own)]
-    if (out / name).exists() and len(others) == len(rows):
-        problems.append(
-            f"{name}: there, but not in tracklets.csv; choose another --name"
-        )
-    if problems:
-        raise checks.SourceError("The tracklet folder", out, problems)
-    return others, len(rows) - len(others)
-
-
-def _write_rows(path: pathlib.Path, rows: list[tuple]) -> None:
-    with open(path, "w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(manifest.COLUMNS)
-        writer.writerows(rows)
-
-
-@contextlib.contextmanager
-def _unfinished(out: pathlib.Path):
-    """A folder in `out` for what is not done yet; `out` goes if it stays empty."""
-    is_new = [path for path in (out, *out.parents) if not path.exists()]
-    out.mkdir(parents=True, exist_ok=True)
+def _numbers(text: str) -> frozenset[int]:
+    """The whole numbers of a list with commas."""
     try:
-        with tempfile.TemporaryDirectory(dir=out, prefix=".cutting_") as folder:
-            yield pathlib.Path(folder)
-    except BaseException:
-        for path in is_new:
-            with contextlib.suppress(OSError):  # not empty
-                path.rmdir()
-        raise
-
-
-def _put_in_place(unfinished: pathlib.Path, out: pathlib.Path, name: str) -> None:
-    """Moves the new frames and manifest to `out`; all of it, or all stays as it was."""
-    target, old = out / name, unfinished / "old"
-    if target.exists():
-        target.rename(old)
-    try:
-        (unfinished / "new").rename(target)
-        (unfinished / "tracklets.csv").replace(out / "tracklets.csv")
-    except BaseException:
-        if target.exists():
-            target.rename(unfinished / "failed")
-        if old.exists():
-            old.rename(target)
-        raise
+        return frozenset(map(int, text.split(",")))
+    except ValueError:
+        problem = f"{text!r} is not a list of whole numbers such as 1,7"
+        raise argparse.ArgumentTypeError(problem) from None
 
 
 _PROGRAM = "python -m data.cut_video"
@@ -177,7 +133,27 @@ def main(arguments: list[str] | None = None) -> None:
     )
     parser.add_argument(
         "--name",
-        help="folder of the video in OUT, of which there is one; default: its name",
+        help="folder of the video in OUT; default: the video's name, and of a folder "
+        "of pictures the name of the folder, or of that above img1",
+    )
+    parser.add_argument(
+        "--first_frame",
+        type=int,
+        default=1,
+        metavar="N",
+        help="number that TRACKS gives to the first frame; 0 where it counts from 0",
+    )
+    parser.add_argument(
+        "--classes",
+        type=_numbers,
+        metavar="N,N",
+        help="keep only boxes of these classes (column 8); default: all, and of a "
+        "ground truth of MOT16, MOT17 or MOT20 pedestrians (1) that are considered",
+    )
+    parser.add_argument(
+        "--replace",
+        action="store_true",
+        help="replace what --name holds of another video, camera or split too",
     )
     parser.add_argument(
         "--min_frames", type=int, default=1, help="leave out shorter tracks"
@@ -188,6 +164,8 @@ def main(arguments: list[str] | None = None) -> None:
     flags = parser.parse_args(arguments)
     if not 0 <= flags.camid <= image_files.LARGEST:
         parser.error(f"--camid={flags.camid} is not from 0 to {image_files.LARGEST}")
+    if flags.first_frame < 0:
+        parser.error(f"--first_frame={flags.first_frame} is below 0")
     with (
         ending.one_line_errors(vars(flags).values(), program=_PROGRAM),
         checks.showing(flags.all_problems),
@@ -201,6 +179,9 @@ def main(arguments: list[str] | None = None) -> None:
             pids_path=flags.pids,
             name=flags.name,
             min_frames=flags.min_frames,
+            first_frame=flags.first_frame,
+            classes=flags.classes,
+            replace=flags.replace,
         )
     print(done)
 

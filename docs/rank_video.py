@@ -15,7 +15,7 @@ from absl import flags
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 
-from data.videos import mot
+from data.videos import cutting, mot
 from reid_jax import files
 from reid_jax.cli import flags as cli_flags
 from reid_jax.errors import UserError
@@ -30,7 +30,8 @@ def rank_video(
     workdir: str, video: str, tracks: str, out: pathlib.Path, min_frames: int
 ) -> None:
     """Embed the tracks of at least `min_frames` boxes; draw what is nearest to some."""
-    tracklets = mot.cut_tracks(video, mot.read_tracks(tracks), min_frames=min_frames)
+    by_id = mot.read_tracks(tracks).by_id
+    tracklets = cutting.cut_tracks(video, by_id, min_frames=min_frames)
     if len(tracklets) < 2:
         raise UserError(
             f"{tracks} has {len(tracklets)} tracks of at least {min_frames} boxes; two "
@@ -72,7 +73,7 @@ def _ranked_rows(tracklets, matrix: np.ndarray) -> list[strips.RankedRow]:
     return rows
 
 
-def _strip(tracklet: mot.Tracklet) -> tuple[list[np.ndarray], str]:
+def _strip(tracklet: cutting.Tracklet) -> tuple[list[np.ndarray], str]:
     last = len(tracklet.crops) - 1
     frames = [tracklet.crops[t] for t in sorted({0, last // 2, last})]
     return frames, f"track {tracklet.track_id}"

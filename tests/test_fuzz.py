@@ -52,7 +52,7 @@ def test_tracks(tmp_path, lines):
     path = tmp_path / "tracks.txt"
     path.write_text("\n".join(["1,1,0,0,9,9", *lines]), errors="surrogatepass")
     try:
-        tracks = mot.read_tracks(path)
+        tracks = mot.read_tracks(path).by_id
     except ValueError as error:
         assert str(path) in str(error)
     else:

@@ -19,6 +19,7 @@ import numpy as np
 
 from data.sources import checks, image_files
 from data.videos import mot
+from reid_jax.errors import UserError
 
 VIDEOS, ANNOTATIONS = "videos", "annotation"
 NOBODY = (-1, 0)
@@ -38,7 +39,8 @@ def read_videos(folder: pathlib.Path) -> tuple[dict[str, Video], list[str]]:
     """The videos by name, sorted, and what of them is not used, by file and line.
 
     Lines that are no box, boxes of zero size, and second boxes of an id in a frame are
-    left out; so are persons without identity, which are only counted.
+    left out; so are persons without identity, which are only counted. Where one of the
+    files has a frame 0, all of them count frames from 0.
 
     Raises:
         SourceError: lists folders that are missing, annotations without a video, files
@@ -59,21 +61,22 @@ def read_videos(folder: pathlib.Path) -> tuple[dict[str, Video], list[str]]:
         ]
     files = {path.stem: path for path in videos}
     parsed, warnings, num_nobody = {}, [], 0
-    for path in annotations:
+    for path, tracks in _read_tracks(annotations):
         place = f"{ANNOTATIONS}/{path.name}"
         if path.stem not in files:
             problems.append(f"{place}: there is no {VIDEOS}/{path.stem}.MP4")
-        tracks, wrong, nobody = mot.parse_tracks(path, nobody=NOBODY)
+        parsed[path.stem] = {}
+        if isinstance(tracks, UserError):
+            problems.append(str(tracks).replace(str(path), place, 1))
+            continue
         problems += [
             f"{place}: id {track_id} is above {image_files.LARGEST}"
-            for track_id in tracks
+            for track_id in tracks.by_id
             if track_id > image_files.LARGEST
         ]
-        if not tracks and not nobody:
-            problems.append(f"{place}: no box in it")
-        warnings += [f"{place} {each}, left out" for each in wrong]
-        num_nobody += nobody
-        parsed[path.stem] = tracks
+        parsed[path.stem] = tracks.by_id
+        warnings += [f"{place}: {each}" for each in tracks.left_out if each.is_bad]
+        num_nobody += sum(len(x.lines) for x in tracks.left_out if not x.is_bad)
     warnings += [
         f"{VIDEOS}/{path.name}: not used, there is no {ANNOTATIONS}/{name}.txt"
         for name, path in files.items()
@@ -98,6 +101,25 @@ def read_videos(folder: pathlib.Path) -> tuple[dict[str, Video], list[str]]:
         )
         for name in sorted(parsed)
     }, warnings
+
+
+def _read_tracks(
+    paths: list[pathlib.Path],
+) -> list[tuple[pathlib.Path, mot.Tracks | UserError]]:
+    """The tracks of each file, or why it has none; all files count frames alike."""
+    for first_frame in (1, 0):
+        found: list = []
+        for path in paths:
+            try:
+                tracks = mot.read_tracks(path, first_frame=first_frame, nobody=NOBODY)
+                found.append((path, tracks))
+            except mot.CountsFromZeroError:
+                break
+            except UserError as error:
+                found.append((path, error))
+        else:
+            break
+    return found
 
 
 def width_first(videos) -> bool:

@@ -63,14 +63,12 @@ def cut_splits(
         video = videos[name]
         tracks = {track_id: video.tracks[track_id] for track_id in sorted(track_ids)}
         try:
-            written = crop_files.write_crops(
-                video.path, tracks, crops / name, may_end=True
-            )
+            written = crop_files.write_crops(video.path, tracks, crops / name)
         except ValueError as error:
             problems.append(str(error))
         else:
             files[name] = written.files
-            warnings += crop_files.warnings(video.annotation, tracks, written)
+            warnings += [f"{video.annotation}: {each}" for each in written.warnings]
     checks.warn(f"P-DESTRE in {folder}", warnings)
     if problems:
         raise checks.SourceError("P-DESTRE", folder, problems)

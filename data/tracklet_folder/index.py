@@ -11,12 +11,14 @@ DIR holds the frames as JPEG or PNG files, in folders as you like, and tracklets
   cam0/anna_1/*.jpg,1,0,train,anna_1
 frames is a path or glob in DIR (several: a;b); pid counts from 1 (in the gallery 0 is a
 distractor, -1 junk), camid from 0; split is train, query or gallery; tracklet, a name,
-may be left out. tracklets.jsonl holds the same as JSON, an object on each line."""
+may be left out. tracklets.jsonl holds the same as JSON, an object on each line.
+Without tracklets of the split train it can be scored, not trained on."""
 
 
 def read_splits(folder: pathlib.Path) -> image_files.Splits:
     """The tracklets of `train`, `query` and `gallery`, in the manifest's order.
 
+    A folder that is only there to be scored has no `train`.
     Frames are in natural order: frame 2 before frame 10. Queries without a match and
     gaps in the frames' numbers are warned about.
 
@@ -37,6 +39,7 @@ def read_splits(folder: pathlib.Path) -> image_files.Splits:
             if row.split == split
         ]
         for split in manifest.SPLITS
+        if split != "train" or any(row.split == "train" for row in rows)
     }
     if problems:
         images = dict.fromkeys(image_files.all_images(splits.values()))

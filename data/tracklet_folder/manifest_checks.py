@@ -26,18 +26,33 @@ def problems_between(path: pathlib.Path, rows: list[Row]) -> Iterator[str]:
     yield from _shared_frames(manifest, folder, unique)
     yield from _persons_on_both_sides(manifest, unique)
     for split in SPLITS:
-        if rows and not any(row.split == split for row in rows):
+        if split != "train" and rows and not any(row.split == split for row in rows):
             yield f"{manifest}: no tracklet has the split {split!r}"
 
 
 def warnings_between(manifest: str, rows: list[Row]) -> Iterator[str]:
     """Queries without an answer, persons learnt from one camera, missing frames."""
+    if {row.split for row in rows} == {"query", "gallery"}:
+        yield f"{manifest}: no tracklet to train on: it can be scored only"
     cameras = defaultdict(set)
     for row in rows:
         if row.split == "gallery":
             cameras[row.pid].add(row.camid)
+    unanswered = {
+        row.line
+        for row in rows
+        if row.split == "query" and row.pid and not cameras[row.pid] - {row.camid}
+    }
+    num_queries = sum(row.split == "query" for row in rows)
+    if num_queries and len(unanswered) == num_queries:
+        yield (
+            f"{manifest}: none of {num_queries} queries has its person in the gallery "
+            "under another camera, so that nothing can be scored, nor trained on: give "
+            "each camera its own camid"
+        )
+        unanswered.clear()
     for row in rows:
-        if row.split == "query" and row.pid and not cameras[row.pid] - {row.camid}:
+        if row.line in unanswered:
             yield (
                 f"{manifest} line {row.line}: person {row.pid} is in the gallery under "
                 f"no camera other than {row.camid}, so that this query does not count"

@@ -3,13 +3,11 @@
 import dataclasses
 import os
 import pathlib
-from collections.abc import Iterator
 
-import numpy as np
 from PIL import Image
 
 from data.sources import image_files
-from data.videos import mot
+from data.videos import cutting, mot
 
 QUALITY = 95
 
@@ -19,56 +17,36 @@ class Crops:
     """What was written: each track's files in order, a path in the folder each."""
 
     files: dict[int, list[str]]
-    last_frame: int
-    """The last frame with a box that the video has, 0 without any."""
+    warnings: list[str]
+    """Boxes without a crop, tracks without any, and gaps in tracks."""
 
 
 def write_crops(
-    video_path: str | os.PathLike,
+    video: str | os.PathLike,
     tracks: dict[int, mot.Track],
     folder: pathlib.Path,
     *,
-    may_end: bool = False,
+    first_frame: int | None = None,
 ) -> Crops:
     """Writes `<track id>/<frame>.jpg` into `folder`, the frame in six digits.
 
-    Boxes wholly outside the picture have none, nor, with `may_end`, those after the end
-    of the video. `mot.cut_boxes` says what is raised.
+    `cutting.cut_boxes` says what `first_frame` is for, and what is raised.
     """
     files: dict[int, list[str]] = {track_id: [] for track_id in tracks}
-    last_frame = 0
-    for track_id, frame, crop in mot.cut_boxes(video_path, tracks, may_end=may_end):
-        last_frame = frame
-        if crop is not None:
-            files[track_id].append(f"{track_id}/{frame:06d}.jpg")
-            path = folder / files[track_id][-1]
+    warnings: list[str] = []
+    for box in cutting.cut_boxes(video, tracks, warnings, first_frame=first_frame):
+        if box.crop is not None:
+            files[box.track_id].append(f"{box.track_id}/{box.frame:06d}.jpg")
+            path = folder / files[box.track_id][-1]
             path.parent.mkdir(parents=True, exist_ok=True)
-            Image.fromarray(crop).save(path, "JPEG", quality=QUALITY)
-    return Crops(files, last_frame)
-
-
-def warnings(name: str, tracks: dict[int, mot.Track], crops: Crops) -> Iterator[str]:
-    """By the lines of the file `name`: boxes without a crop, and gaps in tracks."""
-    last = crops.last_frame
-    after = [int(np.sum(track.frames > last)) for track in tracks.values()]
-    if sum(after):
-        yield (
-            f"{name}: {sum(after)} boxes of {np.count_nonzero(after)} tracks are left "
-            f"out: the video ends before they do, after frame {last} or a little later"
-        )
+            Image.fromarray(box.crop).save(path, "JPEG", quality=QUALITY)
     for track_id, track in tracks.items():
-        written = set(crops.files[track_id])
-        for line, frame in zip(track.lines, track.frames, strict=True):
-            if frame <= last and f"{track_id}/{frame:06d}.jpg" not in written:
-                yield (
-                    f"{name} line {line}: the box of track {track_id} in frame {frame} "
-                    "is outside the picture, left out"
-                )
-        if not written:
-            yield f"{name}: nothing is left of track {track_id}"
+        if not files[track_id]:
+            warnings.append(f"nothing is left of track {track_id}")
         for position in image_files.jumps(track.frames.tolist()):
             before, after = track.frames[position : position + 2]
-            yield (
-                f"{name} line {track.lines[position + 1]}: track {track_id} goes on "
-                f"with frame {after} after {before}"
+            warnings.append(
+                f"line {track.lines[position + 1]}: track {track_id} goes on with "
+                f"frame {after} after {before}"
             )
+    return Crops(files, warnings)

@@ -1,20 +1,18 @@
-"""Tracks in MOTChallenge format, cut out of their video as tracklets.
+"""Tracks of a file in MOTChallenge format: which boxes each id has in which frames.
 
-Format: https://motchallenge.net, one line for each box,
-`frame,id,left,top,width,height,…`, frames counted from 1, boxes in pixels. What follows
-the sixth number (confidence, 3-D position) is not used.
+`track_lines` says what the lines look like, `cutting` cuts the boxes out of a video.
 """
 
 import dataclasses
-import math
 import os
-import pathlib
 from collections import defaultdict
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Sequence
 
 import numpy as np
 
 from data.sources import checks
+from data.videos import track_lines
+from data.videos.track_lines import Line
 from reid_jax.errors import UserError
 
 
@@ -33,185 +31,141 @@ class Track:
 
 
 @dataclasses.dataclass(frozen=True)
-class Tracklet:
-    """One track's pictures in order of time: `crops` are uint8 [h, w, 3], RGB."""
+class LeftOut:
+    """Lines of a file whose boxes are left out, all for one reason."""
 
-    track_id: int
-    crops: list[np.ndarray]
-    frames: np.ndarray
-    """Numbers of the video's frames that the crops come from, counted from 1."""
+    reason: str
+    lines: tuple[int, ...]
+    """Their numbers, counted from 1."""
 
-    num_outside: int
-    """Boxes of this track that lie wholly outside the image and gave no crop."""
+    example: str = ""
+    """The text of the first of them."""
 
+    is_bad: bool = True
+    """False where it is as it should be: boxes of cars in a ground truth."""
 
-def read_tracks(path: str | os.PathLike) -> dict[int, Track]:
-    """The tracks of a file by their id, in order of the ids.
-
-    Raises:
-        UserError: lists the first ten bad lines and says how many there are. A line is
-            bad when a number of the six is missing or not finite, when the frame is
-            not a whole number from 1 or the id not one from 0 (detections have id -1:
-            they are not tracks yet), when the box is empty, or when its id was in that
-            frame before.
-    """
-    tracks, problems, _ = parse_tracks(path)
-    if problems:
-        subject = f"{path} (frame,id,left,top,width,height)"
-        raise UserError(checks.listed(subject, problems, "bad line"))
-    if not tracks:
-        raise UserError(f"{path}: no tracks in it.")
-    return tracks
+    def __str__(self) -> str:
+        """`3 boxes left out (empty box): lines 4, 7, 9, the first is '4,1,…'`."""
+        boxes, lines = ("box", "line") if len(self.lines) == 1 else ("boxes", "lines")
+        text = f"{len(self.lines):,} {boxes} left out ({self.reason}): {lines} "
+        text += checks.some(self.lines)
+        return text + (f", the first is {self.example[:80]!r}" if self.example else "")
 
 
-def parse_tracks(
-    path: str | os.PathLike, *, nobody: Collection[int] = ()
-) -> tuple[dict[int, Track], list[str], int]:
-    """The tracks of a file, what is wrong with its other lines, and nobody's boxes.
+@dataclasses.dataclass(frozen=True)
+class Tracks:
+    """What a file holds: its tracks by id, in order of the ids, and the rest."""
 
-    Boxes whose id is in `nobody` belong to no track: they are only counted. What makes
-    a line bad, `read_tracks` says.
-    """
-    rows: dict[int, dict[int, tuple[float, ...]]] = defaultdict(dict)
-    problems, num_nobody = [], 0
-    text = pathlib.Path(path).read_text(encoding="utf-8-sig", errors="replace")
-    for number, line in enumerate(text.splitlines(), start=1):
-        if not line.strip():
-            continue
-        try:
-            frame, track_id, *box = _parse_line(line, nobody)
-            if track_id in nobody:
-                num_nobody += 1
-            elif frame in rows[track_id]:
-                raise UserError(f"id {track_id} is in frame {frame} already")
-            else:
-                rows[track_id][frame] = (*box, number)
-        except ValueError as error:
-            problems.append(f"line {number}: {error}: {line[:80]!r}")
-    tracks = {}
-    for track_id in sorted(rows):
-        frames = sorted(rows[track_id])
-        table = np.array([rows[track_id][frame] for frame in frames])
-        if frames:
-            lines = table[:, 4].astype(int)
-            tracks[track_id] = Track(np.array(frames), table[:, :4], lines)
-    return tracks, problems, num_nobody
+    by_id: dict[int, Track]
+    left_out: tuple[LeftOut, ...]
+    first_frame: int
+    """The number that the file gives to the video's first frame."""
+
+    def warnings(self) -> list[str]:
+        """What is left out, a text for each reason."""
+        return list(map(str, self.left_out))
 
 
-def cut_tracks(
-    video_path: str | os.PathLike, tracks: dict[int, Track], *, min_frames: int = 1
-) -> list[Tracklet]:
-    """Cuts the tracks' boxes out of a video, one tracklet for each track.
+class CountsFromZeroError(UserError):
+    """A file with a frame 0, read as one that counts from 1."""
 
-    A crop holds the pixels from `round(left)` up to `round(left + width)` and in the
-    same way in height, as far as they are inside the image. The left-most pixel
-    covers 0 to 1. Tracks with fewer than `min_frames` crops are left out; 0 keeps even
-    those without any.
+
+def read_tracks(
+    path: str | os.PathLike,
+    *,
+    first_frame: int = 1,
+    classes: Collection[int] | None = None,
+    nobody: Collection[int] = (),
+) -> Tracks:
+    """The tracks of a file, their frames renumbered to count from 1.
+
+    `first_frame` is the number that the file gives to the video's first frame. Boxes of
+    other `classes` (column 8) are left out. By default boxes of all classes are kept,
+    but of a ground truth of MOT16, MOT17 or MOT20 only pedestrians (1) with the flag 1.
+    A file is taken for one where most lines have a flag, a class and a visibility
+    (`track_lines._flag`). With `classes`, the flag is not looked at. Boxes whose id is
+    in `nobody` are left out.
+    A line that cannot be used is left out: a number of the six is missing or not
+    finite, the id is not a whole number from 0 (detections have -1: they are not
+    tracks yet), the box is empty, or its id was in that frame before.
 
     Raises:
-        ImportError: PyAV is not installed.
-        UserError: the video cannot be read, or ends before the last track does.
+        CountsFromZeroError: there is a frame 0, and `first_frame` is 1.
+        UserError: the file is no text, its header names another order of columns, most
+            of its lines cannot be used, or no track is left.
     """
-    crops = {track_id: [] for track_id in tracks}
-    frames = {track_id: [] for track_id in tracks}
-    for track_id, frame, crop in cut_boxes(video_path, tracks):
-        if crop is not None:
-            crops[track_id].append(crop.copy())  # lets go of the image
-            frames[track_id].append(frame)
-    return [
-        Tracklet(
-            track_id,
-            crops[track_id],
-            np.array(frames[track_id], int),
-            num_outside=len(track.frames) - len(crops[track_id]),
+    lines = track_lines.read(path, nobody=nobody)
+    if first_frame == 1 and any(not x.problem and x.frame == 0 for x in lines):
+        raise CountsFromZeroError(
+            f"{path} counts frames from 0, not from 1: say so with --first_frame=0."
         )
-        for track_id, track in tracks.items()
-        if len(crops[track_id]) >= min_frames
-    ]
+    other_class = _class_filter(path, lines, classes)
+    rows: dict[int, dict[int, Line]] = defaultdict(dict)
+    groups: dict[tuple[str, bool], list[Line]] = defaultdict(list)
+    for line in lines:
+        if line.problem:
+            groups[line.problem, True].append(line)
+        elif line.frame < first_frame:
+            groups["before the first frame", True].append(line)
+        elif line.track_id in nobody:
+            groups["persons without identity", False].append(line)
+        elif reason := other_class(line):
+            groups[reason, False].append(line)
+        elif rows[line.track_id].setdefault(line.frame, line) is not line:
+            groups["the id is in that frame already", True].append(line)
+    left_out = tuple(
+        LeftOut(reason, tuple(line.number for line in group), group[0].text, is_bad)
+        for (reason, is_bad), group in groups.items()
+    )
+    _check(path, len(lines), bool(rows), left_out)
+    tracks = {
+        track_id: _track(rows[track_id], first_frame) for track_id in sorted(rows)
+    }
+    return Tracks(tracks, left_out, first_frame)
 
 
-def cut_boxes(
-    video_path: str | os.PathLike, tracks: dict[int, Track], *, may_end: bool = False
-) -> Iterator[tuple[int, int, np.ndarray | None]]:
-    """Id, frame and crop (a view of the image) of each box, frame after frame.
+def _class_filter(
+    path: str | os.PathLike, lines: list[Line], classes: Collection[int] | None
+) -> Callable[[Line], str | None]:
+    """The function of a line that says why its class is not wanted, or None."""
+    usable = [line for line in lines if not line.problem]
+    if classes is not None:
+        if usable and all(line.kind is None for line in usable):
+            raise UserError(f"{path} has no classes in column 8: leave out --classes.")
+        return lambda x: None if x.kind in classes else f"class {x.kind} in column 8"
+    num_alike = sum(line.is_considered is not None for line in usable)
+    if 2 * num_alike <= len(usable):
+        return lambda line: None
 
-    The crop of a box that lies wholly outside the image is None. With `may_end`, boxes
-    after the end of the video are left out instead of an error.
+    def of_ground_truth(line: Line) -> str | None:
+        if line.is_considered is None:
+            return "no flag, class and visibility"
+        if line.kind != 1:
+            return f"class {line.kind}, not 1 (pedestrian), in column 8"
+        return None if line.is_considered else "flag 0 (not considered) in column 7"
 
-    Raises: as `cut_tracks`.
-    """
-    try:
-        import av
-    except ImportError as error:
-        raise ImportError(
-            "Cutting tracks from videos needs PyAV: pip install av"
-        ) from (error)
-    boxes = defaultdict(list)  # frame: [(track_id, box), ...]
-    for track_id, track in tracks.items():
-        for frame, box in zip(track.frames.tolist(), track.boxes, strict=True):
-            boxes[frame].append((track_id, box))
-    last = max(boxes, default=0)
-    number = 0
-    try:
-        with av.open(os.fspath(video_path)) as video:
-            if not video.streams.video:
-                raise UserError(f"{video_path} has no video in it.")
-            video.streams.video[0].thread_type = "AUTO"
-            for number, picture in enumerate(video.decode(video=0), start=1):
-                if number in boxes:
-                    image = picture.to_ndarray(format="rgb24")
-                    for track_id, box in boxes[number]:
-                        crop = _crop(image, box)
-                        yield track_id, number, crop if crop.size else None
-                if number >= last:
-                    break
-    except av.error.FFmpegError as error:
-        if isinstance(error, FileNotFoundError):
-            raise
-        raise UserError(
-            f"{video_path} cannot be read after frame {number}: {error}"
-        ) from error
-    if number == 0 or (number < last and not may_end):
-        raise UserError(
-            f"{video_path} has {number} frames, but the tracks go on to frame {last}: "
-            "they belong to another video, or this one is cut short."
-        )
+    return of_ground_truth
 
 
-_LARGEST = 2**53
-"""Beyond it a float no longer tells whole numbers apart."""
+def _check(
+    path: str | os.PathLike, num: int, is_any: bool, left_out: Sequence[LeftOut]
+) -> None:
+    """Raises a UserError where most lines are bad, or none gave a box."""
+    subject = f"{path} ({track_lines.FORMAT})"
+    num_bad = sum(len(each.lines) for each in left_out if each.is_bad)
+    if 2 * num_bad > num:
+        subject += f": {num_bad} of {num} lines cannot be used"
+    elif is_any:
+        return
+    else:
+        subject += ": no tracks in it"
+    raise UserError("\n  ".join([f"{subject}:", *map(str, left_out)]).strip(":") + ".")
 
 
-def _parse_line(
-    line: str, nobody: Collection[int]
-) -> tuple[int, int, float, float, float, float]:
-    fields = line.split(",")
-    if len(fields) < 6:
-        raise UserError(f"{len(fields)} numbers")
-    try:
-        values = [float(field) for field in fields[:6]]
-    except ValueError:
-        raise UserError("not a number") from None
-    if not all(map(math.isfinite, values)):
-        raise UserError("not a finite number")
-    frame, track_id, left, top, width, height = values
-    if not 1 <= frame <= _LARGEST or not frame.is_integer():
-        raise UserError("frames are 1, 2, …")
-    if track_id not in nobody and not (
-        0 <= track_id <= _LARGEST and track_id.is_integer()
-    ):
-        raise UserError("ids are 0, 1, …")
-    if width <= 0 or height <= 0:
-        raise UserError("empty box")
-    return int(frame), int(track_id), left, top, width, height
-
-
-def _crop(image: np.ndarray, box: np.ndarray) -> np.ndarray:
-    """The part of `image` in `box`; of size 0 where there is none."""
-    left, top, width, height = box
-    # Halves round up, so that a box keeps its size wherever it is.
-    x = np.floor(np.array([left, left + width]) + 0.5)
-    y = np.floor(np.array([top, top + height]) + 0.5)
-    x = np.clip(x, 0, image.shape[1]).astype(int)
-    y = np.clip(y, 0, image.shape[0]).astype(int)
-    return image[y[0] : y[1], x[0] : x[1]]
+def _track(lines: dict[int, Line], first_frame: int) -> Track:
+    frames = sorted(lines)
+    return Track(
+        np.array(frames) - first_frame + 1,
+        np.array([lines[frame].box for frame in frames]),
+        np.array([lines[frame].number for frame in frames]),
+    )

@@ -17,7 +17,10 @@ SPLITS = ("train", "query", "gallery")
 
 @dataclasses.dataclass(frozen=True)
 class Dataset:
-    """A prepared dataset: its splits and the evaluation protocols it is scored by."""
+    """A prepared dataset: its splits and the evaluation protocols it is scored by.
+
+    `train` is empty where a dataset is there to be scored only.
+    """
 
     train: Split
     query: Split
@@ -44,10 +47,12 @@ def load_dataset(name: str, data_dir: str) -> Dataset:
         if not all(frame_cache.is_there(folder, split) for split in SPLITS):
             stack.enter_context(prepare.locked(builder))
             builder = prepare.find_builder(name, data_dir)  # as it is by now
+
+        def examples(split: str):
+            return builder.as_data_source(split) if split in builder.info.splits else ()
+
         splits = {
-            split: frame_cache.open_split(
-                folder, split, lambda s=split: builder.as_data_source(s)
-            )
+            split: frame_cache.open_split(folder, split, lambda s=split: examples(s))
             for split in SPLITS
         }
     return Dataset(**splits, protocols=builder.PROTOCOLS)

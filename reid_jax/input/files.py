@@ -71,8 +71,8 @@ class FilesSource:
 
     @property
     def steps_per_epoch(self) -> int:
-        """Batches in which every training identity occurs once."""
-        return clips.batches_per_epoch(self.pids, self._p)
+        """Batches in which every training identity occurs once; 0 without any."""
+        return clips.batches_per_epoch(self.pids, self._p) if len(self.pids) else 0
 
     def split(self, name: str) -> Split:
         """One of "train", "query" and "gallery"."""

@@ -9,7 +9,7 @@ import PIL.Image
 import pytest
 
 from data import cut_video
-from data.tracklet_folder import index
+from data.tracklet_folder import additions, index
 from data.videos import crop_files
 from tests.source_layouts import write_video
 
@@ -57,10 +57,11 @@ def run(video, tracks, tmp_path, capsys):
 
 
 def _files(folder: pathlib.Path) -> dict[str, bytes]:
+    """All files but the hidden record of what was cut."""
     return {
         path.relative_to(folder).as_posix(): path.read_bytes()
         for path in folder.rglob("*")
-        if path.is_file()
+        if path.is_file() and path.name != additions.RECORD
     }
 
 
@@ -115,11 +116,12 @@ def test_cutting_again_replaces_the_rows_of_that_video_only(run, tracks, tmp_pat
     assert before == after
     assert sorted(lines[0]) == sorted(lines[1])
 
-    tracks.write_text("1,9,0,0,9,9\n")
+    tracks.write_text("1,9,0,0,9,9\n12,9,0,0,9,9\n")
     _, done, _ = run("--min_frames=0")
-    assert done.startswith("street: 1 tracks, 1 frames in ")
+    assert done.startswith("street: 1 tracks, 2 frames in ")
     assert {name for name in _files(out) if name.startswith("street")} == {
-        "street/9/000001.jpg"
+        "street/9/000001.jpg",
+        "street/9/000012.jpg",
     }
     assert (out / "tracklets.csv").read_text().count("street/9/*.jpg,9,0,gal") == 1
     assert (out / "tracklets.csv").read_text().count("\n") == 1 + 3 + 1
@@ -133,24 +135,21 @@ def test_short_tracks_boxes_outside_and_gaps_are_counted(run, tracks):
     assert status == 0
     assert out.endswith("; 1 with fewer than 3 frames left out\n")
     lines = err.splitlines()
-    assert lines[0].endswith("street.mkv has 5 warnings:")
+    assert lines[0].endswith("street.mkv has 4 warnings:")
     assert lines[1:] == [
-        "  tracks.txt line 17: the box of track 2 in frame 7 is outside "
-        "the picture, left out",
-        "  tracks.txt line 17: track 2 goes on with frame 7 after 5",
-        "  tracks.txt line 19: track 5 goes on with frame 11 after 7",
-        "  tracks.txt line 18: the box of track 6 in frame 4 is outside "
-        "the picture, left out",
-        "  tracks.txt: nothing is left of track 6",
+        "  2 boxes left out (outside the picture): lines 17, 18",
+        "  line 17: track 2 goes on with frame 7 after 5",
+        "  line 19: track 5 goes on with frame 11 after 7",
+        "  nothing is left of track 6",
     ]
 
 
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("1,1,0,0,0,9\n", "line 1: empty box"),
-        ("1,1,0,0,9,9\n1,1,0,0,9,9\n", "line 2: id 1 is in frame 1 already"),
-        ("13,1,0,0,9,9\n", "has 12 frames, but the tracks go on to frame 13"),
+        ("1,1,0,0,0,9\n", "1 of 1 lines cannot be used:\n  1 box left out (empty box)"),
+        ("0,1,0,0,9,9\n", "counts frames from 0, not from 1: say so with --first_fra"),
+        ("13,1,0,0,9,9\n", "frames 1 to 12, but the tracks go on to frame 13"),
         ("1,1,90,0,9,9\n", "none of 1 tracks has 1 boxes in the picture"),
         ("1,0,0,0,9,9\n", "Track 0 cannot have pid 0, which is a distractor's"),
         ("1,3000000000,0,0,9,9\n", "track 3000000000: pid 3000000000, not a whole"),
@@ -260,10 +259,10 @@ def test_videos_that_are_cut_at_the_same_time_both_get_their_rows(
 ):
     write_crops, statuses = crop_files.write_crops, []
 
-    def while_another_is_cut(*arguments):
+    def while_another_is_cut(*arguments, **settings):
         monkeypatch.setattr(crop_files, "write_crops", write_crops)
         statuses.append(run("--name=door")[0])
-        return write_crops(*arguments)
+        return write_crops(*arguments, **settings)
 
     monkeypatch.setattr(crop_files, "write_crops", while_another_is_cut)
     assert run("--name=hall")[0] == 0 == statuses[0]
@@ -283,3 +282,112 @@ def test_colleagues_can_read_what_is_cut(run, tmp_path, umask, modes):
         os.umask(before)
     out = tmp_path / "out"
     assert {path.stat().st_mode & 0o777 for path in (out, *out.rglob("*"))} == modes
+
+
+def test_nothing_is_replaced_that_came_from_elsewhere(run, video, tracks, tmp_path):
+    out = tmp_path / "out"
+    other = tmp_path / "door" / "street.mkv"
+    other.parent.mkdir()
+    other.write_bytes(video.read_bytes())
+    assert run()[0] == 0
+    before = _files(out)
+    for arguments in (
+        {"source": other},
+        {"split": "train"},
+        {"source": video, "split": "query"},
+    ):
+        status, _, err = run(**arguments)
+        assert status == 1
+        assert f"street holds 3 tracks of {video.resolve()} (--camid=0 --sp" in err
+        assert "Choose another --name, or replace them with --replace." in err
+    assert run("--camid=1")[0] == 1
+    assert _files(out) == before
+    os.symlink(video, link := tmp_path / "street.mkv")
+    assert run(source=link)[1].endswith(", in place of 3 tracks\n")
+    done = run("--replace", source=other, split="train")[1]
+    assert done.endswith(", in place of 3 tracks\n")
+    assert run(source=other, split="train")[0] == 0
+    assert "street/1/*.jpg,1,0,train,street/1" in (out / "tracklets.csv").read_text()
+
+
+@pytest.mark.parametrize("record", [None, "", "[]", '{"video": 1}'])
+def test_folders_without_a_record_are_replaced_when_told(run, tmp_path, record):
+    assert run()[0] == 0
+    path = tmp_path / "out" / "street" / additions.RECORD
+    path.unlink() if record is None else path.write_text(record)
+    status, _, err = run()
+    assert status == 1
+    assert "holds 3 tracks of a video that was not noted down, not of " in err
+    assert run("--replace")[0] == 0 == run()[0]
+
+
+def test_bad_lines_are_counted_and_the_rest_is_cut(run, tracks, tmp_path):
+    tracks.write_text(TRACKS + "5,-1,0,0,9,9\n9,3,nan,0,9,9\n13,1,0,0,9,9\nend\n")
+    status, out, err = run()
+    assert status == 0 and out.startswith("street: 3 tracks, 16 frames")
+    assert err.splitlines()[1:] == [
+        "  1 box left out (the id is not a whole number from 0; -1 is a detection "
+        "without a track): line 17, the first is '5,-1,0,0,9,9'",
+        "  1 box left out (not a finite number): line 18, the first is '9,3,nan,0,9,9'",
+        "  1 box left out (fewer than six numbers): line 20, the first is 'end'",
+        "  1 box left out (the video has no such frame, it ends with frame 12): line "
+        "19",
+    ]
+
+
+def test_tracks_that_count_from_0(run, tracks, tmp_path):
+    crops = tmp_path / "out" / "street" / "1"
+    tracks.write_text("".join(f"{n},1,0,0,9,9\n" for n in range(3, 12)))
+    status, _, err = run()
+    assert status == 0
+    assert "end with frame 11, one before the video's last: if the file counts" in err
+    status, _, err = run("--first_frame=0")
+    assert (status, err) == (0, "")
+    assert sorted(os.listdir(crops))[0] == "000004.jpg"
+    assert len(os.listdir(crops)) == 9
+    tracks.write_text("".join(f"{n},1,0,0,9,9\n" for n in range(1, 13)))
+    status, _, err = run("--first_frame=0")
+    assert status == 0
+    assert "one frame after the video, with frame 12: if the file counts from 1" in (
+        err.replace("frames from 1", "from 1")
+    )
+    assert run("--first_frame=-1")[0] == 2
+
+
+def test_classes_of_ground_truth_and_others(run, tracks, tmp_path):
+    kinds = {1: "1,1,0.5", 2: "0,1,1", 3: "0,7,0.5", 4: "1,3,0"}
+    tracks.write_text(
+        "".join(
+            f"{n},{k},0,0,9,9,{kind}\n"
+            for n in range(1, 13)
+            for k, kind in kinds.items()
+        )
+    )
+    status, out, err = run()
+    assert status == 0 and out.startswith("street: 1 tracks, 12 frames")
+    for reason in (
+        "flag 0 (not considered) in column 7",
+        "class 7, not 1 (pedestrian), in column 8",
+        "class 3, not 1 (pedestrian), in column 8",
+    ):
+        assert f"  12 boxes left out ({reason}): lines " in err
+    assert run("--classes=1,7")[1].startswith("street: 3 tracks, 36 frames")
+    status, _, err = run("--classes=9")
+    assert status == 1 and "no tracks in it:\n  24 boxes left out (class 1 in c" in err
+    status, _, err = run("--classes=person")
+    assert status == 2 and "'person' is not a list of whole numbers such as 1,7" in err
+    tracks.write_text(TRACKS)
+    assert "has no classes in column 8: leave out --classes" in run("--classes=1")[2]
+
+
+def test_pictures_take_the_name_of_their_sequence(run, tmp_path):
+    for sequence in ("MOT17-02", "MOT17-04"):
+        folder = tmp_path / sequence / "img1"
+        folder.mkdir(parents=True)
+        for n in range(1, 13):
+            PIL.Image.new("RGB", (64, 48), (20 * n,) * 3).save(folder / f"{n:06d}.jpg")
+        assert run(source=folder)[1].startswith(f"{sequence}: 3 tracks, 16 frames")
+    done = run(source=folder / "%06d.jpg")[1]
+    assert done.endswith(", in place of 3 tracks\n")
+    crop = np.asarray(PIL.Image.open(tmp_path / "out/MOT17-04/5/000007.jpg"))
+    assert np.abs(crop.astype(int) - 140).max() <= 2

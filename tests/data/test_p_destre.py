@@ -125,24 +125,29 @@ def test_lines_that_are_left_out_are_listed(source, tmp_path, capsys):
     )
     index.cut_splits(source, "split0", tmp_path / "crops")
     warnings = capsys.readouterr().err.splitlines()
-    place = f"  annotation/{FIRST}.txt line"
-    for number, expected in enumerate(
+    place = f"  annotation/{FIRST}.txt: 1 box left out"
+    for number, (reason, example) in enumerate(
         (
-            "id 1 is in frame 1 already: '1,1,10,8,6,12,1', left out",
-            "empty box: '5,3,10,8,0,12,1', left out",
-            "4 numbers: '5,3,10,8', left out",
+            ("the id is in that frame already", ""),
+            ("empty box", ", the first is '5,3,10,8,0,12,1'"),
+            ("fewer than six numbers", ", the first is '5,3,10,8'"),
+            ("outside the picture", ""),
+            ("the video has no such frame, it ends with frame 6", ""),
         ),
         start=1,
     ):
-        assert f"{place} {lines + number}: {expected}" in warnings
-    assert (
-        f"{place} {lines + 4}: the box of track 3 in frame 5 is outside the picture, "
-        "left out"
-    ) in warnings
-    assert any(
-        f"{FIRST}.txt: 1 boxes of 1 tracks are left out: the video ends before" in line
-        for line in warnings
-    )
+        assert f"{place} ({reason}): line {lines + number}{example}" in warnings
+
+
+def test_annotations_that_count_from_0_do_so_in_all_files(source):
+    counted = annotations.read_videos(source)[0]
+    for path in (source / "annotation").glob("[0-9]*.txt"):
+        rows = [line.split(",", 1) for line in path.read_text().splitlines()]
+        path.write_text("".join(f"{int(n) - 1},{rest}\n" for n, rest in rows))
+    for name, video in annotations.read_videos(source)[0].items():
+        for track_id, track in video.tracks.items():
+            expected = counted[name].tracks[track_id].frames
+            assert track.frames.tolist() == expected.tolist()
 
 
 def test_everything_wrong_with_the_folder_at_once(source, tmp_path):
@@ -150,7 +155,9 @@ def test_everything_wrong_with_the_folder_at_once(source, tmp_path):
     (source / "annotation" / "13-11-2019-2-1.txt").write_text("nothing\n")
     assert _problems(source, "seeded0", tmp_path) == {
         f"annotation/{FIRST}.txt: there is no videos/{FIRST}.MP4",
-        "annotation/13-11-2019-2-1.txt: no box in it",
+        "annotation/13-11-2019-2-1.txt (frame,id,left,top,width,height): 1 of 1 lines "
+        "cannot be used:\n  1 box left out (fewer than six numbers): line 1, the first "
+        "is 'nothing'.",
     }
     twice = source / "annotation" / f"{FIRST}.TXT"
     twice.touch()
