@@ -1,0 +1,214 @@
+"""Which tracks are one person: average-linkage clustering with forbidden pairs.
+
+Two groups of tracks become one person while the mean distance between their tracks is
+at most a threshold and no pair of them is forbidden (a person is in one place at a
+time). Clusters of mean distance <= threshold lie within the connected components of the
+graph of all pairs at distance <= threshold, so that each component is clustered by
+itself: memory is quadratic in the largest component, not in the number of tracks.
+
+Source: unweighted average linkage (UPGMA), Sokal & Michener 1958; cannot-link
+constraints as in Davidson & Ravi 2005.
+"""
+
+import dataclasses
+from collections.abc import Callable
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+from scipy import sparse
+from scipy.cluster import hierarchy
+from scipy.sparse import csgraph
+
+from reid_jax.errors import UserError
+from reid_jax.retrieval import distances
+
+Forbidden = Callable[[np.ndarray, np.ndarray], Bool[np.ndarray, "R C"]]
+"""(rows [R], columns [C]) → which pairs of these tracks cannot be one person."""
+
+_BYTES_A_PAIR = 8
+"""Of m² in a component of m tracks: SciPy keeps the float64 half matrix twice."""
+
+_NEVER = 1e30
+"""The distance of a forbidden pair: every mean with it in is beyond any threshold."""
+
+_MARGIN = 1e-4
+"""Relative; the graph is made in float32, the clusters in float64."""
+
+_ROWS = 512
+
+
+@dataclasses.dataclass(frozen=True)
+class Links:
+    """The persons found: a number for each track, from 0, and what speaks against."""
+
+    labels: Int[np.ndarray, "N"]
+    rivals: Int[np.ndarray, "M 2"]
+    """Pairs of persons that only a forbidden pair keeps apart, smaller number first."""
+
+
+def link(
+    embeddings: Float[np.ndarray, "N D"],
+    threshold: float | int,
+    forbidden: Forbidden,
+    *,
+    metric: str = "l2",
+    memory_gb: float | int = 8.0,
+) -> Links:
+    """Clusters tracks whose mean distance is at most `threshold`.
+
+    `metric` is "l2" or "cosine". Persons are numbered by their first track.
+    Raises UserError where a component needs more than `memory_gb` (10⁹ bytes).
+    """
+    num = len(embeddings)
+    component = _components(embeddings, threshold, forbidden, metric)
+    groups = _members(component)
+    _check_memory(max(map(len, groups), default=0), num, memory_gb)
+    labels, rivals, num_persons = np.zeros(num, int), [], 0
+    for tracks in groups:
+        if len(tracks) > 1:
+            tree = _tree(embeddings, tracks, forbidden, metric)
+            num_merges = int(np.sum(tree[:, 2] <= threshold))
+            found = _cut(tree, num_merges)
+            means = _mean_distances(embeddings[tracks], found, metric)
+            rivals.append(np.argwhere(np.triu(means <= threshold, 1)) + num_persons)
+        else:
+            found = np.zeros(1, int)
+        labels[tracks] = num_persons + found
+        num_persons += found.max() + 1
+    return _numbered(labels, np.concatenate([np.zeros((0, 2), int), *rivals]))
+
+
+def link_into(
+    num_persons: int,
+    embeddings: Float[np.ndarray, "N D"],
+    forbidden: Forbidden,
+    *,
+    metric: str = "l2",
+    memory_gb: float | int = 8.0,
+) -> tuple[Links, float]:
+    """Clusters tracks into `num_persons`, and the threshold that gives so many.
+
+    All tracks are one component here, so that memory is quadratic in their number.
+    Raises UserError where that is more than `memory_gb`, and where the forbidden pairs,
+    or too few tracks, allow no such number.
+    """
+    num = len(embeddings)
+    _check_memory(num, num, memory_gb)
+    if not 1 <= num_persons <= num:
+        raise UserError(f"{num} tracks cannot be {num_persons} persons.")
+    if num == 1:
+        return Links(np.zeros(1, int), np.zeros((0, 2), int)), 0.0
+    tree = _tree(embeddings, np.arange(num), forbidden, metric)
+    # A mean over all pairs of two clusters that contains a forbidden one is this large.
+    num_allowed = int(np.sum(tree[:, 2] < _NEVER / num**2))
+    if num_persons < num - num_allowed:
+        raise UserError(
+            f"{num_persons} persons are too few: tracks that cannot be one person "
+            f"leave at least {num - num_allowed}."
+        )
+    heights = np.concatenate([[0.0], tree[:, 2]])
+    threshold = float(heights[num - num_persons])
+    labels = _cut(tree, num - num_persons)
+    means = _mean_distances(embeddings, labels, metric)
+    rivals = np.argwhere(np.triu(means <= threshold, 1))
+    return _numbered(labels, rivals), threshold
+
+
+def largest_component(memory_gb: float) -> int:
+    """How many connected tracks can be clustered in so many 10⁹ bytes."""
+    return int((memory_gb * 1e9 / _BYTES_A_PAIR) ** 0.5)
+
+
+def distance_matrix(
+    x: Float[np.ndarray, "R D"], y: Float[np.ndarray, "C D"], metric: str
+) -> Float[np.ndarray, "R C"]:
+    """Distances in float64 by NumPy: for many small groups, nothing is compiled."""
+    x, y = np.asarray(x, np.float64), np.asarray(y, np.float64)
+    if metric == "cosine":
+        x, y = distances.unit(x), distances.unit(y)
+    squares = (x * x).sum(1)[:, None] + (y * y).sum(1) - 2 * x @ y.T
+    np.maximum(squares, 0, out=squares)
+    return squares / 2 if metric == "cosine" else np.sqrt(squares, out=squares)
+
+
+def _components(embeddings, threshold, forbidden, metric) -> np.ndarray:
+    """The component of each track; only some rows of all pairs are there at a time."""
+    everybody = np.arange(len(embeddings))
+    component = everybody
+    for rows, block in distances.blocks(embeddings, embeddings, metric):
+        near = np.asarray(block) <= threshold * (1 + _MARGIN)
+        near &= ~forbidden(everybody[rows], everybody)
+        row, column = np.nonzero(near)
+        edges = component[row + rows.start], component[column]
+        shape = (len(embeddings),) * 2
+        graph = sparse.coo_array((np.ones(len(row), bool), edges), shape=shape)
+        _, merged = csgraph.connected_components(graph.tocsr(), directed=False)
+        component = merged[component]
+    return component
+
+
+def _members(labels: np.ndarray) -> list[np.ndarray]:
+    """The tracks of each label, in order."""
+    order = np.argsort(labels, kind="stable")
+    _, first = np.unique(labels[order], return_index=True)
+    return np.split(order, first[1:])
+
+
+def _check_memory(num_connected: int, num: int, memory_gb: float) -> None:
+    needed = _BYTES_A_PAIR * num_connected**2 / 1e9
+    if needed > memory_gb:
+        raise UserError(
+            f"{num_connected:,} of {num:,} tracks are connected: clustering them takes "
+            f"{needed:.1f} GB, more than {memory_gb:g}. A smaller threshold (or share "
+            "of false links), or a larger --memory_gb helps."
+        )
+
+
+def _tree(embeddings, tracks, forbidden, metric) -> Float[np.ndarray, "_ 4"]:
+    """SciPy's tree of merges of these tracks, lowest first."""
+    num = len(tracks)
+    condensed = np.empty(num * (num - 1) // 2)
+    end = 0
+    for start in range(0, num, _ROWS):
+        rows = tracks[start : start + _ROWS]
+        block = distance_matrix(embeddings[rows], embeddings[tracks], metric)
+        block[forbidden(rows, tracks)] = _NEVER
+        for i, row in enumerate(block, start=start):
+            condensed[end : end + num - i - 1] = row[i + 1 :]
+            end += num - i - 1
+    return hierarchy.linkage(condensed, "average")
+
+
+def _cut(tree: np.ndarray, num_merges: int) -> Int[np.ndarray, "_"]:
+    """The cluster of each track after the lowest merges."""
+    num = len(tree) + 1
+    parents = num + np.arange(num_merges)
+    edges = (
+        tree[:num_merges, :2].astype(int).ravel(order="F"),
+        np.concatenate([parents, parents]),
+    )
+    shape = (num + num_merges,) * 2
+    graph = sparse.coo_array((np.ones(2 * num_merges, bool), edges), shape=shape)
+    _, labels = csgraph.connected_components(graph.tocsr(), directed=False)
+    return np.unique(labels[:num], return_inverse=True)[1]
+
+
+def _mean_distances(embeddings, labels, metric) -> Float[np.ndarray, "P P"]:
+    """Mean distance between the tracks of each two persons, forbidden ones too."""
+    num = len(labels)
+    of_person = sparse.csr_array((np.ones(num), (np.arange(num), labels)))
+    sums = np.zeros((of_person.shape[1],) * 2)
+    for start in range(0, num, _ROWS):
+        rows = slice(start, start + _ROWS)
+        block = distance_matrix(embeddings[rows], embeddings, metric)
+        sums += of_person[rows].T @ (of_person.T @ block.T).T
+    counts = np.bincount(labels)
+    return sums / np.outer(counts, counts)
+
+
+def _numbered(labels: np.ndarray, rivals: np.ndarray) -> Links:
+    """Persons numbered by their first track."""
+    _, first, labels = np.unique(labels, return_index=True, return_inverse=True)
+    number = np.argsort(np.argsort(first))
+    rivals = np.sort(number[rivals], axis=1)
+    return Links(number[labels], rivals[np.lexsort(rivals.T[::-1])])
