@@ -17,8 +17,31 @@ Picture = UInt8[np.ndarray, "h w 3"]
 Track = Iterable  # of pictures; an array [T, h, w, 3] is one too
 
 
-def picture_batches(
-    tracks: Sequence[Track],
+def clips_of(
+    tracks: Sequence[Track], clip_length: int
+) -> Iterator[tuple[list[Picture], int]]:
+    """The pictures of each clip of the tracks, at most `clip_length`, and its track.
+
+    A track is the pictures of one person in order of time, of any sizes.
+    Raises UserError, with the track's number, for what is no track or holds none.
+    """
+    for number, track in enumerate(tracks):
+        if not isinstance(track, Iterable):
+            raise UserError(
+                f"Track {number} is {type(track).__name__}; a list of tracks is "
+                "needed, each a list of pictures or an array [T, height, width, 3]."
+            )
+        pictures = list(track)
+        if not pictures:
+            raise UserError(f"Track {number} holds no picture; at least one is needed.")
+        for t, picture in enumerate(pictures):
+            pictures[t] = _checked(picture, t, number)
+        for start in range(0, len(pictures), clip_length):
+            yield pictures[start : start + clip_length], number
+
+
+def clip_batches(
+    pictures_of_clips: Iterator[tuple[list[Picture], int]],
     *,
     clip_length: int,
     batch_clips: int,
@@ -26,17 +49,16 @@ def picture_batches(
     normalization: str,
     mesh: Mesh,
 ) -> Iterator[dict[str, jax.Array | np.ndarray]]:
-    """Every clip of the tracks once, in order; batches as `Source.eval_batches` has.
+    """Batches of clips as `Source.eval_batches` has them, clips in the given order.
 
-    A track is the pictures of one person in order of time, of any sizes.
-    Raises UserError, with the track's number, for what is no picture or holds none.
+    A clip is one to `clip_length` pictures, repeated cyclically where they are fewer,
+    and the number of its track.
     """
     largest = resizing.largest_size(augmentation.cropped_size)
     every = (
-        ([pictures[t] for t in frames], number)
-        for number, track in enumerate(tracks)
-        for pictures in [_reduced(track, number, largest)]
-        for frames in clips.dense_clips(len(pictures), clip_length)
+        ([reduced[t] for t in clips.dense_clips(len(pictures), clip_length)[0]], number)
+        for pictures, number in pictures_of_clips
+        for reduced in [[resizing.reduce(picture, largest) for picture in pictures]]
     )
     parallel.check_divisible(batch_clips, mesh, "config.eval.batch_clips")
     rows = parallel.local_rows(batch_clips, mesh)
@@ -54,25 +76,16 @@ def picture_batches(
         yield {"clips": shown, "tracklet": np.array(tracklet, np.int32)}
 
 
-def _reduced(track: Track, number: int, largest) -> list[Picture]:
-    """The pictures of a track, those that are too large reduced."""
-    if not isinstance(track, Iterable):
+def _checked(picture, t: int, number: int) -> Picture:
+    picture = np.asarray(picture)
+    shape = list(picture.shape)
+    is_picture = picture.dtype == np.uint8 and len(shape) == 3 and shape[2] == 3
+    if not (is_picture and picture.size):
         raise UserError(
-            f"Track {number} is {type(track).__name__}; a list of tracks is needed, "
-            "each a list of pictures or an array [T, height, width, 3]."
+            f"Picture {t} of track {number} is {picture.dtype} {shape}; uint8 "
+            "[height, width, 3] in RGB is needed (one track is [track])."
         )
-    pictures = [np.asarray(picture) for picture in track]
-    if not pictures:
-        raise UserError(f"Track {number} holds no picture; at least one is needed.")
-    for t, picture in enumerate(pictures):
-        shape = list(picture.shape)
-        is_picture = picture.dtype == np.uint8 and len(shape) == 3 and shape[2] == 3
-        if not (is_picture and picture.size):
-            raise UserError(
-                f"Picture {t} of track {number} is {picture.dtype} {shape}; uint8 "
-                "[height, width, 3] in RGB is needed (one track is [track])."
-            )
-    return [resizing.reduce(picture, largest) for picture in pictures]
+    return picture
 
 
 def _padded(batch: list[list[Picture]]) -> tuple[np.ndarray, np.ndarray]:

@@ -67,12 +67,15 @@ def embed_tracklets(
     embed_clips: Callable[[Array], Float[Array, "B D"]],
     batches: Iterable[dict[str, Array]],
     num_tracklets: int,
+    *,
+    or_nan: bool = False,
 ) -> Float[np.ndarray, "N D"]:
     """Mean embedding of every tracklet's clips, float32.
 
     `batches` have `clips` uint8 [B, T, H, W, 3] and `tracklet` int [B] in
     0..num_tracklets-1, -1 for padding; clips of a tracklet may lie in several batches.
     The next batch is made while the device computes the one before.
+    A tracklet without a clip has nan with `or_nan`.
     Raises UserError when a tracklet has no clip or an embedding is not finite.
     """
     sums = _Sums(num_tracklets)
@@ -84,7 +87,7 @@ def embed_tracklets(
         computing = dispatched
     if computing is not None:
         sums.add(*map(np.asarray, computing))
-    return sums.means()
+    return sums.means(or_nan=or_nan)
 
 
 class _Sums:
@@ -103,9 +106,11 @@ class _Sums:
         np.add.at(self._total, tracklet[real], embeddings[real])
         np.add.at(self._count, tracklet[real], 1)
 
-    def means(self) -> Float[np.ndarray, "N D"]:
+    def means(self, *, or_nan: bool) -> Float[np.ndarray, "N D"]:
         total, count = self._total, self._count
-        if total is None or not count.all():
+        if total is None and or_nan:
+            return np.zeros((len(count), 0), np.float32)
+        if total is None or not (or_nan or count.all()):
             missing = np.flatnonzero(count == 0)
             raise UserError(
                 f"{len(missing)} of {len(count)} tracklets have no clip, "
@@ -117,7 +122,8 @@ class _Sums:
                 f"The embeddings of {len(bad)} tracklets are not finite, "
                 f"the first is number {bad[0]}."
             )
-        return (total / count[:, None]).astype(np.float32)
+        total[count == 0] = np.nan
+        return (total / np.maximum(count, 1)[:, None]).astype(np.float32)
 
 
 def save(path: str | os.PathLike, cache_key: str, methods: Methods) -> None:

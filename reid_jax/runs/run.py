@@ -4,7 +4,7 @@ import functools
 import json
 import os
 import pathlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import jax
 import numpy as np
@@ -90,19 +90,34 @@ class Run:
         self, network: Network, tracks: Sequence[pictures.Track]
     ) -> Float[np.ndarray, "N D"]:
         """Like `embed`, by another network of the same kind."""
-        if not len(tracks):
+        of_tracks = pictures.clips_of(tracks, self.config.model.clip_length)
+        return self._embed_clips(network, of_tracks, len(tracks))
+
+    def embed_clips(
+        self, clips: Iterable[tuple[list[pictures.Picture], int]], num_tracks: int
+    ) -> Float[np.ndarray, "N D"]:
+        """Embeddings of tracks whose clips come in any order, one clip at a time.
+
+        A clip is 1 to T of a track's pictures and its number, from 0. For tracks that
+        are too many to be held: each of `embed` is its frames in clips of T. A track
+        without a clip has nan.
+        """
+        return self._embed_clips(self.network, clips, num_tracks, or_nan=True)
+
+    def _embed_clips(self, network, clips, num_tracks, *, or_nan=False):
+        if not num_tracks:
             T, frame_size = self.config.model.clip_length, self.config.model.frame_size
             clip = jax.ShapeDtypeStruct((1, T, *frame_size, 3), np.uint8)
             return np.zeros((0, jax.eval_shape(network.embed, clip).shape[1]), "f")
-        batches = pictures.picture_batches(
-            tracks,
+        batches = pictures.clip_batches(
+            clips,
             clip_length=self.config.model.clip_length,
             batch_clips=self.config.eval.batch_clips,
             augmentation=augmentation.build_augmentation(self.config),
             normalization=self.config.data.normalization,
             mesh=network.mesh,
         )
-        return embeddings.embed_tracklets(network, batches, len(tracks))
+        return embeddings.embed_tracklets(network, batches, num_tracks, or_nan=or_nan)
 
     def embed_split(self, name: str) -> Embedded:
         """A split of the run's dataset ("query", "gallery", "train"), embedded.
@@ -150,6 +165,11 @@ class Run:
     def cache_key(self) -> str:
         """All that embeddings depend on; they are made again when it differs."""
         return cache_key(self.config, self.source.fingerprint, self.fingerprint)
+
+    @property
+    def pictures_key(self) -> str:
+        """All that embeddings of given pictures depend on."""
+        return json.dumps(network_key(self.config, self.fingerprint), sort_keys=True)
 
     @functools.cached_property
     def network(self) -> Network:
@@ -209,18 +229,24 @@ class Run:
 
 
 def cache_key(config, dataset_fingerprint: str, weights_fingerprint: str) -> str:
-    """What embeddings depend on, as one comparable text."""
-    made_from = {
-        "weights": weights_fingerprint,
-        "model": config.model.to_dict(),
+    """What embeddings of a dataset depend on, as one comparable text."""
+    made_from = network_key(config, weights_fingerprint) | {
         "max_frames": config.eval.max_frames,
         "dataset": [config.data.name, dataset_fingerprint],
+    }
+    if config.eval.noise:
+        made_from["noise"] = [config.eval.noise, config.seed]
+    return json.dumps(made_from, sort_keys=True)
+
+
+def network_key(config, weights_fingerprint: str) -> dict:
+    """What embeddings of given pictures depend on."""
+    return {
+        "weights": weights_fingerprint,
+        "model": config.model.to_dict(),
         "pixels": [
             config.data.resize,
             config.data.normalization,
             config.data.mean_cube,
         ],
     }
-    if config.eval.noise:
-        made_from["noise"] = [config.eval.noise, config.seed]
-    return json.dumps(made_from, sort_keys=True)
