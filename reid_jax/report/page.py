@@ -1,24 +1,19 @@
 """One page about a scored run that needs no other file: `evaluate.py --report`."""
 
-import base64
 import dataclasses
-import io
 import pathlib
 from collections.abc import Iterable
 
-import jinja2
 import numpy as np
-import PIL.Image
 
 from configs import base
 from reid_jax import files
-from reid_jax.report import choices, strips
+from reid_jax.report import choices, html, strips
 from reid_jax.runs import folder as run_folder
 from reid_jax.runs.run import Run
 from reid_jax.scoring import roc, scores
 
 _TEMPLATE = pathlib.Path(__file__).with_name("page.html")
-_JPEG_QUALITY = 88
 
 
 @dataclasses.dataclass(frozen=True)
@@ -92,7 +87,9 @@ def write(run: Run, scored: scores.Scored, summary: dict) -> pathlib.Path:
     `summary` is what `scores.json` holds, `scored` its first row. Returns its path.
     """
     folder = run.folder
-    page = _environment().from_string(_TEMPLATE.read_text(encoding="utf-8"))
+    environment = html.environment()
+    environment.filters["strip"] = lambda s: html.jpeg(strips.side_by_side(s.frames))
+    page = environment.from_string(_TEMPLATE.read_text(encoding="utf-8"))
     text = page.render(
         workdir=run.workdir.resolve().name,
         dataset=summary["dataset"],
@@ -108,7 +105,7 @@ def write(run: Run, scored: scores.Scored, summary: dict) -> pathlib.Path:
         groups=_groups(scored, choices.Frames(run.source)),
         curves=[figure for figure in _CURVES if (folder / figure.file).exists()],
         network=[figure for figure in _NETWORK if (folder / figure.file).exists()],
-        picture=lambda file: _data_uri((folder / file).read_bytes(), "png"),
+        picture=lambda file: html.data_uri((folder / file).read_bytes(), "png"),
         changed=_changed(run.config),
         fields=run_folder.flat(run.config),
     )
@@ -150,27 +147,3 @@ def _changed(config) -> Iterable[tuple[str, object, object]]:
     """Fields of another value than in `configs/base.py`: name, that value, its own."""
     usual, own = run_folder.flat(base.get_config()), run_folder.flat(config)
     return [(k, usual.get(k), v) for k, v in own.items() if usual.get(k) != v]
-
-
-def _environment() -> jinja2.Environment:
-    page = jinja2.Environment(
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    page.filters["percent"] = lambda x: "-" if x is None else f"{100 * x:.1f}"
-    page.filters["strip"] = _strip
-    return page
-
-
-def _strip(strip: strips.Strip) -> str:
-    """A tracklet's frames side by side, as the address of an image."""
-    image = PIL.Image.fromarray(strips.side_by_side(strip.frames))
-    file = io.BytesIO()
-    image.save(file, "JPEG", quality=_JPEG_QUALITY)
-    return _data_uri(file.getvalue(), "jpeg")
-
-
-def _data_uri(content: bytes, kind: str) -> str:
-    return f"data:image/{kind};base64,{base64.b64encode(content).decode()}"

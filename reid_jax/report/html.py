@@ -1,0 +1,34 @@
+"""Pages that need no other file: template settings, and pictures inside them."""
+
+import base64
+import io
+
+import jinja2
+import numpy as np
+import PIL.Image
+
+_JPEG_QUALITY = 88
+
+
+def environment() -> jinja2.Environment:
+    """Templates that escape what they show, and stop at a name that is missing."""
+    page = jinja2.Environment(
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    page.filters["percent"] = lambda fraction: f"{100 * fraction:.1f}"
+    return page
+
+
+def jpeg(image: np.ndarray) -> str:
+    """An image, uint8 [h, w, 3], as the address of a JPEG."""
+    file = io.BytesIO()
+    PIL.Image.fromarray(image).save(file, "JPEG", quality=_JPEG_QUALITY)
+    return data_uri(file.getvalue(), "jpeg")
+
+
+def data_uri(content: bytes, kind: str) -> str:
+    """The content of an image file as an address."""
+    return f"data:image/{kind};base64,{base64.b64encode(content).decode()}"
