@@ -19,7 +19,6 @@ import signal
 if __name__ == "__main__":  # the imports below take seconds: Ctrl-C ends them quietly
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
-import argparse
 import glob
 import pathlib
 import shutil
@@ -105,15 +104,6 @@ def cut_video(
     return text
 
 
-def _numbers(text: str) -> frozenset[int]:
-    """The whole numbers of a list with commas."""
-    try:
-        return frozenset(map(int, text.split(",")))
-    except ValueError:
-        problem = f"{text!r} is not a list of whole numbers such as 1,7"
-        raise argparse.ArgumentTypeError(problem) from None
-
-
 _PROGRAM = "python -m data.cut_video"
 
 
@@ -145,7 +135,7 @@ def main(arguments: list[str] | None = None) -> None:
     )
     parser.add_argument(
         "--classes",
-        type=_numbers,
+        type=cli_arguments.whole_numbers,
         metavar="N,N",
         help="keep only boxes of these classes (column 8); default: all, and of a "
         "ground truth of MOT16, MOT17 or MOT20 pedestrians (1) that are considered",

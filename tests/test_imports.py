@@ -15,6 +15,7 @@ FLOORS = (
     ("reid_jax",),  # its __init__, which exports Run
     ("reid_jax.tables",),
     ("reid_jax.config_checks",),
+    ("reid_jax.footage",),
     ("reid_jax.report",),
     ("reid_jax.scoring",),
     ("reid_jax.convert_weights",),

@@ -9,7 +9,7 @@ import dataclasses
 import math
 import os
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 
 from reid_jax.errors import UserError
 
@@ -71,19 +71,40 @@ def read(path: str | os.PathLike, *, nobody: Collection[int] = ()) -> list[Line]
     return lines
 
 
+def with_ids(path: str | os.PathLike, ids: Mapping[int, int]) -> str:
+    """The text of a file with other ids in the lines (counted from 1) of `ids`.
+
+    Everything else in those lines, and all other lines, stay as they are.
+    """
+    lines = []
+    with open(path, encoding=_encoding(path), errors="replace", newline="") as file:
+        for number, line in enumerate(file, start=1):
+            if number in ids:
+                line = _SECOND.sub(rf"\g<1>{ids[number]}", line, count=1)
+            lines.append(line)
+    return "".join(lines)
+
+
+_SECOND = re.compile(r"(\s*[^\s,;]+(?:\s*[,;]\s*|\s+))[^\s,;]+")
+"""The first field of a line with what follows it, and the second field."""
+
+
 def _texts(path: str | os.PathLike) -> Iterator[tuple[int, str]]:
     """Number and text of each line that is not empty."""
-    with open(path, "rb") as file:
-        start = file.read(4096)
-    encoding = "utf-8-sig"
-    if start.startswith((b"\xff\xfe", b"\xfe\xff")):  # as PowerShell's > writes
-        encoding = "utf-16"
-    elif b"\0" in start:
-        raise UserError(f"{path} is no text file; tracks are lines {FORMAT},….")
-    with open(path, encoding=encoding, errors="replace") as file:
+    with open(path, encoding=_encoding(path), errors="replace") as file:
         for number, text in enumerate(file, start=1):
             if text.strip():
                 yield number, text.strip()
+
+
+def _encoding(path: str | os.PathLike) -> str:
+    with open(path, "rb") as file:
+        start = file.read(4096)
+    if start.startswith((b"\xff\xfe", b"\xfe\xff")):  # as PowerShell's > writes
+        return "utf-16"
+    if b"\0" in start:
+        raise UserError(f"{path} is no text file; tracks are lines {FORMAT},….")
+    return "utf-8-sig"
 
 
 def _split(text: str) -> list[str]:

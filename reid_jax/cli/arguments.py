@@ -15,6 +15,15 @@ def parser(module: str, doc: str) -> argparse.ArgumentParser:
     )
 
 
+def whole_numbers(text: str) -> frozenset[int]:
+    """The whole numbers of a list with commas, for a parser's `type`."""
+    try:
+        return frozenset(map(int, text.split(",")))
+    except ValueError:
+        problem = f"{text!r} is not a list of whole numbers such as 1,7"
+        raise argparse.ArgumentTypeError(problem) from None
+
+
 def values_of(argv: Sequence[str], flag: str) -> Iterator[str]:
     """The values of a flag among unparsed arguments: --flag=value and --flag value."""
     for i, argument in enumerate(argv):

@@ -1,0 +1,155 @@
+"""How well links agree with known persons: pairs, B³ and IDF1."""
+
+import csv
+import dataclasses
+import os
+
+import numpy as np
+from jaxtyping import Int
+from sklearn.metrics import cluster
+
+from data.sources import checks
+from reid_jax.errors import UserError
+from reid_jax.footage.appearances import Appearances
+
+_COLUMNS = ["camera", "track", "person"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Agreement:
+    """Precision, recall and F1 in [0, 1]; nan where there is nothing to divide by."""
+
+    num_tracks: int
+    num_persons: int
+    pairs: tuple[float, float, float]
+    """Of pairs of tracks: share of the linked ones that are one person, share of one
+    person's pairs that are linked."""
+    b_cubed: tuple[float, float, float]
+    """Means over the tracks: share of its linked tracks that are its person's, share of
+    its person's tracks that are linked to it (Bagga & Baldwin 1998)."""
+    identity: tuple[float, float, float] | None
+    """IDP, IDR and IDF1 of the boxes (Ristani et al. 2016); None without trackeval."""
+
+    def lines(self) -> list[str]:
+        """The scores as text, percentages."""
+        rows = [("pairs", self.pairs), ("B³", self.b_cubed)]
+        rows += [("identity (IDP, IDR, IDF1)", self.identity)] if self.identity else []
+        texts = [
+            f"{name}: precision {100 * p:.1f} %, recall {100 * r:.1f} %, F1 "
+            f"{100 * f1:.1f} %"
+            for name, (p, r, f1) in rows
+        ]
+        if self.identity is None:
+            texts.append("IDF1 is left out: pip install trackeval")
+        return [
+            f"{self.num_tracks} tracks with a label, {self.num_persons} persons",
+            *texts,
+        ]
+
+
+def read_labels(path: str | os.PathLike, seen: Appearances) -> dict[int, str]:
+    """Person of each labelled track, by its position in `seen`.
+
+    A CSV file with the header camera,track,person. Tracks that were not embedded are
+    passed over.
+
+    Raises:
+        UserError: lists lines without three fields, unknown cameras, tracks that are
+            no number, or that have two persons.
+    """
+    cameras = {recording.camera for recording in seen.recordings}
+    several: dict[tuple[str, int], list[int]] = {}
+    for number in range(len(seen)):
+        key = seen.camera(number), int(seen.track[number])
+        several.setdefault(key, []).append(number)
+    persons: dict[int, str] = {}
+    problems = []
+    with open(path, encoding="utf-8-sig", errors="replace", newline="") as file:
+        reader = csv.reader(file)
+        header = [field.strip() for field in next(reader, [])]
+        if header[:3] != _COLUMNS:
+            raise UserError(f"{path} line 1: the header has to be camera,track,person.")
+        for fields in reader:
+            if not fields:
+                continue
+            place = f"line {reader.line_num}"
+            camera, track, person = [*map(str.strip, fields), "", "", ""][:3]
+            if not person or not track.lstrip("-").isdigit():
+                problems.append(f"{place}: {','.join(fields)!r} is not {_COLUMNS}")
+            elif camera not in cameras:
+                problems.append(f"{place}: there is no camera {camera}")
+            elif len(numbers := several.get((camera, int(track)), [])) > 1:
+                problems.append(f"{place}: {camera} has several tracks {track}")
+            elif numbers and persons.setdefault(numbers[0], person) != person:
+                problems.append(f"{place}: {camera}:{track} has another person already")
+    if problems:
+        raise UserError(checks.listed(str(path), problems))
+    if not persons:
+        raise UserError(f"{path}: none of its tracks was embedded.")
+    return persons
+
+
+def agreement(
+    labels: Int[np.ndarray, "N"], persons: dict[int, str], seen: Appearances
+) -> Agreement:
+    """Compares the linked persons of tracks with the known ones."""
+    numbers = np.array(sorted(persons))
+    names = [persons[number] for number in numbers.tolist()]
+    known = np.unique(names, return_inverse=True)[1]
+    linked = np.unique(labels[numbers], return_inverse=True)[1]
+    return Agreement(
+        len(numbers),
+        len(set(names)),
+        _of_pairs(known, linked),
+        _b_cubed(known, linked),
+        _identity(known, linked, [seen.frames[number] for number in numbers]),
+    )
+
+
+def _of_pairs(known, linked) -> tuple[float, float, float]:
+    (_, false_links), (missed, right) = cluster.pair_confusion_matrix(known, linked)
+    return _with_f1(_share(right, right + false_links), _share(right, right + missed))
+
+
+def _b_cubed(known, linked) -> tuple[float, float, float]:
+    common = cluster.contingency_matrix(known, linked).astype(float)
+    num = common.sum()
+    precision = np.sum(common**2 / common.sum(axis=0)) / num
+    recall = np.sum(common**2 / common.sum(axis=1, keepdims=True)) / num
+    return _with_f1(precision, recall)
+
+
+def _identity(known, linked, frames) -> tuple[float, float, float] | None:
+    """By trackeval; each box is one of its track's, so that only the ids differ."""
+    try:
+        from trackeval.metrics import identity
+    except ImportError:
+        return None
+    # A box is a time step of its own: matches depend on how often two ids meet only.
+    times = [len(numbers) for numbers in frames]
+    steps = [
+        (np.array([person]), np.array([link]))
+        for person, link, num in zip(known, linked, times, strict=True)
+        for _ in range(num)
+    ]
+    result = identity.Identity({"PRINT_CONFIG": False}).eval_sequence(
+        {
+            "num_gt_dets": len(steps),
+            "num_tracker_dets": len(steps),
+            "num_gt_ids": int(known.max()) + 1,
+            "num_tracker_ids": int(linked.max()) + 1,
+            "gt_ids": [step[0] for step in steps],
+            "tracker_ids": [step[1] for step in steps],
+            "similarity_scores": [np.ones((1, 1))] * len(steps),
+        }
+    )
+    return tuple(float(result[name]) for name in ("IDP", "IDR", "IDF1"))
+
+
+def _with_f1(precision, recall) -> tuple[float, float, float]:
+    precision, recall = float(precision), float(recall)
+    return precision, recall, _share(2 * precision * recall, precision + recall)
+
+
+def _share(part, whole) -> float:
+    return float(part / whole) if whole else float("nan")

@@ -1,0 +1,185 @@
+"""The list of cameras: which video and which tracks belong to which camera, since when.
+
+A CSV file with the header `camera,video,tracks`, and any of `start`, `first_frame`,
+`classes` and `fps` after it; a line for each video. Paths are relative to the file.
+"""
+
+import argparse
+import csv
+import dataclasses
+import datetime
+import os
+import pathlib
+from collections import Counter
+
+from data.sources import checks
+from data.videos import pictures
+from reid_jax.cli import arguments
+from reid_jax.errors import UserError
+
+NEEDED = ("camera", "video", "tracks")
+OPTIONAL = ("start", "first_frame", "classes", "fps")
+
+
+@dataclasses.dataclass(frozen=True)
+class Recording:
+    """One video of a camera, and the file of its tracks."""
+
+    camera: str
+    video: pathlib.Path
+    tracks: pathlib.Path
+    start: datetime.datetime | None = None
+    """Clock time of the first frame."""
+    first_frame: int = 1
+    """The number that the tracks give the first frame."""
+    classes: frozenset[int] | None = None
+    """Classes in column 8 of the tracks that are persons; `mot.read_tracks`."""
+    fps: float | None = None
+    """Frames a second of a folder of pictures, which has no clock."""
+
+    def time(self, seconds: float) -> str:
+        """What is shown for a time in the video: the clock's, or m:ss from its start.
+
+        `seconds` count from the first frame; empty where they are not known (nan).
+        """
+        if seconds != seconds:
+            return ""
+        if self.start is not None:
+            clock = self.start + datetime.timedelta(seconds=seconds)
+            return clock.isoformat(sep=" ", timespec="seconds")
+        minutes, rest = divmod(int(seconds), 60)
+        return f"{minutes}:{rest:02d}"
+
+
+def read(path: str | os.PathLike) -> list[Recording]:
+    """The recordings of a file, in its order.
+
+    Raises:
+        UserError: lists every line that cannot be used, and videos and tracks that are
+            not there.
+    """
+    path = pathlib.Path(path)
+    recordings, problems = [], []
+    with path.open(encoding="utf-8-sig", errors="replace", newline="") as file:
+        reader = csv.DictReader(file, strict=True)
+        try:
+            header = [name.strip() for name in reader.fieldnames or ()]
+            reader.fieldnames = header
+            _check_header(path, header)
+            for row in reader:
+                place = f"line {reader.line_num}"
+                try:
+                    if None in row or None in row.values():
+                        raise UserError(f"not {len(header)} fields")
+                    fields = {name: text.strip() for name, text in row.items()}
+                    recordings.append(_recording(fields, path.parent))
+                except UserError as error:
+                    problems.append(f"{place}: {error}")
+        except csv.Error as error:
+            raise UserError(f"{path} line {reader.line_num}: {error}.") from None
+    if not recordings and not problems:
+        problems.append("no camera in it")
+    problems += _contradictions(recordings)
+    if problems:
+        raise UserError(checks.listed(str(path), problems))
+    return recordings
+
+
+def single(
+    video: str | os.PathLike, tracks: str | os.PathLike, **settings
+) -> list[Recording]:
+    """One video as one camera, which is named after it.
+
+    Raises UserError where one of the two is not there.
+    """
+    video, tracks = pathlib.Path(video), pathlib.Path(tracks)
+    fields = {"camera": pictures.default_name(video), "video": video, "tracks": tracks}
+    for name in ("video", "tracks"):
+        if problem := _missing(name, fields[name]):
+            raise UserError(problem)
+    return [Recording(**fields, **settings)]
+
+
+def _check_header(path: pathlib.Path, header: list[str]) -> None:
+    known = (*NEEDED, *OPTIONAL)
+    if sorted(header) != sorted(set(header)) or not set(NEEDED) <= set(header):
+        raise UserError(
+            f"{path} line 1: the header has to name camera,video,tracks, each once."
+        )
+    if unknown := [name for name in header if name not in known]:
+        raise UserError(
+            f"{path} line 1: unknown columns {', '.join(unknown)}; known: "
+            f"{', '.join(known)}."
+        )
+
+
+def _recording(fields: dict[str, str], folder: pathlib.Path) -> Recording:
+    for name in NEEDED:
+        if not fields[name]:
+            raise UserError(f"no {name}")
+    camera = fields["camera"]
+    if camera.startswith(".") or any(letter in camera for letter in "/\\:\0"):
+        raise UserError(f"camera {camera!r}: a name without / \\ : and leading dot")
+    paths = {name: folder / fields[name] for name in ("video", "tracks")}
+    for name, path in paths.items():
+        if problem := _missing(name, path):
+            raise UserError(problem)
+    return Recording(
+        camera,
+        **paths,
+        start=_start(fields.get("start", "")),
+        first_frame=_number(fields.get("first_frame") or "1", "first_frame", int),
+        classes=_classes(fields.get("classes", "")),
+        fps=_number(text, "fps", float) if (text := fields.get("fps")) else None,
+    )
+
+
+def _missing(name: str, path: pathlib.Path) -> str | None:
+    if path.exists() or (name == "video" and pictures.is_pattern(path)):
+        return None
+    return f"{name} {path} is not there"
+
+
+def _start(text: str) -> datetime.datetime | None:
+    if not text:
+        return None
+    try:
+        return datetime.datetime.fromisoformat(text)
+    except ValueError:
+        raise UserError(
+            f"start {text!r} is no date and time, as 2026-11-29 08:30:00"
+        ) from None
+
+
+def _classes(text: str) -> frozenset[int] | None:
+    try:
+        return arguments.whole_numbers(text.replace(" ", ",")) if text else None
+    except argparse.ArgumentTypeError as error:
+        raise UserError(f"classes {error}") from None
+
+
+def _number(text: str, name: str, kind: type) -> float | int:
+    try:
+        number = kind(text)
+    except ValueError:
+        number = None
+    if number is None or not (0 < number < 1e4 or (kind is int and number == 0)):
+        raise UserError(f"{name} {text!r} is no number that can be")
+    return number
+
+
+def _contradictions(recordings: list[Recording]) -> list[str]:
+    """What is wrong with the lines together."""
+    problems = []
+    several = Counter((each.camera, each.video.resolve()) for each in recordings)
+    problems += [
+        f"camera {camera} has {video} {number} times"
+        for (camera, video), number in several.items()
+        if number > 1
+    ]
+    starts = [each.start for each in recordings]
+    if None in starts and any(starts):
+        problems.append("start: give it in every line, or in none")
+    elif len({start is None or start.tzinfo is None for start in starts}) > 1:
+        problems.append("start: give a time zone in every line, or in none")
+    return problems

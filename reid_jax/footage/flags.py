@@ -1,0 +1,120 @@
+"""The command line of `python -m reid_jax.footage`."""
+
+import argparse
+import pathlib
+
+from reid_jax.cli import arguments
+
+FALSE_LINKS = 0.01
+"""Share of wrong pairs that may be linked, by default."""
+
+
+COMMANDS = {
+    "link": "global identities over all videos",
+    "search": "the tracks nearest to a track or to pictures",
+    "embed": "embeddings only",
+}
+
+
+def parser(doc: str) -> argparse.ArgumentParser:
+    """The parser; what it returns has the command's name as `command`."""
+    whole = arguments.parser("reid_jax.footage", doc)
+    commands = whole.add_subparsers(
+        required=True, dest="command", metavar="|".join(COMMANDS)
+    )
+    for name, text in COMMANDS.items():
+        command = commands.add_parser(
+            name,
+            help=text,
+            description=f"Writes {text}.",
+            formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+        )
+        _add_common(command, "file (.npz)" if name == "embed" else "folder")
+        if name == "link":
+            _add_link(command)
+        if name == "search":
+            _add_search(command)
+    return whole
+
+
+def _add_common(command: argparse.ArgumentParser, out: str) -> None:
+    add = command.add_argument
+    add("--workdir", required=True, help="folder of a trained run")
+    add("--cameras", type=pathlib.Path, help="CSV file camera,video,tracks,…")
+    add("--video", type=pathlib.Path, help="one video, in place of --cameras")
+    add("--tracks", type=pathlib.Path, help="the tracks of --video")
+    add(
+        "--first_frame",
+        type=int,
+        default=1,
+        help="with --tracks: 0 where they count from 0",
+    )
+    add(
+        "--classes",
+        type=arguments.whole_numbers,
+        help="with --tracks: classes that are persons, as 1,7",
+    )
+    add("--fps", type=float, help="with --video, a folder of pictures")
+    add("--out", type=pathlib.Path, required=True, help=f"{out} to write")
+    add("--min_frames", type=_positive, default=8, help="leave out shorter tracks")
+    add("--every", type=_positive, default=1, help="embed every N-th box of a track")
+
+
+def _add_link(command: argparse.ArgumentParser) -> None:
+    how = command.add_mutually_exclusive_group()
+    how.add_argument("--threshold", type=_distance, help="link up to this distance")
+    how.add_argument(
+        "--false_links",
+        type=_rate,
+        help=f"share of wrong pairs that may be linked (default: {FALSE_LINKS})",
+    )
+    how.add_argument("--persons", type=_positive, help="link into so many persons")
+    command.add_argument(
+        "--overlap",
+        choices=("possible", "none"),
+        default="possible",
+        help="none: nobody is seen by two cameras at a time",
+    )
+    command.add_argument(
+        "--labels",
+        type=pathlib.Path,
+        metavar="FILE",
+        help="CSV camera,track,person: score the links against it",
+    )
+    command.add_argument(
+        "--memory_gb",
+        type=_distance,
+        default=8.0,
+        help="most memory for clustering the tracks that a threshold connects",
+    )
+
+
+def _add_search(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--query",
+        nargs="+",
+        required=True,
+        metavar="Q",
+        help="tracks as CAMERA:TRACK, or pictures of one person",
+    )
+    command.add_argument("--top", type=_positive, default=20, help="tracks to show")
+
+
+def _positive(text: str) -> int:
+    if not text.isdigit() or not int(text):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 1")
+    return int(text)
+
+
+def _distance(text: str) -> float:
+    number = float(text)
+    if not 0 < number < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text!r} is not above 0")
+    return number
+
+
+def _rate(text: str) -> float:
+    number = float(text)
+    if not 0 < number < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not between 0 and 1")
+    return number
