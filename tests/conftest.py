@@ -1,6 +1,8 @@
 """What several test files share."""
 
+import contextlib
 import functools
+import io
 import os
 import shutil
 
@@ -28,6 +30,15 @@ def _of_all_workers(tmp_path_factory):
     return folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder
 
 
+@contextlib.contextmanager
+def _once(tmp_path_factory, name):
+    """A folder of all workers, and whether it is still to be filled."""
+    folder = _of_all_workers(tmp_path_factory) / name
+    with filelock.FileLock(f"{folder}.lock"):
+        yield folder, not (folder / "done").exists()
+        (folder / "done").touch()
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _compile_once(tmp_path_factory):
     """Programs that several tests compile alike are compiled for the first one only.
@@ -44,9 +55,28 @@ def _compile_once(tmp_path_factory):
         os.environ[name.upper()] = str(value)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _render_optimised():
+    """What renders walkers runs longer than it takes to compile it better."""
+    from data.walkers import backdrop, render
+
+    options = {"xla_backend_optimization_level": 1}
+    for module, name, static in (
+        (backdrop, "paint_backdrop", ()),
+        (render, "render_tracklet", ("num", "frame_size")),
+    ):
+        function = getattr(module, name).__wrapped__
+        better = jax.jit(function, static_argnames=static, compiler_options=options)
+        setattr(module, name, better)
+
+
 @pytest.fixture
 def tiny_config():
     """A run of seconds: one block a stage, 32×16 frames, T=3, two identities of two."""
+    return _tiny_config()
+
+
+def _tiny_config():
     config = base.get_config()
     config.model.backbone = "resnet14_w8"
     config.model.attention_dim = 4
@@ -64,20 +94,61 @@ def walkers_tiny(tmp_path_factory):
     """A `data_dir` with walkers/tiny, and with what a test adds to it."""
     from data import prepare
 
-    built = _of_all_workers(tmp_path_factory) / "walkers_tiny"
-    with filelock.FileLock(f"{built}.lock"):
-        if not built.exists():
+    with _once(tmp_path_factory, "walkers_tiny") as (built, is_new):
+        if is_new:
             prepare.build(prepare.find_builder("walkers/tiny", built))
     return shutil.copytree(built, tmp_path_factory.mktemp("copy") / "datasets")
 
 
 @pytest.fixture
-def tiny_run(tiny_config, walkers_tiny):
+def tiny_run(walkers_tiny):
     """A run of walkers/tiny, of four steps (two epochs), scored after each epoch."""
-    tiny_config.data.update(name="walkers/tiny", data_dir=str(walkers_tiny), p=4)
-    tiny_config.train.update(epochs=2, eval_every_epochs=1, log_every_steps=1)
-    tiny_config.eval.pictures = False
-    return tiny_config
+    return _tiny_run(walkers_tiny)
+
+
+def _tiny_run(walkers_tiny):
+    config = _tiny_config()
+    config.data.update(name="walkers/tiny", data_dir=str(walkers_tiny), p=4)
+    config.train.update(epochs=2, eval_every_epochs=1, log_every_steps=1)
+    config.eval.pictures = False
+    return config
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory, walkers_tiny):
+    """`tiny_run`, after its first epoch. A test that changes it copies the folder."""
+    import train
+
+    with _once(tmp_path_factory, "trained") as (workdir, is_new):
+        if is_new:
+            config = _tiny_run(walkers_tiny)
+            config.train.max_steps = 2
+            train.train(config, workdir)
+    return workdir
+
+
+def attention_run(walkers_tiny):
+    """The config of `trained_attention`."""
+    config = _tiny_run(walkers_tiny)
+    config.model.temporal = "attn_tconv"
+    config.train.log_every_steps = 2
+    return config
+
+
+@pytest.fixture(scope="session")
+def trained_attention(tmp_path_factory, walkers_tiny):
+    """A whole run with attention and baselines; what it printed is in `printed.txt`."""
+    import train
+
+    with _once(tmp_path_factory, "trained_attention") as (workdir, is_new):
+        if is_new:
+            config = attention_run(walkers_tiny)
+            config.eval.baselines = True
+            printed = io.StringIO()
+            with contextlib.redirect_stdout(printed):
+                train.train(config, workdir)
+            (workdir / "printed.txt").write_text(printed.getvalue())
+    return workdir
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ import pytest
 
 from reid_jax.cli import ending
 from reid_jax.errors import DivergedError, UserError
-from tests import ROOT, processes
+from tests import ROOT
 
 
 @pytest.mark.parametrize(
@@ -22,7 +22,7 @@ from tests import ROOT, processes
         ("ending.Terminated", signal.SIGTERM, "terminated."),
     ],
 )
-def test_an_interrupted_program_ends_by_its_signal(error, number, said):
+def test_an_interrupted_program_ends_by_its_signal(programs, error, number, said):
     """So that a shell's loop over such programs ends too."""
     code = f"""
 from reid_jax.cli import ending
@@ -30,7 +30,7 @@ def main():
     raise {error}
 ending.guard(main)
 """
-    ended = processes.run("-c", code)
+    ended = programs.run("-c", code)
     assert ended.returncode == -number
     assert ended.stderr == f"-c: {said}\n"
 
@@ -130,23 +130,25 @@ cli_flags.run(main, define_flags)
         ("open('/absent/file')", False),
     ],
 )
-def test_a_program_says_one_line_or_shows_where(tmp_path, statement, is_one_line):
+def test_a_program_says_one_line_or_shows_where(
+    programs, tmp_path, statement, is_one_line
+):
     code = _PROGRAM.format(statement)
-    ended = processes.run("-c", code, f"--workdir={tmp_path}")
+    ended = programs.run("-c", code, f"--workdir={tmp_path}")
     assert ended.returncode == 1
     assert ("Traceback" not in ended.stderr) == is_one_line
     assert (ended.stderr.count("\n") == 1) == is_one_line
 
 
 @pytest.mark.parametrize("platform", ["abacus", "cuda"])
-def test_a_platform_that_is_not_here_is_one_line(platform):
+def test_a_platform_that_is_not_here_is_one_line(programs, platform):
     statement = (
         "import jax; jax.config.update('jax_platforms', sys.argv[1]); jax.devices()"
     )
     code = _PROGRAM.format(statement.replace("sys.argv[1]", repr(platform)))
     if platform == "cuda" and pathlib.Path("/proc/driver/nvidia").exists():
         pytest.skip("there is a GPU here")
-    ended = processes.run("-c", code)
+    ended = programs.run("-c", code)
     assert ended.returncode == 1
     (line,) = ended.stderr.splitlines()
     assert line.startswith(f"-c: JAX_PLATFORMS={platform} asks for devices that JAX")

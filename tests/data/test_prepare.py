@@ -215,6 +215,7 @@ def _during_examples(monkeypatch, builder, call):
     monkeypatch.setattr(builder, "_generate_examples", generate_after)
 
 
+@pytest.mark.slow
 def test_of_programs_that_start_together_one_builds(
     tmp_path, station, builder, monkeypatch
 ):

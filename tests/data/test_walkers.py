@@ -67,7 +67,7 @@ def test_person_is_the_same_however_many_there_are():
     few = dataclasses.replace(TINY, num_train=2, num_test=0, edge_cases=False)
     many = dataclasses.replace(few, num_train=5)
     first = _render(few, _chosen(few, {2}))
-    second = _render(many, _chosen(many, {2, 5}))
+    second = _render(many, _chosen(many, {2}))
     assert first
     for name, frames in first.items():
         np.testing.assert_array_equal(second[name], frames)
@@ -133,7 +133,7 @@ def test_junk_boxes_lie_beside_a_person():
 
 
 def test_the_gallery_of_days_is_of_another_day():
-    sizes = dataclasses.replace(TINY, days=2, num_test=4)
+    sizes = dataclasses.replace(TINY, days=2, num_test=2)
     entries = [entry for entry in plan.plan(sizes) if entry.split != "train"]
     rendered = World(sizes)
     clothes, builds = {}, {}

@@ -3,6 +3,7 @@
 import csv
 import json
 import pathlib
+import shutil
 import signal
 import subprocess
 import sys
@@ -12,9 +13,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-import train
+import evaluate
 from reid_jax.footage import __main__ as footage
 from reid_jax.footage import agreement, appearances, cameras
+from reid_jax.runs import folder as run_folder
 from reid_jax.runs.run import Run
 from tests import ROOT
 from tests.source_layouts import write_video
@@ -32,17 +34,12 @@ PERSONS = {("hall", 1): "r", ("hall", 3): "r", ("gate", 1): "r", ("hall", 2): "b
 
 
 @pytest.fixture(scope="module")
-def trained(tmp_path_factory):
-    return tmp_path_factory.mktemp("run")
-
-
-@pytest.fixture
-def workdir(trained, tiny_run):
-    """A run with a checkpoint and a calibration."""
-    if not (trained / "config.json").exists():
-        tiny_run.train.max_steps = 2
-        train.train(tiny_run, trained)
-    return trained
+def workdir(trained, tmp_path_factory):
+    """A run with a checkpoint and thresholds, which may keep embeddings."""
+    folder = shutil.copytree(trained, tmp_path_factory.mktemp("copy") / "run")
+    config = run_folder.load_config(folder)
+    evaluate.evaluate(config, folder)
+    return folder
 
 
 @pytest.fixture

@@ -66,6 +66,7 @@ list(decoding.decode(split, requests(damaged), largest))""",
 }
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="counts Linux's page faults")
 def test_a_batch_gets_its_memory_from_the_batches_before(tmp_path, monkeypatch):
     monkeypatch.delenv("TF_CPU_ALLOCATOR_USE_BFC", raising=False)
@@ -79,7 +80,7 @@ def test_a_batch_gets_its_memory_from_the_batches_before(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     "how",
     [
-        "as it reads",
+        pytest.param("as it reads", marks=pytest.mark.slow),
         pytest.param("with several", marks=pytest.mark.slow),
         "at a damaged frame",
     ],

@@ -22,7 +22,13 @@ def test_the_image_network(convolutions):
     reference.check_outputs("image", model, clips, golden, 1e-4, 1e-5)
 
 
+@pytest.mark.parametrize(
+    "convolutions",
+    [pytest.param("ours", marks=pytest.mark.slow), "xla"],
+    indirect=True,
+)
 def test_the_3d_network(convolutions):
+    # test_convolution.py compares our convolutions with XLA's.
     model = reference.network("resnet3d50")
     golden = reference.without_time(reference.golden("resnet3d50"), 4)
     clips = reference.clips("resnet3d50", 1, 2, 4)

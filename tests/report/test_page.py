@@ -10,9 +10,9 @@ import subprocess
 import pytest
 
 import evaluate
-import train
 from reid_jax.runs.run import Run
 from reid_jax.scoring import studies
+from tests.conftest import attention_run
 
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "google-chrome"))), None)
 # Alone on a machine without a screen, a network or a user.
@@ -73,20 +73,22 @@ needs_browser = pytest.mark.skipif(
 
 
 @pytest.fixture(scope="module")
-def report(tmp_path_factory, walkers_tiny):
-    """The page of a run of two steps with attention, and its rows."""
-    from configs import attn_tconv
-
-    config = attn_tconv.get_config("T=3")
-    config.model.update(backbone="resnet14_w8", attention_dim=4, frame_size=(32, 16))
-    config.data.update(name="walkers/tiny", data_dir=str(walkers_tiny), p=4, k=2)
-    config.train.max_steps = 2
-    config.eval.update(batch_clips=8, pictures=False)
+def report(tmp_path_factory, trained_attention, walkers_tiny):
+    """The page of a run with attention, and its rows."""
     workdir = tmp_path_factory.mktemp("runs") / "<b>&run"
-    train.train(config, workdir)
+    shutil.copytree(trained_attention, workdir)
+    config = attention_run(walkers_tiny)
     rows = evaluate.evaluate(config, workdir, with_report=True)
     path = workdir / "eval" / "walkers-tiny" / "report.html"
     return path.read_text(encoding="utf-8"), rows, config, workdir
+
+
+def test_pictures_are_files_too(report):
+    *_, workdir = report
+    names = ("ranked_lists", "cmc", "roc", "training", "embedding_map", "attention")
+    for name in (*names, "responses", "filters"):
+        path = workdir / "eval" / "walkers-tiny" / f"{name}.png"
+        assert path.stat().st_size > 1000
 
 
 @needs_browser

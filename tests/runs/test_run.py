@@ -9,6 +9,7 @@ import jax
 import numpy as np
 import pytest
 from flax import nnx
+from PIL import Image, PngImagePlugin
 
 import evaluate
 import train
@@ -16,6 +17,7 @@ from reid_jax import Run, steps
 from reid_jax.errors import UserError
 from reid_jax.input import source as sources
 from reid_jax.models import layers
+from reid_jax.report import style
 from reid_jax.runs import checkpoints
 from reid_jax.runs import folder as run_folder
 from reid_jax.runs import run as run_module
@@ -23,23 +25,30 @@ from reid_jax.scoring import embeddings
 from tests import ROOT
 
 
-@pytest.fixture(scope="module")
-def trained(tmp_path_factory):
-    return tmp_path_factory.mktemp("run")
-
-
 @pytest.fixture
-def config(tiny_run, trained):
+def config(tiny_run):
+    """That of `trained`."""
     tiny_run.train.max_steps = 2
-    if not (trained / "config.json").exists():
-        train.train(tiny_run, trained)
     return tiny_run
 
 
 @pytest.fixture
-def workdir(config, trained, tmp_path):
+def workdir(trained, tmp_path):
     """A copy of the run that a test may change."""
     return shutil.copytree(trained, tmp_path / "run")
+
+
+@pytest.fixture
+def undrawn(monkeypatch):
+    """Pictures are one pixel, with what says what they are made from."""
+
+    def save(canvas, path, *, made_from=None):
+        info = PngImagePlugin.PngInfo()
+        info.add_text(style._MADE_FROM, made_from or "")
+        path.parent.mkdir(exist_ok=True)
+        Image.new("L", (1, 1)).save(path, pnginfo=info)
+
+    monkeypatch.setattr(style, "save", save)
 
 
 def _counted(monkeypatch, owner, name, counts):
@@ -52,7 +61,7 @@ def _counted(monkeypatch, owner, name, counts):
     monkeypatch.setattr(owner, name, counted)
 
 
-def test_a_fresh_evaluation_does_each_thing_once(config, workdir, monkeypatch):
+def test_a_fresh_evaluation_does_each_thing_once(config, workdir, monkeypatch, undrawn):
     shutil.rmtree(workdir / "eval")
     counts = {}
     for owner, name in (
@@ -173,6 +182,7 @@ def test_a_checkpoint_deleted_by_a_run_that_goes_on(config, workdir):
         late.embed_split("query")
 
 
+@pytest.mark.slow
 def test_two_evaluations_at_a_time(config, workdir):
     """Each finds its own results or the other's, whole; no unfinished file stays."""
     shutil.rmtree(workdir / "eval")
@@ -216,7 +226,7 @@ def test_the_untrained_network_is_that_of_the_run(config, workdir):
     jax.tree.map(np.testing.assert_array_equal, one.params, other.params)
 
 
-def test_pictures_of_another_network_go(config, workdir):
+def test_pictures_of_another_network_go(config, workdir, undrawn):
     """A network without attention shows none, whatever was drawn there before."""
     assert config.model.temporal == "avg"
     folder = workdir / "eval" / "walkers-tiny"

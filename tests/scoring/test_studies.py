@@ -1,12 +1,12 @@
 """reid_jax/scoring/studies.py on a trained run of walkers/tiny."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
 
 import evaluate
-import train
 from reid_jax.errors import UserError
 from reid_jax.input import noise
 from reid_jax.runs.run import Run
@@ -14,15 +14,14 @@ from reid_jax.scoring import corruptions, studies
 
 
 @pytest.fixture(scope="module")
-def workdir(tmp_path_factory):
-    return tmp_path_factory.mktemp("run")
+def workdir(trained, tmp_path_factory):
+    return shutil.copytree(trained, tmp_path_factory.mktemp("studies") / "run")
 
 
 @pytest.fixture
-def config(tiny_run, workdir):
+def config(tiny_run):
+    """That of `trained`."""
     tiny_run.train.max_steps = 2
-    if not (workdir / "config.json").exists():
-        train.train(tiny_run, workdir)
     return tiny_run
 
 

@@ -1,0 +1,27 @@
+"""reid_jax/files.py: files are whole, however many write them at a time."""
+
+from concurrent import futures
+
+from reid_jax import files
+
+
+def test_writers_at_a_time_leave_one_whole_file(tmp_path):
+    path = tmp_path / "new" / "text"
+    files.write_text(path, "0" * 5000)
+
+    def write(number):
+        for _ in range(20):
+            with files.write_whole(path) as unfinished, unfinished.open("w") as file:
+                for _ in range(5000):
+                    file.write(f"{number}")
+
+    with futures.ThreadPoolExecutor() as pool:
+        writers = [pool.submit(write, number) for number in range(4)]
+        seen = []
+        while not all(writer.done() for writer in writers):
+            seen.append(path.read_text())
+    for writer in writers:
+        writer.result()
+    assert path.read_text() in {f"{number}" * 5000 for number in range(4)}
+    assert all(len(set(text)) == 1 and len(text) == 5000 for text in seen)
+    assert [file.name for file in path.parent.iterdir()] == ["text"]
