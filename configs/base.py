@@ -15,7 +15,9 @@ def get_config(variant: str = "") -> config_dict.ConfigDict:
     c.seed = 0
 
     c.model = config_dict.ConfigDict()
-    c.model.backbone = "resnet50"  # see reid_jax.models.BACKBONES
+    # See reid_jax.models.BACKBONES; 2-D ones with "_ibn_a" at the end normalise half of
+    # the channels by picture, for cameras that were never met (Pan et al. 2018)
+    c.model.backbone = "resnet50"
     c.model.temporal = "avg"  # none avg max attn_fc attn_tconv lstm gru
     c.model.attention_norm = "softmax"  # softmax (Eq. 2) or sigmoid (Eq. 3); P1 Table 4
     c.model.attention_dim = 256  # d_t, P1 Sec. 4.2
