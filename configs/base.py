@@ -121,6 +121,9 @@ def get_config(variant: str = "") -> config_dict.ConfigDict:
     # White Gaussian noise on query and gallery: its variance, pixels in 0..1 (paper 2:
     # 1e-4 to 3e-3)
     c.eval.noise = 0.0
+    # True: before distances, the mean of each camera's embeddings in query and gallery
+    # is taken off (of all cameras together where one has fewer than 5 tracklets)
+    c.eval.center_cameras = False
     c.eval.metric = "l2"  # l2, cosine, xqda, kissme; several with commas: l2,xqda
     c.eval.rerank = False  # k-reciprocal re-ranking too, a row more for each metric
     c.eval.rerank_k1 = 20  # Zhong et al. 2017, Sec. 4.1
