@@ -73,7 +73,7 @@ def _write(
     """Write `scores.json` and the CSV files; return what the first holds."""
     asked = run.config.eval
     summary = {"dataset": run.source.name, "step": run.step}
-    summary["conditions"] = scores.conditions(asked.max_frames, asked.noise)
+    summary["conditions"] = scores.conditions(asked)
     summary["rows"] = rows
     files.write_json(run.folder / "scores.json", summary)
     headline.write_queries(run.folder / "queries.csv")
@@ -85,7 +85,7 @@ def _write(
 def _show(run: Run, rows: list[dict], headline: scores.Scored) -> None:
     """Print the score table, how far down the right person is, and one threshold."""
     asked = run.config.eval
-    conditions = scores.conditions(asked.max_frames, asked.noise)
+    conditions = scores.conditions(asked)
     title = f"{run.source.name}, step {run.step} of {run.workdir}"
     print("\n" + ", ".join([title, *conditions]))
     print(scores.format_table(rows))

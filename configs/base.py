@@ -15,7 +15,9 @@ def get_config(variant: str = "") -> config_dict.ConfigDict:
     c.seed = 0
 
     c.model = config_dict.ConfigDict()
-    c.model.backbone = "resnet50"  # see reid_jax.models.BACKBONES
+    # See reid_jax.models.BACKBONES; 2-D ones with "_ibn_a" at the end normalise half of
+    # the channels by picture, for cameras that were never met (Pan et al. 2018)
+    c.model.backbone = "resnet50"
     c.model.temporal = "avg"  # none avg max attn_fc attn_tconv lstm gru
     c.model.attention_norm = "softmax"  # softmax (Eq. 2) or sigmoid (Eq. 3); P1 Table 4
     c.model.attention_dim = 256  # d_t, P1 Sec. 4.2
@@ -59,12 +61,33 @@ def get_config(variant: str = "") -> config_dict.ConfigDict:
     c.data.normalization = "imagenet"  # see reid_jax.input.pixels.NORMALIZATIONS
     c.data.mean_cube = config_dict.placeholder(str)  # file, for "c3d_cube"
 
-    c.augment = config_dict.ConfigDict()  # of files; what is rendered is new anyway
+    c.augment = config_dict.ConfigDict()  # of training clips
+    # Flip and crop are for files: what is rendered is new anyway.
     c.augment.flip = 0.5  # probability of a horizontal flip; code
     # Probability of a random crop, of data.resize or of 1.125 times the size; code
     c.augment.crop = 0.5
     c.augment.erase = 0.0  # probability of random erasing (Zhong et al. 2020)
-    c.augment.per_frame = False  # True: drawn for each frame by itself, as the code
+    # For cameras that were never met, of files and rendered clips; formulas and order
+    # are in reid_jax/input/colors.py. All are off by default. Probability that a clip's
+    # colours are jittered, by the six that follow together:
+    c.augment.jitter = 0.0
+    # Factors are drawn from 1 ± this, cut at 0. These four ranges are of MoCo v2's code
+    # (Chen et al. 2020), whose jitter is 0.8.
+    c.augment.brightness = 0.4
+    c.augment.contrast = 0.4
+    c.augment.saturation = 0.4
+    c.augment.hue = 0.1  # it turns by ± this, 0.5 is half a circle
+    # Each channel's gain, and an exponent, from 1 / (1 + this) to 1 + this
+    c.augment.white_balance = 0.0
+    c.augment.gamma = 0.0
+    c.augment.autocontrast = 0.0  # probability: each channel is stretched to 0..255
+    c.augment.grayscale = 0.0  # probability of a grey picture; MoCo v2: 0.2
+    c.augment.blur = 0.0  # probability of a Gaussian blur; MoCo v2: 0.5
+    # Its largest standard deviation in pixels of frame_size, the smallest is 0.1; MoCo
+    # v2: 2.0 of 224 pixels
+    c.augment.blur_sigma = 1.0
+    # True: all of augment is drawn for each frame by itself, as the code does it
+    c.augment.per_frame = False
 
     c.loss = config_dict.ConfigDict()
     c.loss.margin = 0.3  # m of Eq. 4, in units of the L2 distance; code
@@ -98,6 +121,9 @@ def get_config(variant: str = "") -> config_dict.ConfigDict:
     # White Gaussian noise on query and gallery: its variance, pixels in 0..1 (paper 2:
     # 1e-4 to 3e-3)
     c.eval.noise = 0.0
+    # True: before distances, the mean of each camera's embeddings in query and gallery
+    # is taken off (of all cameras together where one has fewer than 5 tracklets)
+    c.eval.center_cameras = False
     c.eval.metric = "l2"  # l2, cosine, xqda, kissme; several with commas: l2,xqda
     c.eval.rerank = False  # k-reciprocal re-ranking too, a row more for each metric
     c.eval.rerank_k1 = 20  # Zhong et al. 2017, Sec. 4.1

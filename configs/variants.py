@@ -103,7 +103,11 @@ def slug(config_file: str) -> str:
     return "-".join([stem, *text.replace("=", ",").split(",")]) if text else stem
 
 
-_SMALL_BACKBONES = {"resnet50": "resnet14_w16", "resnet3d50": "resnet3d14_w8"}
+_SMALL_BACKBONES = {
+    "resnet50": "resnet14_w16",
+    "resnet50_ibn_a": "resnet14_w16_ibn_a",
+    "resnet3d50": "resnet3d14_w8",
+}
 _NARROWER = 8  # than the paper's: the other layers of a small network
 
 

@@ -7,7 +7,7 @@ from ml_collections import config_dict
 from configs import base
 from reid_jax import clips, steps
 from reid_jax.errors import UserError
-from reid_jax.input import pixels
+from reid_jax.input import jitter, pixels
 from reid_jax.input import source as sources
 from reid_jax.report import network as network_pictures
 from reid_jax.retrieval import ranking
@@ -15,6 +15,8 @@ from reid_jax.scoring import metrics
 
 LARGEST_SEED = 2**63 - 1
 """What jax.random.key takes; it uses the last 32 bits, NumPy all of them."""
+
+_LARGEST_SIGMA = 10.0  # of a blur: it is made of 60 taps on either axis
 
 _POSITIVE = (
     "data.num_persons",
@@ -42,17 +44,25 @@ _NOT_NEGATIVE = (
     "train.weight_decay",
     "loss.triplet_weight",
     "loss.cross_entropy_weight",
+    "augment.brightness",
+    "augment.contrast",
+    "augment.saturation",
+    "augment.white_balance",
+    "augment.gamma",
 )
 _OF_FILES = {
     "data.resize": None,
     "data.sampling": "consecutive",
     "data.cache": "disk",
-    "augment.erase": 0,
 }
 _FRACTIONS = (
     "augment.flip",
     "augment.crop",
     "augment.erase",
+    "augment.jitter",
+    "augment.autocontrast",
+    "augment.grayscale",
+    "augment.blur",
     "loss.label_smoothing",
     "eval.noise",
     "eval.rerank_lambda",
@@ -124,6 +134,13 @@ def check_config(config: config_dict.ConfigDict) -> None:
             for field, usual in _OF_FILES.items()
             if _get(config, field) != usual
         ]
+    if not 0 <= config.augment.hue <= 0.5:
+        problems.append(f"config.augment.hue={config.augment.hue} must be in 0..0.5")
+    if not jitter.SMALLEST_SIGMA <= config.augment.blur_sigma <= _LARGEST_SIGMA:
+        problems.append(
+            f"config.augment.blur_sigma={config.augment.blur_sigma} must be in "
+            f"{jitter.SMALLEST_SIGMA}..{_LARGEST_SIGMA:g} pixels"
+        )
     if config.data.source == "files" and config.data.num_persons is not None:
         problems.append("config.data.num_persons is for config.data.source='render'")
     if config.data.normalization == "c3d_cube":

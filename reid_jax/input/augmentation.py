@@ -1,6 +1,7 @@
 """What is drawn on the host for each frame: resizing, crop, flip, random erasing.
 
-The pixels themselves are made on the device (`resizing`).
+The pixels themselves are made on the device (`resizing`), and so are changed colours
+(`jitter`, `colors`).
 """
 
 import dataclasses
@@ -10,6 +11,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from reid_jax.arrays import Array
+from reid_jax.input.jitter import Colors
 
 ENLARGE = 1.125
 """Frames are resized to this multiple before a random crop (published code of paper 1),
@@ -21,12 +23,13 @@ _TRIES = 100  # for a box that fits
 
 
 class Windows(NamedTuple):
-    """What is shown of each frame, in pixels."""
+    """What is shown of each frame, in pixels, and how its colours are changed."""
 
     resized: Int[Array, "B T 2"]  # height, width that the frame is resized to
     corner: Int[Array, "B T 2"]  # top, left of the window in it
     flip: Bool[Array, "B T"]
     erased: Int[Array, "B T 4"]  # top, left, bottom, right in the window
+    colors: Colors | None = None  # of training clips
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,7 +63,7 @@ class Augmentation:
 
     def num_uniform(self, clip_length: int) -> int:
         """Uniform numbers in [0, 1) that `draw` needs for a clip."""
-        return 4 * (clip_length if self.per_frame else 1)
+        return 4 * self._draws(clip_length)
 
     def draw(
         self,
@@ -69,14 +72,26 @@ class Augmentation:
         clip_length: int,
     ) -> Windows:
         """Windows of a batch of training clips; boxes to erase are drawn from `rng`."""
-        draws = uniform.shape[1] // 4
+        draws = self._draws(clip_length)
         flip, crop, shift = np.split(uniform, (draws, 2 * draws), axis=1)
         shift = shift.reshape(*flip.shape, 2)
-        boxes = draw_boxes(rng, flip.size, self.erase, self.frame_size)
-        boxes = boxes.reshape(*flip.shape, 4)
-        drawn = self._windows(flip < self.flip, crop < self.crop, shift, boxes)
+        boxes = self.draw_erased(rng, len(uniform), clip_length)
         repeats = clip_length // draws
-        return Windows(*(values.repeat(repeats, axis=1) for values in drawn))
+        flip, crop, shift = (v.repeat(repeats, axis=1) for v in (flip, crop, shift))
+        return self._windows(flip < self.flip, crop < self.crop, shift, boxes)
+
+    def draw_erased(
+        self, rng: np.random.Generator, num_clips: int, clip_length: int
+    ) -> Int[np.ndarray, "B T 4"]:
+        """The box to erase in each frame of a batch of training clips."""
+        draws = self._draws(clip_length)
+        boxes = draw_boxes(rng, num_clips * draws, self.erase, self.frame_size)
+        boxes = boxes.reshape(num_clips, draws, 4)
+        return boxes.repeat(clip_length // draws, axis=1)
+
+    def _draws(self, clip_length: int) -> int:
+        """How often something is drawn for a clip."""
+        return clip_length if self.per_frame else 1
 
     def middle(self, num_clips: int, clip_length: int) -> Windows:
         """Windows of a batch of test clips: nothing is drawn."""
@@ -96,9 +111,14 @@ class Augmentation:
 
 def build_augmentation(config) -> Augmentation:
     """The `Augmentation` that a whole config describes."""
-    resize = config.data.resize
+    resize, drawn = config.data.resize, config.augment
     return Augmentation(
-        tuple(config.model.frame_size), resize and tuple(resize), **config.augment
+        tuple(config.model.frame_size),
+        resize and tuple(resize),
+        flip=drawn.flip,
+        crop=drawn.crop,
+        erase=drawn.erase,
+        per_frame=drawn.per_frame,
     )
 
 

@@ -18,7 +18,15 @@ from PIL import Image
 
 from data import tracklets
 from reid_jax import clips, parallel
-from reid_jax.input import augmentation, datasets, decoding, noise, pixels, resizing
+from reid_jax.input import (
+    augmentation,
+    datasets,
+    decoding,
+    jitter,
+    noise,
+    pixels,
+    resizing,
+)
 from reid_jax.input.augmentation import Windows
 from reid_jax.input.datasets import Dataset
 from reid_jax.input.device_frames import DeviceFrames
@@ -50,6 +58,7 @@ class FilesSource:
         self._batch_clips = config.eval.batch_clips
         self._max_frames, self._noise = config.eval.max_frames, config.eval.noise
         self._augmentation = augmentation.build_augmentation(config)
+        self._jitter = jitter.build_jitter(config)
         self._largest = resizing.largest_size(self._augmentation.cropped_size)
         self._resize = functools.partial(
             resizing.resize_crop_flip,
@@ -115,6 +124,9 @@ class FilesSource:
                 frames.append(self._sample(rng, num_frames, T))
                 uniform.append(rng.random(num_uniform))
             windows = self._augmentation.draw(rng, np.array(uniform), T)
+            rng = np.random.default_rng([self._seed, epoch, position, _COLORS])
+            drawn = self._jitter.draw(rng, len(chosen), T)
+            windows = windows._replace(colors=drawn)
             frame_ids = split.first_frame[chosen][:, None] + np.array(frames)
             yield ClipBatch(frame_ids, windows, labels[chosen])
 
@@ -174,7 +186,7 @@ class FilesSource:
             batch = request.content
             ids = batch.frame_ids[rows]
             frames = frames.reshape(*ids.shape, *frames.shape[1:])
-            windows = Windows(*(values[rows] for values in batch.windows))
+            windows = _rows_of(batch.windows, rows)
             taps = self._num_taps(
                 request.size if _is_one_program(sizes) else sizes[ids]
             )
@@ -189,7 +201,7 @@ class FilesSource:
         resize = functools.partial(self._resize, num_taps=self._num_taps(sizes))
         frames = DeviceFrames(split, mesh, largest=self._largest, resize=resize)
         for batch in batches:
-            windows = Windows(*(values[rows] for values in batch.windows))
+            windows = _rows_of(batch.windows, rows)
             ids = batch.frame_ids[rows].astype(np.int32)
             yield batch, frames.show(*parallel.shard((ids, windows), mesh))
 
@@ -206,8 +218,12 @@ class FilesSource:
         ]
 
 
-_FRAMES = 2
-"""Keeps this random stream apart from those of `clips.identity_batches`."""
+_FRAMES, _COLORS = 2, 3
+"""Keep these random streams apart from those of `clips.identity_batches`."""
+
+
+def _rows_of(windows: Windows, rows: Int[np.ndarray, "_"]) -> Windows:
+    return jax.tree.map(lambda values: values[rows], windows)
 
 
 def _is_one_program(sizes: Int[np.ndarray, "N 2"]) -> bool:

@@ -15,8 +15,9 @@ from data.walkers.plan import Entry
 from data.walkers.sizes import SIZES
 from data.walkers.world import World
 from reid_jax import clips, parallel
+from reid_jax.arrays import Array
 from reid_jax.errors import UserError
-from reid_jax.input import noise
+from reid_jax.input import augmentation, colors, jitter, noise, pixels, resizing
 
 
 @dataclasses.dataclass(frozen=True)
@@ -80,6 +81,9 @@ class RenderedSource:
         self._clip_length = config.model.clip_length
         self._batch_clips = config.eval.batch_clips
         self._max_frames, self._noise = config.eval.max_frames, config.eval.noise
+        self._augmentation = augmentation.build_augmentation(config)
+        self._jitter = jitter.build_jitter(config)
+        self._color = pixels.mean_color(config.data.normalization)
         height, width = config.model.frame_size
         sizes = SIZES[world_name]
         sizes = dataclasses.replace(sizes, frame_height=height, frame_width=width)
@@ -117,16 +121,14 @@ class RenderedSource:
         """One of "train", "query" and "gallery"."""
         return self._splits[name]
 
-    def train_clips(
-        self, first_step: int = 0
-    ) -> Iterator[tuple[np.ndarray, jax.Array]]:
-        """(labels [P*K], key of all that is drawn) of each batch from a step on."""
+    def train_clips(self, first_step: int = 0) -> Iterator[tuple[np.ndarray, int, int]]:
+        """(labels [P*K], epoch, position in it) of each batch from a step on."""
         # One item for each person: the sampler repeats it K times.
         labels = np.arange(len(self.pids))
         for epoch, position, chosen in clips.batches_from(
             first_step, labels, self._p, self._k, seed=self._seed
         ):
-            yield chosen, plan.key(self._seed, plan.BATCH, epoch, position)
+            yield chosen, epoch, position
 
     def train_batches(
         self, first_step: int = 0, mesh: Mesh | None = None
@@ -137,15 +139,35 @@ class RenderedSource:
         rows = parallel.local_rows(self._p * k, mesh)
         street = stream.Street(self.training.world.sizes)
 
-        def render(labels: np.ndarray, key: jax.Array) -> dict:
+        def render(labels: np.ndarray, epoch: int, position: int) -> dict:
             persons = self.pids[labels[::k]]
+            key = plan.key(self._seed, plan.BATCH, epoch, position)
             shown = street.clips(key, persons, k=k, clip_length=T, rows=rows)
+            shown = self._augmented(shown, epoch, position, rows)
             return {"clips": shown, "labels": labels[rows].astype(np.int32)}
 
         batches = itertools.starmap(render, self.train_clips(first_step))
         # The device is given the next batch before this one is trained on.
         for batch, _ in itertools.pairwise(batches):
             yield parallel.shard(batch, mesh)
+
+    def _augmented(
+        self, shown: Array, epoch: int, position: int, rows: np.ndarray
+    ) -> Array:
+        """Rows of a batch, with changed colours and erased boxes where wanted."""
+        num_clips, T = self._p * self._k, self._clip_length
+
+        def stream(which: int) -> np.random.Generator:
+            return np.random.default_rng([self._seed, epoch, position, which])
+
+        if self._jitter.is_on:
+            drawn = self._jitter.draw(stream(_COLORS), num_clips, T)
+            drawn = jax.tree.map(lambda values: values[rows], drawn)
+            shown = _change_colors(shown, drawn)
+        if self._augmentation.erase:
+            boxes = self._augmentation.draw_erased(stream(_BOXES), num_clips, T)
+            shown = resizing.erase(shown, boxes[rows], self._color)
+        return shown
 
     def eval_batches(
         self,
@@ -185,3 +207,8 @@ class RenderedSource:
         entry = of.entries[tracklet]
         last = entry.num_frames - 1
         return [of.world.frame(entry, t) for t in sorted({0, last // 2, last})]
+
+
+_change_colors = jax.jit(colors.change)
+_COLORS, _BOXES = 3, 4
+"""Keep these random streams apart from each other and from `clips.identity_batches`."""

@@ -1,4 +1,4 @@
-"""Frames resized, cropped, flipped and erased on the device, as PIL would do it."""
+"""Frames resized as PIL does it, cropped, flipped and erased, on the device."""
 
 import functools
 import math
@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Float, Int, UInt8
 
 from reid_jax.arrays import Array
+from reid_jax.input import colors
 from reid_jax.input.augmentation import Windows
 
 MOST_TIMES_LARGER = 2
@@ -88,6 +89,8 @@ def resize_crop_flip(
     x = _resized(x, 2, size_y, resized_y, top[..., None] + rows, num_taps)
     x = _resized(x, 3, size_x, resized_x, left[..., None] + columns, num_taps)
     x = jnp.clip(jnp.round(x), 0, 255).astype(jnp.uint8)
+    if windows.colors is not None:
+        x = colors.change(x, windows.colors)
     return erase(x, windows.erased, color)
 
 

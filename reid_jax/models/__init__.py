@@ -21,6 +21,14 @@ _RESNETS = {
     "resnet14_w8": {"dims": 2, "blocks": _RESNET14, "width": 8},
     "resnet3d14_w8": {"dims": 3, "blocks": _RESNET14, "width": 8},
 }
+IBN_A = "_ibn_a"
+"""Suffix of a 2-D ResNet for cameras that were never met (Pan et al. 2018)."""
+
+_RESNETS |= {
+    f"{name}{IBN_A}": fields | {"ibn_a": True}
+    for name, fields in _RESNETS.items()
+    if fields["dims"] == 2
+}
 _C3DS = {
     "c3d": {"width": 64, "fc_dim": 4096},
     "c3d_w8": {"width": 8, "fc_dim": 128},

@@ -8,11 +8,15 @@ from jaxtyping import Float
 
 from reid_jax.arrays import Array
 from reid_jax.models.batch_norm import BatchNorm
+from reid_jax.models.instance_norm import InstanceBatchNorm
 from reid_jax.models.layers import conv, max_pool
 
 
 class Bottleneck(nnx.Module):
-    """1×1, 3×3, 1×1 convolutions beside a shortcut; the stride is on the 3×3 (v1.5)."""
+    """1×1, 3×3, 1×1 convolutions beside a shortcut; the stride is on the 3×3 (v1.5).
+
+    `ibn`: half of the first normalisation is by picture, `InstanceBatchNorm`.
+    """
 
     def __init__(
         self,
@@ -21,6 +25,7 @@ class Bottleneck(nnx.Module):
         *,
         dims: int,
         stride: int,
+        ibn: bool = False,
         dtype: jnp.dtype,
         rngs: nnx.Rngs,
     ):
@@ -28,7 +33,7 @@ class Bottleneck(nnx.Module):
         one, three = (1,) * dims, (3,) * dims
         same = {"dtype": dtype, "rngs": rngs}
         self.conv1 = conv(in_features, width, one, **same)
-        self.bn1 = BatchNorm(width, dtype=dtype)
+        self.bn1 = (InstanceBatchNorm if ibn else BatchNorm)(width, dtype=dtype)
         self.conv2 = conv(width, width, three, stride=stride, padding=1, **same)
         self.bn2 = BatchNorm(width, dtype=dtype)
         self.conv3 = conv(width, out_features, one, **same)
@@ -62,6 +67,8 @@ class ResNet(nnx.Module):
     With `last_stride` 1 the last layer keeps the size: ceil(H/16) and so on.
     D is `32 * width`. `frozen`: BatchNorm keeps its statistics in training too.
     `remat`: the gradient computes each block again in place of keeping what is in it.
+    `ibn_a`: all blocks but the last layer's have an `InstanceBatchNorm` (Pan et al.
+    2018, Sec. 4: conv2_x to conv4_x; no IN where persons are told apart).
     Source: He et al. 2016; stride on the 3×3 convolution as in torchvision (v1.5).
     """
 
@@ -75,6 +82,7 @@ class ResNet(nnx.Module):
         blocks: Sequence[int] = (3, 4, 6, 3),
         width: int = 64,
         last_stride: int = 2,
+        ibn_a: bool = False,
         frozen: bool = False,
         remat: bool = False,
         dtype: jnp.dtype = jnp.float32,
@@ -101,6 +109,7 @@ class ResNet(nnx.Module):
                         stage_width,
                         dims=dims,
                         stride=stride,
+                        ibn=ibn_a and stage < len(blocks) - 1,
                         dtype=dtype,
                         rngs=rngs,
                     )

@@ -177,6 +177,7 @@ def recognise(weights: Mapping[str, np.ndarray]) -> tuple[str, tuple[str, ...]]:
     if "conv1.weight" not in shapes or "layer1.0.conv1.weight" not in shapes:
         return f"unknown network, {classes}", ()
     if len(shapes["conv1.weight"]) == 4:
-        return f"2-D ResNet, {classes}", ("imagenet",)
+        ibn = " with IBN-a" if "layer1.0.bn1.IN.weight" in shapes else ""
+        return f"2-D ResNet{ibn}, {classes}", ("imagenet",)
     known = {400: ("kinetics",)} | dict.fromkeys(_LATER_KINETICS, ("kinetics_std",))
     return f"3-D ResNet, {classes}", known.get(num_classes, ())

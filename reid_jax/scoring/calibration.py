@@ -36,7 +36,7 @@ class Calibration:
 
     - `step`, `weights`: the checkpoint, and the SHA-256 of its weights, as
       `Run.fingerprint`;
-    - `conditions`: what made query and gallery harder than they are, in words;
+    - `conditions`: what was changed of query and gallery, in words;
     - `num_genuine`, `num_impostor`: pairs of one person, and of two;
     - `fpr`, `tpr`, `distance` [n]: ascending; distance is nan where TPR is 0.
     """
@@ -91,7 +91,8 @@ def write(run: Run, protocol: str, found: Mapping[str, Verification]) -> None:
     Curves by other metrics that are there already stay if they are of the same weights,
     tracklets and protocol.
     """
-    made_from = [run.cache_key, protocol]
+    changed = conditions(run.config.eval)
+    made_from = [run.cache_key, protocol, changed]
     path = run.folder / _FILE
     try:
         stored = json.loads(path.read_text(encoding="utf-8"))
@@ -104,7 +105,7 @@ def write(run: Run, protocol: str, found: Mapping[str, Verification]) -> None:
         "protocol": protocol,
         "step": run.step,
         "weights": run.fingerprint,
-        "conditions": conditions(run.config.eval.max_frames, run.config.eval.noise),
+        "conditions": changed,
         "metrics": metrics,
         "made_from": made_from,
     }

@@ -1,5 +1,6 @@
 """The embeddings that a score needs, of the trained network and of baselines."""
 
+import dataclasses
 import functools
 
 import numpy as np
@@ -7,6 +8,7 @@ from flax import nnx
 
 from reid_jax import parallel
 from reid_jax.models import build_model
+from reid_jax.retrieval import centering, places
 from reid_jax.runs import folder as run_folder
 from reid_jax.runs import pretrained
 from reid_jax.runs.embeddings import Embedded, Methods, Network, embed_tracklets
@@ -43,6 +45,37 @@ def embed_run(run: Run, *, baselines: bool = False) -> Methods:
 def embed_queries_and_gallery(network: Network, source) -> dict[str, Embedded]:
     """Both sides of the retrieval as a network sees them."""
     return {name: network.embed_split(source, name) for name in SPLITS[:2]}
+
+
+def as_scored(splits: dict[str, Embedded], config) -> dict[str, Embedded]:
+    """The splits as `config.eval.center_cameras` wants them for distances.
+
+    A camera's mean is that of all its tracklets in query and gallery together, junk and
+    distractors too, whatever the protocol leaves out. The training split, which metrics
+    are learnt on, has its own cameras and their means, without junk in them.
+    """
+    if not config.eval.center_cameras:
+        return splits
+    test = [splits[name] for name in SPLITS[:2]]
+    together = centering.center_cameras(
+        *(np.concatenate([getattr(of, field) for of in test]) for field in _CENTERED)
+    )
+    parts = np.split(together, [len(test[0].pids)])
+    centered = dict(zip(SPLITS[:2], parts, strict=True))
+    if "train" in splits:
+        train = splits["train"]
+        known = train.pids != places.JUNK_PID
+        centered["train"] = train.embeddings.copy()
+        centered["train"][known] = centering.center_cameras(
+            *(getattr(train, field)[known] for field in _CENTERED)
+        )
+    return {
+        name: dataclasses.replace(of, embeddings=centered[name])
+        for name, of in splits.items()
+    }
+
+
+_CENTERED = ("embeddings", "camids")
 
 
 def untrained_network(run: Run) -> Network:

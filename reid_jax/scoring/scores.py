@@ -31,10 +31,16 @@ def protocol_gallery(query: Embedded, gallery: Embedded, protocol: str) -> Embed
     return Embedded(*both)
 
 
-def conditions(max_frames: int | None, noise: float) -> list[str]:
-    """What makes query and gallery harder than they are, in words."""
-    texts = [f"the first {max_frames} frames of each tracklet"] if max_frames else []
-    return texts + ([f"with noise of variance {noise:g}"] if noise else [])
+def conditions(asked) -> list[str]:
+    """What `asked` (a `config.eval`) changes of query and gallery, in words."""
+    texts = []
+    if asked.max_frames:
+        texts.append(f"the first {asked.max_frames} frames of each tracklet")
+    if asked.noise:
+        texts.append(f"with noise of variance {asked.noise:g}")
+    if asked.center_cameras:
+        texts.append("without the mean embedding of each camera")
+    return texts
 
 
 def headline(protocol: str, source) -> str:
@@ -145,12 +151,11 @@ def score_run(run: Run) -> Iterator[Scored]:
     """
     config, source = run.config, run.source
     first = headline(config.eval.protocol, source)
-    methods = {
-        method: (splits, build_metrics(config, splits.get("train")))
-        for method, splits in embeddings.embed_run(
-            run, baselines=config.eval.baselines
-        ).items()
-    }
+    embedded = embeddings.embed_run(run, baselines=config.eval.baselines)
+    methods = {}
+    for method, as_stored in embedded.items():
+        splits = embeddings.as_scored(as_stored, config)
+        methods[method] = splits, build_metrics(config, splits.get("train"))
     for protocol in sorted(source.protocols, key=lambda name: name != first):
         for method, (splits, metrics) in methods.items():
             for metric in metrics:

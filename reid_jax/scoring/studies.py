@@ -66,7 +66,8 @@ def run_study(
     run = _plain(run)
     source, config = run.source, run.config
     splits_as_it_is = embeddings.embed_run(run)["trained"]
-    learnt = metrics.build_metrics(config, splits_as_it_is.get("train"))
+    as_scored = embeddings.as_scored(splits_as_it_is, config)
+    learnt = metrics.build_metrics(config, as_scored.get("train"))
     protocol = scores.headline(config.eval.protocol, source)
     print(f"\n{source.name}, step {run.step} of {run.workdir}: {_unit(name)}, {side}")
     _print_filled(run, SIDES[side], levels if name == FRAMES else ())
@@ -77,6 +78,7 @@ def run_study(
             for split in SIDES[side]:
                 batches = _changed_batches(run, name, level, split)
                 splits[split] = run.network.embed_split(source, split, batches)
+        splits = embeddings.as_scored(splits, config)
         for metric in learnt:
             scored = scores.score("trained", splits, metric, protocol, config.eval.ap)
             rows.append({"level": level} | scored.row())
@@ -135,7 +137,7 @@ def _path(run: Run, name: str, side: str) -> pathlib.Path:
     return run.folder / file
 
 
-_SCORING = ("metric", "rerank", "xqda_", "kissme_", "ap", "protocol")
+_SCORING = ("metric", "rerank", "xqda_", "kissme_", "ap", "protocol", "center_cameras")
 """Fields of `config.eval` (or their beginnings) that a score depends on."""
 
 

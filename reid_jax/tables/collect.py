@@ -104,7 +104,7 @@ def measure(
     first, asked = scored[0], runs[0].config.eval
     distance = first.metric.name + ", re-ranked" * first.metric.rerank
     rules = [f"{first.protocol} protocol", f"{first.ap} AP", f"{distance} distance"]
-    rules += scores.conditions(asked.max_frames, asked.noise)
+    rules += scores.conditions(asked)
     return Measured(
         workdirs, np.array(values, float), intervals, ", ".join(rules), scored
     )

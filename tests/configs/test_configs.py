@@ -2,7 +2,7 @@
 
 import pytest
 
-from configs import base, c3d, c3d_joint, c3d_mars, patterns, resnet3d50
+from configs import base, c3d, c3d_joint, c3d_mars, patterns, rendered, resnet3d50
 from reid_jax import config_checks
 
 
@@ -123,3 +123,11 @@ def test_the_second_model_of_walkers_has_files_or_none():
         config = c3d_mars.get_config(data)
         config_checks.check_config(config)
         assert (config.data.source, config.train.max_steps) == (source, 300)
+
+
+def test_the_recipe_for_unseen_cameras():
+    config = rendered.get_config("T=3")
+    config_checks.check_config(config)
+    assert config.data.source == "render" and config.model.clip_length == 3
+    assert config.model.backbone.endswith("_ibn_a") and config.model.neck
+    assert config.augment.jitter > 0 and config.augment.erase > 0

@@ -25,6 +25,7 @@ CHANGES = {
     "lstm": {"temporal": "lstm"},
     "gru": {"temporal": "gru", "rnn_output": "last"},
     "strong": {"temporal": "attn_tconv", "neck": True, "last_stride": 1},
+    "ibn_a": {"temporal": "avg", "backbone": "resnet14_w8_ibn_a"},
     "3d": {"temporal": "none", "backbone": "resnet3d14_w8"},
     "c3d": {"temporal": "none", "backbone": "c3d_w8", "clip_length": 17},
 }

@@ -9,9 +9,13 @@ from reid_jax.models import build_model, torch_weights
 from reid_jax.models.resnet import ResNet
 
 
-@pytest.fixture(params=["avg", "attn_fc", "attn_tconv", "lstm", "gru", "3d", "c3d"])
+@pytest.fixture(
+    params=["avg", "ibn_a", "attn_fc", "attn_tconv", "lstm", "gru", "3d", "c3d"]
+)
 def config(request, tiny_config):
-    if request.param == "3d":
+    if request.param == "ibn_a":
+        tiny_config.model.update(backbone="resnet14_w8_ibn_a", temporal="avg")
+    elif request.param == "3d":
         tiny_config.model.backbone, tiny_config.model.temporal = "resnet3d14_w8", "none"
     elif request.param == "c3d":
         tiny_config.model.update(backbone="c3d_w8", temporal="none", clip_length=16)

@@ -80,6 +80,11 @@ def test_a_backbone_file(tmp_path, config, tiny_model, capsys):
         ({"conv1.weight": (1,) * 4, "fc.weight": (1000, 1)}, "2-D", ("imagenet",)),
         ({"base.0.weight": (1,) * 4}, "2-D ResNet, no", ("imagenet",)),
         (
+            {"conv1.weight": (1,) * 4, "layer1.0.bn1.IN.weight": (1,)},
+            "2-D ResNet with IBN-a, no",
+            ("imagenet",),
+        ),
+        (
             {"module.conv1.weight": (1,) * 5, "module.fc.weight": (400, 1)},
             "3-D ResNet, 400 classes",
             ("kinetics",),

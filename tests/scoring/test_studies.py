@@ -82,6 +82,22 @@ def test_a_metric_is_learnt_without_noise(config, workdir):
         assert np.array_equal(one, other) == (name == "train")
 
 
+def test_camera_means_are_a_condition_of_scores_and_studies(config, workdir, capsys):
+    mean_ap = {}
+    for config.eval.center_cameras in (False, True):
+        (row,) = evaluate.evaluate(config, workdir)
+        run = Run(workdir, config)
+        rows = studies.stored_or_run(run, "frames", (1,)).rows
+        assert rows[0]["mean_ap"] == row["mean_ap"]
+        mean_ap[config.eval.center_cameras] = [row["mean_ap"] for row in rows]
+    assert mean_ap[False] != mean_ap[True]
+    words = "without the mean embedding of each camera"
+    assert capsys.readouterr().out.count(f", {words}\n") == 1
+    for name in ("scores", "calibration"):
+        written = json.loads((run.folder / f"{name}.json").read_text())
+        assert written["conditions"] == [words]
+
+
 def test_sides_and_several_metrics(config, workdir):
     config.eval.metric = "l2,cosine"
     run = Run(workdir, config)
