@@ -5,7 +5,7 @@ import operator
 from ml_collections import config_dict
 
 from configs import base
-from reid_jax import clips, steps
+from reid_jax import clips, losses, steps
 from reid_jax.errors import UserError
 from reid_jax.input import pixels
 from reid_jax.input import source as sources
@@ -21,6 +21,8 @@ _POSITIVE = (
     "data.p",
     "data.k",
     "loss.margin",
+    "loss.circle_scale",
+    "loss.cosine_scale",
     "train.learning_rate",
     "train.accumulate",
     "train.epochs",
@@ -42,6 +44,9 @@ _NOT_NEGATIVE = (
     "train.weight_decay",
     "loss.triplet_weight",
     "loss.cross_entropy_weight",
+    "loss.center_weight",
+    "loss.circle_margin",
+    "loss.cosine_margin",
 )
 _OF_FILES = {
     "data.resize": None,
@@ -71,6 +76,8 @@ def check_config(config: config_dict.ConfigDict) -> None:
         "data.sampling": clips.SAMPLINGS,
         "data.normalization": pixels.NORMALIZATIONS,
         "loss.triplet_reduction": ("mean", "sum"),
+        "loss.metric": losses.METRIC_LOSSES,
+        "loss.classifier": losses.CLASSIFIER_LOSSES,
         "train.optimizer": steps.OPTIMIZERS,
         "eval.ap": ranking.AP_RULES,
         "eval.map": network_pictures.MAPS,
@@ -104,6 +111,19 @@ def check_config(config: config_dict.ConfigDict) -> None:
         )
     if not config.loss.triplet_weight + config.loss.cross_entropy_weight > 0:
         problems.append("config.loss: one of the two weights must be above 0")
+    has_margin = config.loss.classifier != "softmax"
+    if has_margin != (config.model.classifier == "cosine"):
+        problems.append(
+            f"config.loss.classifier={config.loss.classifier!r} and "
+            f"config.model.classifier={config.model.classifier!r}: cosface and arcface "
+            "go with 'cosine', softmax with 'linear'"
+        )
+    if (config.loss.center_weight > 0) != config.model.centers:
+        problems.append(
+            f"config.loss.center_weight={config.loss.center_weight} and "
+            f"config.model.centers={config.model.centers}: a weight above 0 needs "
+            "centers=True, and centers a weight"
+        )
     resize, frame_size = config.data.resize, config.model.frame_size
     sizes = {"model.frame_size": frame_size}
     if resize is not None:
