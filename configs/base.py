@@ -114,7 +114,12 @@ def get_config(variant: str = "") -> config_dict.ConfigDict:
     # White Gaussian noise on query and gallery: its variance, pixels in 0..1 (paper 2:
     # 1e-4 to 3e-3)
     c.eval.noise = 0.0
-    c.eval.metric = "l2"  # l2, cosine, xqda, kissme; several with commas: l2,xqda
+    # l2, cosine, xqda, kissme; several with commas: l2,xqda. l2+qe expands queries by
+    # their nearest gallery entries, l2+qe+dba the gallery too
+    c.eval.metric = "l2"
+    c.eval.expansion_k = 5  # neighbours that an expansion takes
+    # Their weight is the cosine to this power; 0: a plain mean. Radenović et al. 2018
+    c.eval.expansion_alpha = 3.0
     c.eval.rerank = False  # k-reciprocal re-ranking too, a row more for each metric
     c.eval.rerank_k1 = 20  # Zhong et al. 2017, Sec. 4.1
     c.eval.rerank_k2 = 6

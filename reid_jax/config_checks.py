@@ -35,6 +35,7 @@ _POSITIVE = (
     "eval.max_frames",
     "eval.rerank_k1",
     "eval.rerank_k2",
+    "eval.expansion_k",
     "eval.kissme_dim",
     "eval.xqda_regularizer",
 )
@@ -45,6 +46,7 @@ _NOT_NEGATIVE = (
     "loss.triplet_weight",
     "loss.cross_entropy_weight",
     "loss.center_weight",
+    "eval.expansion_alpha",
     "loss.circle_margin",
     "loss.cosine_margin",
 )

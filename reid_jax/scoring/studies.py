@@ -135,7 +135,7 @@ def _path(run: Run, name: str, side: str) -> pathlib.Path:
     return run.folder / file
 
 
-_SCORING = ("metric", "rerank", "xqda_", "kissme_", "ap", "protocol")
+_SCORING = ("metric", "expansion_", "rerank", "xqda_", "kissme_", "ap", "protocol")
 """Fields of `config.eval` (or their beginnings) that a score depends on."""
 
 
