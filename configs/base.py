@@ -26,6 +26,9 @@ def get_config(variant: str = "") -> config_dict.ConfigDict:
     c.model.rnn_output = "mean"  # mean of the outputs or the last one, P1 Sec. 3.1
     # BNNeck: the triplet loss before, classifier and retrieval after a BatchNorm
     c.model.neck = False
+    # "linear", or "cosine": cosines of embedding and class weights, without a bias
+    c.model.classifier = "linear"
+    c.model.centers = False  # a centre for each training person, for the center loss
     c.model.last_stride = 2  # of the last layer; 1: a larger map. Luo et al. 2019
     c.model.frame_size = (224, 112)  # height, width in pixels, P1 Sec. 4.1
     c.model.clip_length = 4  # T, frames; P1 Table 3
@@ -90,11 +93,24 @@ def get_config(variant: str = "") -> config_dict.ConfigDict:
     c.augment.per_frame = False
 
     c.loss = config_dict.ConfigDict()
+    # Between clips: "triplet" (batch-hard, Eq. 4), "soft_triplet" (no margin, Hermans
+    # et al. 2017) or "circle" (Sun et al. 2020); weighed by triplet_weight
+    c.loss.metric = "triplet"
+    # Of the classifier: "softmax" (Eq. 5), or with a margin "cosface" or "arcface",
+    # which need model.classifier="cosine"; weighed by cross_entropy_weight
+    c.loss.classifier = "softmax"
     c.loss.margin = 0.3  # m of Eq. 4, in units of the L2 distance; code
     c.loss.label_smoothing = 0.1  # code; 0.0 is Eq. 5
     c.loss.triplet_reduction = "mean"  # over anchors (code); "sum" is Eq. 4
     c.loss.triplet_weight = 1.0  # Eq. 6; 0.0: cross-entropy only, paper 2
     c.loss.cross_entropy_weight = 1.0  # Eq. 6; 0.0: triplet loss only
+    c.loss.circle_margin = 0.25  # m of Sun et al. 2020, Eq. 8
+    c.loss.circle_scale = 64.0  # γ of it
+    c.loss.cosine_margin = 0.35  # of cosines in "cosface", of radians in "arcface"
+    c.loss.cosine_scale = 30.0  # s: cosines are multiplied by it before the softmax
+    # Of the center loss (Wen et al. 2016); above 0 it needs model.centers. 5e-4: Luo et
+    # al. 2019
+    c.loss.center_weight = 0.0
 
     c.train = config_dict.ConfigDict()
     c.train.optimizer = "adam"  # adam or sgd
@@ -124,7 +140,12 @@ def get_config(variant: str = "") -> config_dict.ConfigDict:
     # True: before distances, the mean of each camera's embeddings in query and gallery
     # is taken off (of all cameras together where one has fewer than 5 tracklets)
     c.eval.center_cameras = False
-    c.eval.metric = "l2"  # l2, cosine, xqda, kissme; several with commas: l2,xqda
+    # l2, cosine, xqda, kissme; several with commas: l2,xqda. l2+qe expands queries by
+    # their nearest gallery entries, l2+qe+dba the gallery too
+    c.eval.metric = "l2"
+    c.eval.expansion_k = 5  # neighbours that an expansion takes
+    # Their weight is the cosine to this power; 0: a plain mean. Radenović et al. 2018
+    c.eval.expansion_alpha = 3.0
     c.eval.rerank = False  # k-reciprocal re-ranking too, a row more for each metric
     c.eval.rerank_k1 = 20  # Zhong et al. 2017, Sec. 4.1
     c.eval.rerank_k2 = 6

@@ -5,7 +5,7 @@ import operator
 from ml_collections import config_dict
 
 from configs import base
-from reid_jax import clips, steps
+from reid_jax import clips, losses, steps
 from reid_jax.errors import UserError
 from reid_jax.input import jitter, pixels
 from reid_jax.input import source as sources
@@ -23,6 +23,8 @@ _POSITIVE = (
     "data.p",
     "data.k",
     "loss.margin",
+    "loss.circle_scale",
+    "loss.cosine_scale",
     "train.learning_rate",
     "train.accumulate",
     "train.epochs",
@@ -35,6 +37,7 @@ _POSITIVE = (
     "eval.max_frames",
     "eval.rerank_k1",
     "eval.rerank_k2",
+    "eval.expansion_k",
     "eval.kissme_dim",
     "eval.xqda_regularizer",
 )
@@ -49,6 +52,10 @@ _NOT_NEGATIVE = (
     "augment.saturation",
     "augment.white_balance",
     "augment.gamma",
+    "loss.center_weight",
+    "eval.expansion_alpha",
+    "loss.circle_margin",
+    "loss.cosine_margin",
 )
 _OF_FILES = {
     "data.resize": None,
@@ -81,6 +88,8 @@ def check_config(config: config_dict.ConfigDict) -> None:
         "data.sampling": clips.SAMPLINGS,
         "data.normalization": pixels.NORMALIZATIONS,
         "loss.triplet_reduction": ("mean", "sum"),
+        "loss.metric": losses.METRIC_LOSSES,
+        "loss.classifier": losses.CLASSIFIER_LOSSES,
         "train.optimizer": steps.OPTIMIZERS,
         "eval.ap": ranking.AP_RULES,
         "eval.map": network_pictures.MAPS,
@@ -114,6 +123,19 @@ def check_config(config: config_dict.ConfigDict) -> None:
         )
     if not config.loss.triplet_weight + config.loss.cross_entropy_weight > 0:
         problems.append("config.loss: one of the two weights must be above 0")
+    has_margin = config.loss.classifier != "softmax"
+    if has_margin != (config.model.classifier == "cosine"):
+        problems.append(
+            f"config.loss.classifier={config.loss.classifier!r} and "
+            f"config.model.classifier={config.model.classifier!r}: cosface and arcface "
+            "go with 'cosine', softmax with 'linear'"
+        )
+    if (config.loss.center_weight > 0) != config.model.centers:
+        problems.append(
+            f"config.loss.center_weight={config.loss.center_weight} and "
+            f"config.model.centers={config.model.centers}: a weight above 0 needs "
+            "centers=True, and centers a weight"
+        )
     resize, frame_size = config.data.resize, config.model.frame_size
     sizes = {"model.frame_size": frame_size}
     if resize is not None:

@@ -1,10 +1,17 @@
-"""The two losses of paper 1, Sec. 3.2, their sum, and the health of a batch."""
+"""The two losses of paper 1, Sec. 3.2, others in their place, a batch's health."""
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Float, Integer
 
+from reid_jax import angular_losses
 from reid_jax.arrays import Array
+
+METRIC_LOSSES = ("triplet", "soft_triplet", "circle")
+"""What pulls clips of one person together: `config.loss.metric`."""
+
+CLASSIFIER_LOSSES = ("softmax", "cosface", "arcface")
+"""What the classifier learns by: `config.loss.classifier`."""
 
 
 def hardest_pairs(
@@ -41,6 +48,33 @@ def batch_hard_triplet(
     return hinges.mean() if reduction == "mean" else hinges.sum()
 
 
+def soft_batch_hard_triplet(
+    embeddings: Float[Array, "B D"], labels: Integer[Array, "..."]
+) -> Float[Array, ""]:
+    """Batch-hard triplet loss with a soft margin: the mean of log(1 + exp(p - n)).
+
+    p and n are the distances of `hardest_pairs`; the loss never is 0, so that pairs
+    are pulled on beyond a margin. With a single label in the batch it is 0.
+    Source: Hermans et al. 2017, Sec. 2.
+    """
+    positive, negative = hardest_pairs(embeddings, labels)
+    return jnp.mean(jax.nn.softplus(positive - negative))
+
+
+def center(
+    to_centers: Float[Array, "B N"], labels: Integer[Array, "..."]
+) -> Float[Array, ""]:
+    """Center loss: the mean of half the squared L2 distance to the own class's centre.
+
+    `to_centers` are the squared distances of each clip to the centres of all classes.
+    Source: Wen et al. 2016, Eq. 2.
+    Differs: the mean over the batch, where the paper has the sum; and the centres are
+    parameters that the optimizer moves, where the paper has a rule for them (Eq. 4).
+    """
+    to_centers, labels = _checked(to_centers, labels)
+    return jnp.take_along_axis(to_centers, labels[:, None], axis=1).mean() / 2
+
+
 def softmax_cross_entropy(
     logits: Float[Array, "B N"],
     labels: Integer[Array, "..."],
@@ -70,20 +104,50 @@ def total_loss(
     triplet_reduction: str,
     triplet_weight: float | Array,
     cross_entropy_weight: float | Array,
+    metric: str = "triplet",
+    circle_margin: float | Array = 0.25,
+    circle_scale: float | Array = 64.0,
+    classifier: str = "softmax",
+    cosine_margin: float | Array = 0.35,
+    cosine_scale: float | Array = 30.0,
+    to_centers: Float[Array, "B N"] | None = None,
+    center_weight: float | Array = 0.0,
 ) -> tuple[Float[Array, ""], dict[str, Float[Array, ""]]]:
-    """Weighted sum of both losses, and a batch's metrics: it, its parts, its health.
+    """Weighted sum of the losses, and a batch's metrics: it, its parts, its health.
 
+    `metric` of METRIC_LOSSES is weighed by `triplet_weight`, `classifier` of
+    CLASSIFIER_LOSSES by `cross_entropy_weight`; with a margin, `logits` are cosines.
     Source: Gao & Nevatia 2018, Sec. 3.2, Eq. 6; with `triplet_weight` 0 Kansal &
     Subramanyam 2018, Sec. II-D, Eq. 2.
     """
-    triplet = batch_hard_triplet(
-        embeddings, labels, margin, reduction=triplet_reduction
-    )
+    match metric:
+        case "triplet":
+            pulled = batch_hard_triplet(
+                embeddings, labels, margin, reduction=triplet_reduction
+            )
+        case "soft_triplet":
+            pulled = soft_batch_hard_triplet(embeddings, labels)
+        case "circle":
+            pulled = angular_losses.circle(
+                *_checked(embeddings, labels), margin=circle_margin, scale=circle_scale
+            )
+        case _:
+            raise ValueError(f"metric={metric!r} is not in {METRIC_LOSSES}.")
+    if classifier != "softmax":
+        logits = angular_losses.margin_logits(
+            *_checked(logits, labels),
+            classifier,
+            margin=cosine_margin,
+            scale=cosine_scale,
+        )
     cross_entropy = softmax_cross_entropy(
         logits, labels, label_smoothing=label_smoothing
     )
-    loss = triplet_weight * triplet + cross_entropy_weight * cross_entropy
-    metrics = {"loss": loss, "triplet": triplet, "cross_entropy": cross_entropy}
+    loss = triplet_weight * pulled + cross_entropy_weight * cross_entropy
+    metrics = {"loss": loss, metric: pulled, "cross_entropy": cross_entropy}
+    if to_centers is not None:
+        metrics["center"] = center(to_centers, labels)
+        metrics["loss"] = loss = loss + center_weight * metrics["center"]
     return loss, metrics | batch_health(embeddings, labels, margin)
 
 

@@ -104,10 +104,13 @@ def make_train_step(
         model = nnx.merge(graphdef, params, batch_stats, copy=True)
         out = model(normalize(clips), train=True, rng=keys)
         batch_stats = nnx.as_pure(nnx.state(model, nnx.BatchStat))
-        return (out.embedding, out.logits), batch_stats
+        return (out.embedding, out.logits, out.to_centers), batch_stats
 
     def loss_fn(outputs, labels):
-        return losses.total_loss(*outputs, labels, **loss_config)
+        embeddings, logits, to_centers = outputs
+        return losses.total_loss(
+            embeddings, logits, labels, to_centers=to_centers, **loss_config
+        )
 
     def whole(params, batch_stats, clips, labels, keys):
         outputs, pullback, batch_stats = jax.vjp(

@@ -28,7 +28,7 @@ FLOORS = (
     ("reid_jax.cli",),
     ("configs",),
     ("reid_jax.losses", "reid_jax.clips", "reid_jax.parallel", "reid_jax.locks"),
-    ("reid_jax.files",),
+    ("reid_jax.files", "reid_jax.angular_losses"),
     ("reid_jax.arrays", "reid_jax.errors"),
 )
 """Rooms from the top down: a module imports from its own room and from lower floors."""

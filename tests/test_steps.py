@@ -9,7 +9,7 @@ import pytest
 from flax import nnx
 
 from configs import base
-from reid_jax import parallel, steps
+from reid_jax import config_checks, parallel, steps
 from reid_jax.input import pixels
 from reid_jax.models import build_model, temporal
 from reid_jax.models.resnet import ResNet
@@ -276,3 +276,36 @@ def test_parts_that_cannot_be(tiny_config, settings, parts, num_devices, message
     tiny_config.train.accumulate = parts
     with pytest.raises(ValueError, match=message):
         steps.check_accumulation(tiny_config, statistics, num_devices)
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"loss.metric": "circle", "loss.classifier": "arcface"},
+        {"loss.metric": "soft_triplet", "loss.center_weight": 0.01},
+    ],
+    ids=["circle_arcface", "soft_triplet_center"],
+)
+def test_other_losses_fall_too(tiny_config, changed):
+    config = tiny_config
+    config.update_from_flattened_dict(changed)
+    config.model.classifier = (
+        "linear" if config.loss.classifier == "softmax" else "cosine"
+    )
+    config.model.centers = config.loss.center_weight > 0
+    config.train.learning_rate = 1e-3
+    config_checks.check_config(config)
+    model = build_model(config.model, 2, rngs=nnx.Rngs(0))
+    optimizer = steps.build_optimizer(config, lambda step: 1e-3)
+    graphdef, state = steps.initial_state(model, optimizer)
+    step = steps.make_train_step(graphdef, optimizer, config)
+    rng = np.random.default_rng(0)
+    clips = rng.integers(0, 255, (4, 3, 32, 16, 3), np.uint8)
+    batch = {"clips": clips, "labels": np.array([0, 0, 1, 1])}
+    found = []
+    for _ in range(8):
+        state, metrics = step(state, batch)
+        found.append(float(metrics["loss"]))
+    assert found[-1] < found[0]
+    assert changed["loss.metric"] in metrics
+    assert ("center" in metrics) == config.model.centers

@@ -37,6 +37,8 @@ BACKBONES = (*_RESNETS, *_C3DS)
 
 BATCH_NORMS = ("batch", "frozen")
 
+CLASSIFIERS = ("linear", "cosine")
+
 DTYPES = ("float32", "bfloat16", "float64")
 
 STRIDE = 32
@@ -64,14 +66,15 @@ def build_model(config, num_pids: int, *, rngs: nnx.Rngs) -> VideoReID | VideoRe
             frozen=frozen,
             **same,
         )
+    ending = {name: config[name] for name in ("neck", "classifier", "centers")}
     if trunk.dims == 3:
-        return VideoReID3D(trunk, num_pids, neck=config.neck, dtype=dtype, rngs=rngs)
+        return VideoReID3D(trunk, num_pids, **ending, dtype=dtype, rngs=rngs)
     stride = STRIDE * config.last_stride // 2
     map_size = tuple(-(-pixels // stride) for pixels in config.frame_size)
     head = temporal.build_temporal(
         config, trunk.num_features, map_size, dtype=dtype, rngs=rngs
     )
-    return VideoReID(trunk, head, num_pids, neck=config.neck, dtype=dtype, rngs=rngs)
+    return VideoReID(trunk, head, num_pids, **ending, dtype=dtype, rngs=rngs)
 
 
 def check_model_config(config) -> None:
@@ -89,6 +92,7 @@ def check_model_config(config) -> None:
     require("rnn_output", temporal.RNN_OUTPUTS)
     require("dtype", DTYPES)
     require("batch_norm", BATCH_NORMS)
+    require("classifier", CLASSIFIERS)
     require("last_stride", (1, 2))
     for field in ("clip_length", "attention_dim", "rnn_dim"):
         if config[field] < 1:

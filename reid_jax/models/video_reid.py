@@ -7,6 +7,7 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Float
 
+from reid_jax import angular_losses
 from reid_jax.arrays import Array
 from reid_jax.models import layers
 from reid_jax.models.batch_norm import BatchNorm
@@ -24,46 +25,79 @@ class ReIDOutput:
     - `logits` [B, N]: scores of the training identities.
     - `attention` [B, T]: weight of each frame, summing to one; None without attention.
     - `frames` [B, T, D]: per-frame features; None for 3-D networks.
+    - `to_centers` [B, N]: squared L2 distances to the training identities' centres, in
+      training with centres, else None.
     """
 
     embedding: Float[Array, "B D"]
     logits: Float[Array, "B N"]
     attention: Float[Array, "B T"] | None = None
     frames: Float[Array, "B T D2"] | None = None
+    to_centers: Float[Array, "B N"] | None = None
 
 
 class _Identifier(nnx.Module):
-    """What both kinds of network end with: perhaps a neck, and a linear classifier.
+    """What both kinds of network end with: perhaps a neck, and a classifier.
 
     The neck (BNNeck) is a BatchNorm whose bias stays 0. Before it is the embedding that
     the triplet loss sees in training; after it are what the classifier (then without
     bias) sees, and the embedding of the retrieval.
     Source: Luo et al. 2019, Bag of Tricks, Sec. III-E.
+    A "cosine" classifier has no bias either; its logits are cosines. With `centers`
+    there is a point for each person, which the center loss compares embeddings with.
     """
 
-    def __init__(self, base, num_features, num_pids: int, *, neck: bool, dtype, rngs):
+    def __init__(
+        self,
+        base,
+        num_features,
+        num_pids: int,
+        *,
+        neck: bool,
+        classifier: str,
+        centers: bool,
+        dtype,
+        rngs,
+    ):
         self.base = base
         # The logits feed the loss, so they are computed in the dtype of the losses.
         dtype = param_dtype(dtype)
         self.neck, kernel_init = neck, None
+        self.is_cosine = classifier == "cosine"
         if neck:
             self.bottleneck = BatchNorm(num_features, dtype=dtype, trains_bias=False)
             kernel_init = layers.normal(0.001)
         self.classifier = linear(
             num_features,
             num_pids,
-            use_bias=not neck,
+            use_bias=not neck and not self.is_cosine,
             kernel_init=kernel_init,
             dtype=dtype,
             rngs=rngs,
         )
+        self.has_centers = centers
+        if centers:
+            drawn = jax.random.normal(rngs.params(), (num_pids, num_features), dtype)
+            self.centers = nnx.Param(drawn)
 
     def identify(self, embedding, train: bool, drop=lambda x: x):
-        """The embedding to return, and the logits."""
+        """The fields of a `ReIDOutput` that follow from an embedding."""
         after = embedding
         if self.neck:
             after = self.bottleneck(embedding, train=train and not self.base.frozen)
-        return (embedding if train else after), self.classifier(drop(after))
+        logits = self._classify(drop(after))
+        if not (self.has_centers and train):
+            return {"embedding": embedding if train else after, "logits": logits}
+        # Direct differences: |x|² + |c|² - 2 x·c would cancel where the loss is small.
+        to_centers = jax.vmap(lambda x: jnp.sum((x - self.centers[...]) ** 2, axis=1))
+        found = {"embedding": embedding, "logits": logits}
+        return found | {"to_centers": to_centers(embedding)}
+
+    def _classify(self, x):
+        if not self.is_cosine:
+            return self.classifier(x)
+        weights = angular_losses.unit(self.classifier.kernel[...].T)
+        return jnp.clip(angular_losses.unit(x) @ weights.T, -1, 1)
 
 
 class VideoReID(_Identifier):
@@ -76,11 +110,14 @@ class VideoReID(_Identifier):
         num_pids: int,
         *,
         neck: bool = False,
+        classifier: str = "linear",
+        centers: bool = False,
         dtype,
         rngs,
     ):
+        ending = {"neck": neck, "classifier": classifier, "centers": centers}
         super().__init__(
-            base, temporal.num_features, num_pids, neck=neck, dtype=dtype, rngs=rngs
+            base, temporal.num_features, num_pids, **ending, dtype=dtype, rngs=rngs
         )
         self.temporal = temporal
 
@@ -93,7 +130,8 @@ class VideoReID(_Identifier):
         maps = maps.reshape(B, T, *maps.shape[1:])
         frames = maps.mean(axis=(2, 3), dtype=param_dtype(maps.dtype))
         embedding, attention = self.temporal(frames, maps)
-        return ReIDOutput(*self.identify(embedding, train), attention, frames)
+        found = self.identify(embedding, train)
+        return ReIDOutput(**found, attention=attention, frames=frames)
 
 
 class VideoReID3D(_Identifier):
@@ -106,10 +144,19 @@ class VideoReID3D(_Identifier):
     """
 
     def __init__(
-        self, base: ResNet | C3D, num_pids: int, *, neck: bool = False, dtype, rngs
+        self,
+        base: ResNet | C3D,
+        num_pids: int,
+        *,
+        neck: bool = False,
+        classifier: str = "linear",
+        centers: bool = False,
+        dtype,
+        rngs,
     ):
+        ending = {"neck": neck, "classifier": classifier, "centers": centers}
         super().__init__(
-            base, base.num_features, num_pids, neck=neck, dtype=dtype, rngs=rngs
+            base, base.num_features, num_pids, **ending, dtype=dtype, rngs=rngs
         )
 
     def __call__(
@@ -129,4 +176,4 @@ class VideoReID3D(_Identifier):
             has_dropout = train and self.base.dropout
             return dropout(x, self.base.dropout, before) if has_dropout else x
 
-        return ReIDOutput(*self.identify(embedding, train, drop))
+        return ReIDOutput(**self.identify(embedding, train, drop))

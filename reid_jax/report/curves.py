@@ -9,7 +9,14 @@ from reid_jax.report import style
 
 # A panel's title → a column of `metrics.jsonl` → its name in the legend.
 _TRAINING = {
-    "loss": {"loss": "both", "triplet": "triplet", "cross_entropy": "cross-entropy"},
+    "loss": {
+        "loss": "all",
+        "triplet": "triplet",
+        "soft_triplet": "triplet, soft margin",
+        "circle": "circle",
+        "cross_entropy": "cross-entropy",
+        "center": "center",
+    },
     "share of the batch, %": {
         "active_triplets": "active triplets",
         "precision_at_1": "precision at 1",

@@ -134,6 +134,7 @@ class Meter:
 
 def build_meter(config, log, bar, schedule, num_steps: int, unlogged: list) -> Meter:
     """The meter of a run of `config`; the other arguments are those of `Meter`."""
+    has_margin = config.loss.metric == "triplet" and config.loss.triplet_weight > 0
     return Meter(
         log,
         bar,
@@ -141,7 +142,7 @@ def build_meter(config, log, bar, schedule, num_steps: int, unlogged: list) -> M
         num_steps=num_steps,
         log_every=config.train.log_every_steps,
         frames_per_step=config.data.p * config.data.k * config.model.clip_length,
-        margin=config.loss.margin if config.loss.triplet_weight > 0 else None,
+        margin=config.loss.margin if has_margin else None,
         unlogged=unlogged,
     )
 

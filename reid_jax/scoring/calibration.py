@@ -1,8 +1,9 @@
 """Which distance means the same person: a run's ROC, kept for other programs.
 
 `evaluate.py` writes `calibration.json` into the run's evaluation folder: for each
-metric that it scored, distance and TPR at the FPRs of a grid. Re-ranked distances are
-left out: they depend on all of the gallery, so that no threshold fits another one.
+metric that it scored, distance and TPR at the FPRs of a grid. Re-ranked and expanded
+distances are left out: they depend on all of the gallery, so that no threshold fits
+another one.
 """
 
 import dataclasses
@@ -18,6 +19,7 @@ from reid_jax.errors import UserError
 from reid_jax.retrieval import verification
 from reid_jax.retrieval.verification import Verification
 from reid_jax.runs.run import Run
+from reid_jax.scoring import metrics
 from reid_jax.scoring.scores import Scored, conditions
 
 _FILE = "calibration.json"
@@ -81,7 +83,9 @@ class Calibration:
 
 def is_kept(scored: Scored, protocol: str) -> bool:
     """Whether a score has thresholds for other galleries, under that protocol."""
-    is_plain = scored.method == "trained" and not scored.metric.rerank
+    metric = scored.metric
+    of_pairs = not (metric.rerank or metrics.is_expanded(metric.name))
+    is_plain = scored.method == "trained" and of_pairs
     return is_plain and scored.protocol == protocol
 
 

@@ -8,12 +8,24 @@ import numpy as np
 from jaxtyping import Float
 
 from reid_jax.errors import UserError
-from reid_jax.retrieval import distances, kissme, pairs, places, rerank, xqda
+from reid_jax.retrieval import (
+    distances,
+    kissme,
+    pairs,
+    places,
+    query_expansion,
+    rerank,
+    xqda,
+)
 from reid_jax.runs.embeddings import Embedded
 
 LEARNT = ("xqda", "kissme")
 NAMES = (*distances.METRICS, *LEARNT)
 """What `config.eval.metric` may name, one or several ("l2,xqda")."""
+
+EXPANSIONS = ("qe", "qe+dba")
+"""What may follow a name: "l2+qe" expands the queries first, "l2+qe+dba" the gallery
+and then the queries. Thresholds of such distances fit no other gallery."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,7 +45,18 @@ def names(listed: str) -> tuple[str, ...]:
 
 def are_learnt(listed: str) -> bool:
     """Whether one of the listed metrics is learnt on the training split."""
-    return any(name in LEARNT for name in names(listed))
+    return any(_parts(name)[0] in LEARNT for name in names(listed))
+
+
+def is_expanded(name: str) -> bool:
+    """Whether embeddings are expanded by their neighbours before they are compared."""
+    return bool(_parts(name)[1])
+
+
+def _parts(name: str) -> tuple[str, str]:
+    """ "l2+qe+dba" → "l2", "qe+dba"."""
+    plain, _, expansion = name.partition("+")
+    return plain, expansion
 
 
 def build_metrics(config, train: Embedded | None) -> list[Metric]:
@@ -43,34 +66,61 @@ def build_metrics(config, train: Embedded | None) -> list[Metric]:
     """
     built = []
     for name in names(config.eval.metric):
+        of_pairs, expansion = _parts(name)
+        is_learnt = of_pairs in LEARNT
         try:
-            plain = _learn(name, config, train) if name in LEARNT else _fixed(name)
+            plain = _learn(of_pairs, config, train) if is_learnt else _fixed(of_pairs)
         except (ValueError, np.linalg.LinAlgError) as error:
             raise UserError(
                 f"config.eval.metric={name!r} cannot be learnt on the training split "
                 f"of {config.data.name}: {error}"
             ) from None
-        built.append(Metric(name, False, plain))
+        ways = {False: plain}
         if config.eval.rerank:
-            built.append(Metric(name, True, _reranked(name, plain, config)))
+            ways[True] = _reranked(of_pairs, plain, config)
+        for is_reranked, compare in ways.items():
+            expanded = _after_expansion(compare, plain, expansion, config)
+            built.append(Metric(name, is_reranked, expanded))
     return built
 
 
 def training_metric(listed: str) -> Metric:
     """The first listed metric that is not learnt, for the scores during training."""
-    fixed = (name for name in names(listed) if name not in LEARNT)
+    plain = (_parts(name)[0] for name in names(listed))
+    fixed = (name for name in plain if name not in LEARNT)
     return Metric(name := next(fixed, "l2"), False, distances.METRICS[name])
 
 
 def problems(listed: str) -> list[str]:
     """What is wrong with `config.eval.metric`, a text for each problem."""
-    known = names(listed)
-    if known and all(name in NAMES for name in known):
+    known = {n + e for n in NAMES for e in ("", *("+" + e for e in EXPANSIONS))}
+    if names(listed) and known.issuperset(names(listed)):
         return []
     return [
         f"config.eval.metric={listed!r}; known, one or several with commas: "
-        f"{', '.join(NAMES)}"
+        f"{', '.join(NAMES)}, each also with {' or '.join('+' + e for e in EXPANSIONS)}"
     ]
+
+
+def _after_expansion(compare: Callable, plain: Callable, expansion: str, config):
+    """`compare` (query, gallery) after both were expanded; itself without expansion."""
+    if not expansion:
+        return compare
+    settings = {"k": config.eval.expansion_k, "alpha": config.eval.expansion_alpha}
+
+    def expanded(query, gallery):
+        return compare(*_expanded(query, gallery, plain, expansion, settings))
+
+    return expanded
+
+
+def _expanded(query, gallery, plain, expansion: str, settings: dict):
+    """Query and gallery embeddings after their expansion."""
+    if "dba" in expansion:
+        gallery = query_expansion.expand(
+            gallery, gallery, plain, **settings, is_gallery=True
+        )
+    return query_expansion.expand(query, gallery, plain, **settings), gallery
 
 
 def _fixed(name: str) -> Callable:

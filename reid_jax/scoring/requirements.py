@@ -32,7 +32,7 @@ def check(config, source: Source) -> None:
             "--rebuild"
         )
     if metrics.are_learnt(config.eval.metric) and not len(source.split("train")):
-        learnt = [n for n in metrics.names(config.eval.metric) if n in metrics.LEARNT]
+        learnt = [n for n in metrics.names(config.eval.metric) if metrics.are_learnt(n)]
         raise UserError(
             f"config.eval.metric={config.eval.metric!r}: {', '.join(learnt)} cannot be "
             f"learnt, {source.name} has no training split; l2 and cosine need none."

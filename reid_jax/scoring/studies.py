@@ -137,7 +137,10 @@ def _path(run: Run, name: str, side: str) -> pathlib.Path:
     return run.folder / file
 
 
-_SCORING = ("metric", "rerank", "xqda_", "kissme_", "ap", "protocol", "center_cameras")
+_SCORING = (
+    *("metric", "expansion_", "rerank", "xqda_", "kissme_"),
+    *("ap", "protocol", "center_cameras"),
+)
 """Fields of `config.eval` (or their beginnings) that a score depends on."""
 
 

@@ -92,3 +92,29 @@ def test_what_cannot_be():
     assert metrics.are_learnt("l2,xqda") and not metrics.are_learnt("l2,cosine")
     assert metrics.training_metric("xqda,cosine").name == "cosine"
     assert metrics.training_metric("xqda").name == "l2"
+
+
+def test_expanded_queries_lie_nearer_to_their_person(config):
+    """Each metric with a way to expand is a row of its own; re-ranked ones too."""
+    config.eval.metric, config.eval.rerank = "l2,l2+qe,l2+qe+dba", True
+    config.eval.expansion_k, config.eval.rerank_k1 = 2, 6
+    query, gallery = (_side(i, 12, 2, first_person=100, shift=0) for i in (1, 2))
+    query.embeddings[:] += np.random.default_rng(5).normal(size=query.embeddings.shape)
+    built = metrics.build_metrics(config, None)
+    assert [(m.name, m.rerank) for m in built] == [
+        (name, rerank)
+        for name in ("l2", "l2+qe", "l2+qe+dba")
+        for rerank in (False, True)
+    ]
+    reached = [_scored(query, gallery, metric).ranking.mean_ap for metric in built]
+    assert min(reached[2], reached[4]) > reached[0]
+    assert [metrics.is_expanded(m.name) for m in built] == [False] * 2 + [True] * 4
+
+
+def test_names_of_expansions():
+    assert metrics.problems("l2+qe, xqda+qe+dba") == []
+    assert metrics.are_learnt("xqda+qe") and not metrics.are_learnt("l2+qe")
+    assert metrics.training_metric("xqda+qe,cosine+qe").name == "cosine"
+    for wrong in ("l2+", "l2+dba", "+qe", "l2+qe+qe"):
+        (problem,) = metrics.problems(wrong)
+        assert "each also with +qe or +qe+dba" in problem
