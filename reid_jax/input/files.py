@@ -13,7 +13,7 @@ from typing import NamedTuple
 import jax
 import numpy as np
 from jax.sharding import Mesh
-from jaxtyping import Int
+from jaxtyping import Int, UInt8
 from PIL import Image
 
 from data import tracklets
@@ -201,9 +201,19 @@ class FilesSource:
         of = self.split(split)
         last = int(of.num_frames[tracklet]) - 1
         return [
-            np.asarray(Image.open(io.BytesIO(of.frame(tracklet, t))).convert("RGB"))
+            _rgb(Image.open(io.BytesIO(of.frame(tracklet, t))))
             for t in sorted({0, last // 2, last})
         ]
+
+
+def _rgb(picture: Image.Image) -> UInt8[np.ndarray, "h w 3"]:
+    """As TensorFlow decodes it: Pillow would cut values of 16 bits at 255.
+
+    Such pictures are refused by now; datasets prepared before may have some.
+    """
+    if picture.mode.startswith("I;16"):
+        picture = Image.fromarray((np.asarray(picture) >> 8).astype(np.uint8))
+    return np.asarray(picture.convert("RGB"))
 
 
 _FRAMES = 2
