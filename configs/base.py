@@ -121,5 +121,6 @@ def get_config(variant: str = "") -> config_dict.ConfigDict:
 def whole_dataset(name: str) -> str:
     """Whose persons a dataset's name has: two splits of one data set share them."""
     dataset = name.split("/")[0]
-    # Each config of these two has persons of its own.
-    return name if dataset in ("walkers", "tracklet_folder") else dataset
+    # Each config of these has persons of its own.
+    is_own = dataset in ("walkers", "tracklet_folder", "image_folder")
+    return name if is_own else dataset

@@ -130,6 +130,26 @@ def write_p_destre_layout(folder: pathlib.Path, *, width_first: bool = True) -> 
 _P_DESTRE_REST = ",1,-1,-1,-1" + ",0" * 15
 
 
+MARKET = {
+    "bounding_box_train": [(2, 1), (2, 3), (7, 1), (7, 2), (7, 2)],
+    "query": [(3, 1), (3, 6), (5, 2)],
+    "bounding_box_test": [(3, 1), (3, 6), (5, 2), (5, 4), (0, 1), (0, 2), (-1, 5)],
+}
+"""Pictures in Market-1501's layout: person and camera from 1."""
+
+
+def write_market_layout(folder: pathlib.Path) -> None:
+    """The pictures of `MARKET`, named as there; a shade says whose each is."""
+    for number, (inside, pictures) in enumerate(MARKET.items()):
+        images = {}
+        for frame, (pid, camera) in enumerate(pictures):
+            person = "-1" if pid == -1 else f"{pid:04d}"
+            # As published: the number of a picture's frame, then that of its box.
+            name = f"{person}_c{camera}s{number + 1}_{451 + frame:06d}_03.png"
+            images[name] = tiny_png(30 * pid + frame)
+        write_shuffled(folder / inside, images)
+
+
 LS_VID = {
     "train": [(1, 3, 1), (1, 15, 2), (4, 3, 1), (4, 7, 2), (4, 7, 3)],
     "test": [(2, 1, 1), (2, 12, 2), (3, 4, 2), (3, 2, 1), (3, 2, 10), (5, 6, 1)],
