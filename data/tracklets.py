@@ -39,6 +39,9 @@ class TrackletBuilder(tfds.core.GeneratorBasedBuilder, abc.ABC, skip_registratio
     PROTOCOLS: ClassVar[tuple[str, ...]] = ("standard",)
     """Evaluation protocols; the gallery of one named "official" has the queries too."""
 
+    MORE_PROTOCOLS: ClassVar[tuple[str, ...]] = ()
+    """Protocols that are scored where `config.eval.protocol` names them."""
+
     ANY_CONFIG: ClassVar[bool] = False
     """Whether users name the configs."""
 

@@ -205,6 +205,11 @@ def test_mars_is_scored_by_both_protocols(tmp_path, config):
     assert all(row["num_queries"] == 12 for row in rows)
     config.eval.protocol = "official"
     assert evaluate.evaluate(config, tmp_path)[0]["protocol"] == "official"
+    config.eval.protocol = "no_distractor"
+    rows = evaluate.evaluate(config, tmp_path)
+    names = [row["protocol"] for row in rows]
+    assert names == ["no_distractor", "torchreid", "official"]
+    assert [row["num_gallery"] for row in rows] == [12, 13, 25]
     config.eval.protocol = "cuhk03"
     with pytest.raises(ValueError, match="protocol='cuhk03' is not one of mars's"):
         evaluate.evaluate(config, tmp_path)

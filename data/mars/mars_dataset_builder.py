@@ -13,6 +13,7 @@ class Builder(tracklets.ImageFilesBuilder):
     DESCRIPTION = "MARS, tracklets of 1,261 persons under six cameras."
     VERSION = tfds.core.Version("1.0.0")
     PROTOCOLS = ("torchreid", "official")
+    MORE_PROTOCOLS = ("no_distractor",)
     MANUAL_DOWNLOAD_INSTRUCTIONS = index.LAYOUT
 
     def read_splits(self, source, scratch):

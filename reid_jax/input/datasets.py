@@ -19,6 +19,7 @@ SPLITS = ("train", "query", "gallery")
 class Dataset:
     """A prepared dataset: its splits and the evaluation protocols it is scored by.
 
+    `more_protocols` are scored where the config names them.
     `train` is empty where a dataset is there to be scored only.
     """
 
@@ -26,6 +27,7 @@ class Dataset:
     query: Split
     gallery: Split
     protocols: tuple[str, ...]
+    more_protocols: tuple[str, ...] = ()
 
     @property
     def fingerprint(self) -> str:
@@ -55,7 +57,11 @@ def load_dataset(name: str, data_dir: str) -> Dataset:
             split: frame_cache.open_split(folder, split, lambda s=split: examples(s))
             for split in SPLITS
         }
-    return Dataset(**splits, protocols=builder.PROTOCOLS)
+    return Dataset(
+        **splits,
+        protocols=builder.PROTOCOLS,
+        more_protocols=builder.MORE_PROTOCOLS,
+    )
 
 
 def load_mixture(names: Sequence[str], data_dir: str) -> JoinedSplit:

@@ -42,6 +42,7 @@ class FilesSource:
         self._mixture = data.mixture
         self._dataset = dataset or datasets.load_dataset(data.name, data.data_dir)
         self.protocols = self._dataset.protocols
+        self.more_protocols = self._dataset.more_protocols
         self.fingerprint = self._dataset.fingerprint
         self._seed, self._p, self._k = config.seed, data.p, data.k
         self._shares, self._cache = data.mixture_weights, data.cache

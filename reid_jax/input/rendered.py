@@ -61,6 +61,7 @@ class RenderedSource:
     """
 
     protocols: tuple[str, ...] = ("standard",)
+    more_protocols: tuple[str, ...] = ()
 
     def __init__(self, config):
         folder, _, world_name = config.data.name.partition("/")

@@ -37,6 +37,7 @@ class Source(Protocol):
 
     name: str  # config.data.name
     protocols: tuple[str, ...]  # of evaluation
+    more_protocols: tuple[str, ...]  # scored where the config names them
     fingerprint: str  # of query and gallery
     training: Split  # what is trained on: the train split, or several datasets
     pids: np.ndarray  # person of each label, sorted

@@ -18,10 +18,19 @@ from reid_jax.scoring import embeddings, roc
 from reid_jax.scoring.metrics import Metric, build_metrics
 
 CMC_RANKS = (1, 5, 10, 20)
+DISTRACTOR_PID = 0
 
 
 def protocol_gallery(query: Embedded, gallery: Embedded, protocol: str) -> Embedded:
-    """The gallery that `protocol` ranks; MARS's "official" one includes the queries."""
+    """The gallery that `protocol` ranks.
+
+    MARS's "official" one includes the queries; in that of "no_distractor" person 0 is
+    junk: it stays in its place and is not ranked.
+    """
+    if protocol == "no_distractor":
+        is_distractor = gallery.pids == DISTRACTOR_PID
+        pids = np.where(is_distractor, places.JUNK_PID, gallery.pids)
+        return dataclasses.replace(gallery, pids=pids)
     if protocol != "official":
         return gallery
     both = (
@@ -39,7 +48,7 @@ def conditions(max_frames: int | None, noise: float) -> list[str]:
 
 def headline(protocol: str, source) -> str:
     """The protocol whose score leads: the wanted one, or the only one of a dataset."""
-    protocols = source.protocols
+    protocols = (*source.protocols, *source.more_protocols)
     if len(protocols) == 1:
         return protocols[0]
     if protocol not in protocols:
@@ -140,7 +149,8 @@ class Scored:
 def score_run(run: Run) -> Iterator[Scored]:
     """Every score that `config.eval` of the run asks for, in the order of the table.
 
-    The headline protocol comes first, then methods and metrics in their order.
+    The headline protocol comes first, then the others that the dataset is always scored
+    by; methods and metrics in their order.
     Embeddings of the same checkpoint are used again: another metric needs no network.
     """
     config, source = run.config, run.source
@@ -151,7 +161,7 @@ def score_run(run: Run) -> Iterator[Scored]:
             run, baselines=config.eval.baselines
         ).items()
     }
-    for protocol in sorted(source.protocols, key=lambda name: name != first):
+    for protocol in dict.fromkeys([first, *source.protocols]):
         for method, (splits, metrics) in methods.items():
             for metric in metrics:
                 yield score(method, splits, metric, protocol, config.eval.ap)

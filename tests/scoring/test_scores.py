@@ -1,8 +1,12 @@
 """Tables of scores as text."""
 
+import dataclasses
+import types
+
 import numpy as np
 import pytest
 
+from reid_jax.errors import UserError
 from reid_jax.retrieval import ranking
 from reid_jax.runs.embeddings import Embedded
 from reid_jax.scoring import metrics, scores
@@ -74,6 +78,32 @@ def test_official_protocol_ranks_the_queries_too(tmp_path):
         "mINP",
     ]
     assert "official" in table
+
+
+def test_no_distractor_takes_person_0_out():
+    query, gallery = _side(6, 0), _side(9, 1)
+    query = dataclasses.replace(query, pids=query.pids + 1)
+    splits = {"query": query, "gallery": gallery}
+    metric = metrics.training_metric("l2")
+    scored = scores.score("trained", splits, metric, "no_distractor", "step")
+    kept = gallery.pids != 0
+    expected = ranking.evaluate(
+        np.asarray(metric.distances(query.embeddings, gallery.embeddings[kept])),
+        *(query.pids, gallery.pids[kept], query.camids, gallery.camids[kept]),
+    )
+    assert 0 < kept.sum() < 9
+    assert scored.row()["num_gallery"] == kept.sum()
+    np.testing.assert_array_equal(scored.ranking.ap, expected.ap)
+    np.testing.assert_array_equal(scored.ranking.cmc, expected.cmc)
+
+
+def test_protocols_that_are_named_lead():
+    source = types.SimpleNamespace(
+        name="mars", protocols=("torchreid", "official"), more_protocols=("clean",)
+    )
+    assert scores.headline("clean", source) == "clean"
+    with pytest.raises(UserError, match="one of mars's: torchreid, official, clean"):
+        scores.headline("cuhk03", source)
 
 
 def test_chance_ranks_are_the_mean_over_random_orders():
