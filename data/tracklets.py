@@ -17,6 +17,12 @@ JUNK_PID = -1
 DISTRACTOR_PID = 0
 """A wrong match for every query: stays in the gallery."""
 
+CLEAN_LABELS = "clean_labels.json"
+"""A prepared dataset's file of cleaned labels, where its source has them.
+
+For each tracklet of query and gallery by its name: pid, and a second id or below 1.
+"""
+
 FILE_FORMAT = "array_record"
 """The one file format of tensorflow-datasets with random access to examples."""
 

@@ -28,6 +28,7 @@ def data_dir(walkers_tiny, tmp_path_factory):
     """Prepared walkers/tiny, and a tiny MARS of the same people."""
     source = tmp_path_factory.mktemp("mars")
     mars_layout.write_mars_layout(source, _mars_tracklets())
+    mars_layout.write_clean_labels(source, {})
     prepare.build(prepare.find_builder("mars", walkers_tiny), source)
     return walkers_tiny
 
@@ -205,11 +206,14 @@ def test_mars_is_scored_by_both_protocols(tmp_path, config):
     assert all(row["num_queries"] == 12 for row in rows)
     config.eval.protocol = "official"
     assert evaluate.evaluate(config, tmp_path)[0]["protocol"] == "official"
-    config.eval.protocol = "no_distractor"
-    rows = evaluate.evaluate(config, tmp_path)
-    names = [row["protocol"] for row in rows]
-    assert names == ["no_distractor", "torchreid", "official"]
-    assert [row["num_gallery"] for row in rows] == [12, 13, 25]
+    aps = []
+    for name in ("no_distractor", "clean"):
+        config.eval.protocol = name
+        rows = evaluate.evaluate(config, tmp_path)
+        assert [row["protocol"] for row in rows] == [name, "torchreid", "official"]
+        assert [row["num_gallery"] for row in rows] == [12, 13, 25]
+        aps.append(rows[0]["mean_ap"])
+    assert aps[0] == aps[1]  # no label was changed by the cleaning
     config.eval.protocol = "cuhk03"
     with pytest.raises(ValueError, match="protocol='cuhk03' is not one of mars's"):
         evaluate.evaluate(config, tmp_path)

@@ -2,8 +2,9 @@
 
 import contextlib
 import dataclasses
+import json
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from jaxtyping import Float
@@ -28,6 +29,9 @@ class Dataset:
     gallery: Split
     protocols: tuple[str, ...]
     more_protocols: tuple[str, ...] = ()
+    clean_labels: Mapping[str, Sequence[int]] | None = (
+        None  # data.tracklets.CLEAN_LABELS
+    )
 
     @property
     def fingerprint(self) -> str:
@@ -57,10 +61,14 @@ def load_dataset(name: str, data_dir: str) -> Dataset:
             split: frame_cache.open_split(folder, split, lambda s=split: examples(s))
             for split in SPLITS
         }
+    path, clean_labels = pathlib.Path(builder.data_dir) / tracklets.CLEAN_LABELS, None
+    if path.exists():
+        clean_labels = json.loads(path.read_text(encoding="utf-8"))
     return Dataset(
         **splits,
         protocols=builder.PROTOCOLS,
-        more_protocols=builder.MORE_PROTOCOLS,
+        more_protocols=builder.MORE_PROTOCOLS + ("clean",) * (clean_labels is not None),
+        clean_labels=clean_labels,
     )
 
 

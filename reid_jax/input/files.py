@@ -43,6 +43,7 @@ class FilesSource:
         self._dataset = dataset or datasets.load_dataset(data.name, data.data_dir)
         self.protocols = self._dataset.protocols
         self.more_protocols = self._dataset.more_protocols
+        self.clean_labels = self._dataset.clean_labels
         self.fingerprint = self._dataset.fingerprint
         self._seed, self._p, self._k = config.seed, data.p, data.k
         self._shares, self._cache = data.mixture_weights, data.cache

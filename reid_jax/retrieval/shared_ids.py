@@ -6,6 +6,7 @@ them: two tracklets belong together when they share an id, the first or the seco
 """
 
 import dataclasses
+from collections.abc import Sequence
 
 import numpy as np
 from jaxtyping import Bool, Real
@@ -25,6 +26,11 @@ class Ids:
     pids: np.ndarray
     others: np.ndarray
     camids: np.ndarray
+
+
+def of(ids: Ids, rows: Sequence[int]) -> Ids:
+    """Those of some tracklets."""
+    return Ids(*(getattr(ids, field.name)[rows] for field in dataclasses.fields(Ids)))
 
 
 def evaluate(

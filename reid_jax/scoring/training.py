@@ -34,7 +34,8 @@ def build_scorer(
             key = cache_key(config, source.fingerprint, weights)
             run_embeddings.save(path, key, {"trained": splits})
         parallel.wait_for_all("scored")  # for the main process, however long it writes
-        scored = scores.score("trained", splits, metric, protocol, config.eval.ap)
+        rules = protocol, config.eval.ap, source.clean_labels
+        scored = scores.score("trained", splits, metric, *rules)
         ranking = scored.ranking
         return {"mean_ap": ranking.mean_ap, "rank1": float(ranking.cmc[0])}
 
