@@ -106,9 +106,8 @@ def get_config(variant: str = "") -> config_dict.ConfigDict:
     c.eval.xqda_regularizer = 1e-3  # the published code's lambda
     c.eval.kissme_dim = 128  # of the PCA before it
     c.eval.ap = "step"  # step (papers' code) or trapezoid (MARS's own script)
-    c.eval.protocol = (
-        "torchreid"  # headline on MARS: torchreid, official, no_distractor or clean
-    )
+    # Headline: torchreid or official; on MARS no_distractor or clean, too
+    c.eval.protocol = "torchreid"
     c.eval.baselines = False  # score a colour histogram and the untrained network too
     c.eval.pictures = True  # ranked lists, CMC curve, attention, …
     c.eval.map = "pca"  # or tsne: the picture of all embeddings
