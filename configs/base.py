@@ -153,7 +153,8 @@ def get_config(variant: str = "") -> config_dict.ConfigDict:
     c.eval.xqda_regularizer = 1e-3  # the published code's lambda
     c.eval.kissme_dim = 128  # of the PCA before it
     c.eval.ap = "step"  # step (papers' code) or trapezoid (MARS's own script)
-    c.eval.protocol = "torchreid"  # headline on MARS: torchreid or official
+    # Headline: torchreid or official; on MARS no_distractor or clean, too
+    c.eval.protocol = "torchreid"
     c.eval.baselines = False  # score a colour histogram and the untrained network too
     c.eval.pictures = True  # ranked lists, CMC curve, attention, …
     c.eval.map = "pca"  # or tsne: the picture of all embeddings
@@ -168,5 +169,6 @@ def get_config(variant: str = "") -> config_dict.ConfigDict:
 def whole_dataset(name: str) -> str:
     """Whose persons a dataset's name has: two splits of one data set share them."""
     dataset = name.split("/")[0]
-    # Each config of these two has persons of its own.
-    return name if dataset in ("walkers", "tracklet_folder") else dataset
+    # Each config of these has persons of its own.
+    is_own = dataset in ("walkers", "tracklet_folder", "image_folder")
+    return name if is_own else dataset

@@ -17,6 +17,12 @@ JUNK_PID = -1
 DISTRACTOR_PID = 0
 """A wrong match for every query: stays in the gallery."""
 
+CLEAN_LABELS = "clean_labels.json"
+"""A prepared dataset's file of cleaned labels, where its source has them.
+
+For each tracklet of query and gallery by its name: pid, and a second id or below 1.
+"""
+
 FILE_FORMAT = "array_record"
 """The one file format of tensorflow-datasets with random access to examples."""
 
@@ -38,6 +44,9 @@ class TrackletBuilder(tfds.core.GeneratorBasedBuilder, abc.ABC, skip_registratio
 
     PROTOCOLS: ClassVar[tuple[str, ...]] = ("standard",)
     """Evaluation protocols; the gallery of one named "official" has the queries too."""
+
+    MORE_PROTOCOLS: ClassVar[tuple[str, ...]] = ()
+    """Protocols that are scored where `config.eval.protocol` names them."""
 
     ANY_CONFIG: ClassVar[bool] = False
     """Whether users name the configs."""

@@ -7,8 +7,9 @@
 A file of weights is a checkpoint of the original code; a run is one of train.py.
 A run is written under the original code's names and in its layouts (Video-Person-ReID,
 3D-ResNets-PyTorch, C3D), so that PyTorch loads it; a file under its own names without
-`module.`, any style of C3D as conv1 … fc8. A .safetensors file says which pixels its
-weights want (config.data.normalization). --config.init_from reads all of these.
+a prefix that all have (`module.`), any style of C3D as conv1 … fc8. A .safetensors file
+says which pixels its weights want (config.data.normalization). --config.init_from reads
+all of these.
 """
 
 import signal
@@ -25,7 +26,7 @@ from reid_jax.cli import ending
 from reid_jax.errors import UserError
 from reid_jax.input import pixels
 from reid_jax.models import checkpoint_files, torch_weights
-from reid_jax.runs import pretrained
+from reid_jax.runs import weight_sources
 
 _PROGRAM = "python -m reid_jax.convert_weights"
 
@@ -47,6 +48,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
         help="pixels that the weights were trained on, where it is not known by itself",
     )
     parser.add_argument(
+        "--prefix",
+        help="take the weights whose names begin so, of a file with several networks",
+    )
+    parser.add_argument(
         "--quiet", action="store_true", help="print no table of the parameters"
     )
     values = parser.parse_args(arguments)
@@ -56,6 +61,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             values.source,
             values.output,
             normalization=values.normalization,
+            prefix=values.prefix,
             quiet=values.quiet,
         )
 
@@ -65,12 +71,15 @@ def convert(
     output: str | None = None,
     *,
     normalization: str | None = None,
+    prefix: str | None = None,
     quiet: bool = False,
 ) -> None:
     """Print what `source` holds; write it to `output` if given.
 
     `normalization`, a name of `pixels.NORMALIZATIONS`, is noted in the file instead of
-    what is known of `source`. Raises UserError for what cannot be read or written.
+    what is known of `source`. Of a file with several networks `prefix` says which; what
+    is under no network's prefix is not written. Raises UserError for what cannot be
+    read or written.
     """
     if normalization is not None and normalization not in pixels.NORMALIZATIONS:
         known = ", ".join(pixels.NORMALIZATIONS)
@@ -81,15 +90,17 @@ def convert(
             raise UserError(
                 f"--normalization is noted in .safetensors files only, not in {output}."
             )
-    given = pretrained.read(source)
+    given = weight_sources.read(source, prefix=prefix)
     weights = torch_weights.published_weights(given.weights)
     if not quiet:
         print(parameter_table(weights))
     wants = (normalization,) if normalization else given.normalizations
     print(
-        f"{source}: {given.description}; config.data.normalization: "
+        f"{source}: {given.description}{given.place}; config.data.normalization: "
         f"{' or '.join(wants) or 'not known'}"
     )
+    if given.left_out:
+        print(f"not taken of it: {', '.join(weight_sources.parts(given.left_out))}")
     if output is not None:
         noted = {"source": given.description}
         if wants:

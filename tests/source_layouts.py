@@ -7,6 +7,7 @@ import random
 from collections.abc import Iterable
 
 import av
+import h5py
 import numpy as np
 import PIL.Image
 import scipy.io
@@ -127,6 +128,66 @@ def write_p_destre_layout(folder: pathlib.Path, *, width_first: bool = True) -> 
 
 
 _P_DESTRE_REST = ",1,-1,-1,-1" + ",0" * 15
+
+
+MARKET = {
+    "bounding_box_train": [(2, 1), (2, 3), (7, 1), (7, 2), (7, 2)],
+    "query": [(3, 1), (3, 6), (5, 2)],
+    "bounding_box_test": [(3, 1), (3, 6), (5, 2), (5, 4), (0, 1), (0, 2), (-1, 5)],
+}
+"""Pictures in Market-1501's layout: person and camera from 1."""
+
+
+def write_market_layout(folder: pathlib.Path) -> None:
+    """The pictures of `MARKET`, named as there; a shade says whose each is."""
+    for number, (inside, pictures) in enumerate(MARKET.items()):
+        images = {}
+        for frame, (pid, camera) in enumerate(pictures):
+            person = "-1" if pid == -1 else f"{pid:04d}"
+            # As published: the number of a picture's frame, then that of its box.
+            name = f"{person}_c{camera}s{number + 1}_{451 + frame:06d}_03.png"
+            images[name] = tiny_png(30 * pid + frame)
+        write_shuffled(folder / inside, images)
+
+
+LS_VID = {
+    "train": [(1, 3, 1), (1, 15, 2), (4, 3, 1), (4, 7, 2), (4, 7, 3)],
+    "test": [(2, 1, 1), (2, 12, 2), (3, 4, 2), (3, 2, 1), (3, 2, 10), (5, 6, 1)],
+}
+"""Tracklets of LS-VID's lists: person, camera from 1, number."""
+
+LS_VID_QUERY = (1, 4, 5)
+"""Rows of the test list, from 1, that are queries."""
+
+
+def write_ls_vid_layout(folder: pathlib.Path, num_frames: int = 3) -> None:
+    """LS-VID with the tracklets of `LS_VID`; a frame's shade says whose and which."""
+    (folder / "list_sequence").mkdir(parents=True)
+    for part, tracklets in LS_VID.items():
+        lines, images = [], {}
+        for pid, camera, number in tracklets:
+            start = f"{pid:04d}_{number}"
+            lines.append(f"tracklet_{part}/{pid:04d}/{start} {pid}\n")
+            # The unpadded numbers: 0003_1_2_9 and 0003_10_2_9 begin alike.
+            for t in range(8, 8 + num_frames):
+                name = f"{start}_{camera}_{t}.png"
+                images.setdefault(pid, {})[name] = tiny_png(30 * pid + t)
+        for pid, of_person in images.items():
+            write_shuffled(folder / f"tracklet_{part}" / f"{pid:04d}", of_person)
+        (folder / "list_sequence" / f"list_seq_{part}.txt").write_text("".join(lines))
+    (folder / "test" / "data").mkdir(parents=True)
+    matrix = np.array(LS_VID_QUERY, np.float64).reshape(-1, 1)
+    write_matlab_7_3(folder / "test" / "data" / "info_test.mat", {"query": matrix})
+
+
+def write_matlab_7_3(path: pathlib.Path, matrices: dict[str, np.ndarray]) -> None:
+    """As MATLAB writes HDF5: half a kilobyte in front, and the axes the other way."""
+    with h5py.File(path, "w", userblock_size=512) as file:
+        for name, matrix in matrices.items():
+            file[name] = matrix.T
+            file[name].attrs["MATLAB_class"] = np.bytes_("double")
+    with path.open("r+b") as file:
+        file.write(b"MATLAB 7.3 MAT-file, Platform: GLNXA64")
 
 
 def write_video(path: pathlib.Path, images: np.ndarray) -> None:

@@ -28,6 +28,7 @@ def mars(walkers_tiny, tmp_path_factory):
     """A tiny MARS of the people of walkers/tiny, prepared beside it."""
     source = tmp_path_factory.mktemp("mars")
     mars_layout.write_mars_layout(source, _mars_tracklets(walkers_tiny))
+    mars_layout.write_clean_labels(source, {})
     prepare.build(prepare.find_builder("mars", walkers_tiny), source)
 
 
@@ -198,6 +199,14 @@ def test_mars_is_scored_by_both_protocols(tmp_path, config, mars):
     assert all(row["num_queries"] == 12 for row in rows)
     config.eval.protocol = "official"
     assert evaluate.evaluate(config, tmp_path)[0]["protocol"] == "official"
+    aps = []
+    for name in ("no_distractor", "clean"):
+        config.eval.protocol = name
+        rows = evaluate.evaluate(config, tmp_path)
+        assert [row["protocol"] for row in rows] == [name, "torchreid", "official"]
+        assert [row["num_gallery"] for row in rows] == [12, 13, 25]
+        aps.append(rows[0]["mean_ap"])
+    assert aps[0] == aps[1]  # no label was changed by the cleaning
     config.eval.protocol = "cuhk03"
     with pytest.raises(ValueError, match="protocol='cuhk03' is not one of mars's"):
         evaluate.evaluate(config, tmp_path)

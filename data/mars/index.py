@@ -13,7 +13,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from data.mars import index_checks
+from data.mars import clean_labels, index_checks
 from data.sources import checks
 from data.sources.image_files import FileTracklet
 from data.sources.matlab import read_matrix
@@ -25,6 +25,7 @@ the folder info/ from their evaluation code (MARS-evaluation). DIR then holds
   bbox_test/<pid>/<image>.jpg    <pid> 00-1 is junk, 0000 distractors
   info/train_name.txt  info/test_name.txt
   info/tracks_train_info.mat  info/tracks_test_info.mat  info/query_IDX.mat
+  info/clean_tracks_test_info.mat, if you have it, for the protocol `clean`
 Building it needs about twice the disk space of DIR, for a while."""
 
 _IMAGE_NAME = re.compile(r"(\d{4}|00-1)C([1-6])T\d+F\d+\.jpg")
@@ -133,6 +134,7 @@ def read_splits(folder: pathlib.Path) -> dict[str, list[FileTracklet]]:
     missing = checks.missing_files(folder, listed)
     problems += [f"{path}: missing" for path in missing]
     problems += index_checks.query_problems(tables.query, tables.test)
+    clean_labels.read(folder / "info", tables.test, problems)
     if problems:
         present = dict.fromkeys(listed)
         for path in missing:
@@ -155,6 +157,19 @@ def read_splits(folder: pathlib.Path) -> dict[str, list[FileTracklet]]:
             for row in rows
         ]
     return splits
+
+
+def read_clean_labels(folder: pathlib.Path) -> dict[str, list[int]] | None:
+    """Cleaned pid and second id of each test tracklet by its name, or None without.
+
+    `folder` is one that `read_splits` has read.
+    """
+    names = _read_names(folder / "info" / "test_name.txt", [])
+    test = read_tables(folder / "info").test
+    labels = clean_labels.read(folder / "info", test, [])
+    if labels is None:
+        return None
+    return dict(zip(tracklet_names(test, names), labels.tolist(), strict=True))
 
 
 def _read_names(path: pathlib.Path, problems: list[str]) -> list[str]:

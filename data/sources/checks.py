@@ -74,8 +74,9 @@ def damage(image: bytes) -> str | None:
     A JPEG's compressed data cannot hold the end marker FFD9, so that it is whole when
     one follows the start of its last scan (FFDA). A PNG is whole when its chunks lead
     to IEND; those needed to decode it have checksums. What comes after the end
-    (padding, a comment of the camera) is no damage. Larger than `LARGEST_IMAGE`, or
-    to be turned by its EXIF orientation, an image is no frame as it is.
+    (padding, a comment of the camera) is no damage. An image is no frame as it
+    is when it is larger than `LARGEST_IMAGE`, to be turned by its EXIF orientation, or
+    has values of more than 8 bits.
     """
     if not image:
         return "empty"
@@ -109,12 +110,25 @@ def _header_damage(image: bytes) -> str | None:
             # `info` already.
             exif = opened.info.get("exif", b"")
             orientation = opened.getexif().get(_EXIF_ORIENTATION) if exif else None
+            too_deep = beyond_8_bits(opened)
     except Image.DecompressionBombError:
         return f"more than {LARGEST_IMAGE} pixels"
     except Exception as error:  # whatever a damaged header leads Pillow to
         return f"damaged ({error or type(error).__name__})"
     if orientation in range(2, 9):  # some cameras write 0
         return f"to be turned (EXIF orientation {orientation}): save it upright"
+    return too_deep
+
+
+def beyond_8_bits(picture: Image.Image) -> str | None:
+    """Whether a picture has values that 8 bits do not hold, in words, or None.
+
+    Pillow cuts those of one channel at 255. Which of them is white, only its owner
+    knows: a camera may fill 10 or 12 bits of 16. Pictures of three channels of 16 bits
+    are not concerned: all programs take the upper 8.
+    """
+    if picture.mode.startswith(("I", "F")):
+        return f"values of more than 8 bits ({picture.mode}): save it with 8"
     return None
 
 

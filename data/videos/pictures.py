@@ -98,7 +98,8 @@ def read(path: pathlib.Path) -> np.ndarray:
     """A picture as uint8 [H, W, 3], RGB, turned as its EXIF orientation says.
 
     Raises:
-        UserError: the file cannot be read as a picture, or is larger than 8K.
+        UserError: the file cannot be read as a picture, is larger than 8K, or has
+            values of more than 8 bits.
     """
     try:
         with (
@@ -108,6 +109,8 @@ def read(path: pathlib.Path) -> np.ndarray:
             width, height = picture.size
             if width * height > checks.LARGEST_IMAGE:
                 raise UserError(f"it has {width}×{height} pixels, more than 8K")
+            if too_deep := checks.beyond_8_bits(picture):
+                raise UserError(f"it has {too_deep}")
             return np.asarray(ImageOps.exif_transpose(picture).convert("RGB"))
     except Exception as error:  # whatever a damaged picture leads Pillow to
         reason = str(error) or type(error).__name__

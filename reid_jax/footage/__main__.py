@@ -21,8 +21,8 @@ import os
 import pathlib
 
 import numpy as np
-import PIL.Image
 
+from data.videos import pictures as video_pictures
 from reid_jax import files
 from reid_jax.cli import compile_cache, ending
 from reid_jax.errors import UserError
@@ -198,10 +198,9 @@ def _track(seen: Appearances, text: str) -> int | None:
 
 def _picture(path: str) -> np.ndarray:
     try:
-        with PIL.Image.open(path) as image:
-            return np.asarray(image.convert("RGB"))
-    except (PIL.UnidentifiedImageError, SyntaxError, ValueError):
-        raise UserError(f"--query {path} is no picture.") from None
+        return video_pictures.read(pathlib.Path(path))
+    except UserError as error:
+        raise UserError(f"--query {error}") from None
 
 
 def _print_persons(seen: Appearances, found: persons.Persons) -> None:

@@ -2,8 +2,9 @@
 
 import contextlib
 import dataclasses
+import json
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from jaxtyping import Float
@@ -19,6 +20,7 @@ SPLITS = ("train", "query", "gallery")
 class Dataset:
     """A prepared dataset: its splits and the evaluation protocols it is scored by.
 
+    `more_protocols` are scored where the config names them.
     `train` is empty where a dataset is there to be scored only.
     """
 
@@ -26,6 +28,10 @@ class Dataset:
     query: Split
     gallery: Split
     protocols: tuple[str, ...]
+    more_protocols: tuple[str, ...] = ()
+    clean_labels: Mapping[str, Sequence[int]] | None = (
+        None  # data.tracklets.CLEAN_LABELS
+    )
 
     @property
     def fingerprint(self) -> str:
@@ -55,7 +61,15 @@ def load_dataset(name: str, data_dir: str) -> Dataset:
             split: frame_cache.open_split(folder, split, lambda s=split: examples(s))
             for split in SPLITS
         }
-    return Dataset(**splits, protocols=builder.PROTOCOLS)
+    path, clean_labels = pathlib.Path(builder.data_dir) / tracklets.CLEAN_LABELS, None
+    if path.exists():
+        clean_labels = json.loads(path.read_text(encoding="utf-8"))
+    return Dataset(
+        **splits,
+        protocols=builder.PROTOCOLS,
+        more_protocols=builder.MORE_PROTOCOLS + ("clean",) * (clean_labels is not None),
+        clean_labels=clean_labels,
+    )
 
 
 def load_mixture(names: Sequence[str], data_dir: str) -> JoinedSplit:

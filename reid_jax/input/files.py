@@ -13,7 +13,7 @@ from typing import NamedTuple
 import jax
 import numpy as np
 from jax.sharding import Mesh
-from jaxtyping import Int
+from jaxtyping import Int, UInt8
 from PIL import Image
 
 from data import tracklets
@@ -50,6 +50,8 @@ class FilesSource:
         self._mixture = data.mixture
         self._dataset = dataset or datasets.load_dataset(data.name, data.data_dir)
         self.protocols = self._dataset.protocols
+        self.more_protocols = self._dataset.more_protocols
+        self.clean_labels = self._dataset.clean_labels
         self.fingerprint = self._dataset.fingerprint
         self._seed, self._p, self._k = config.seed, data.p, data.k
         self._shares, self._cache = data.mixture_weights, data.cache
@@ -213,7 +215,7 @@ class FilesSource:
         of = self.split(split)
         last = int(of.num_frames[tracklet]) - 1
         return [
-            np.asarray(Image.open(io.BytesIO(of.frame(tracklet, t))).convert("RGB"))
+            _rgb(Image.open(io.BytesIO(of.frame(tracklet, t))))
             for t in sorted({0, last // 2, last})
         ]
 
@@ -224,6 +226,16 @@ _FRAMES, _COLORS = 2, 3
 
 def _rows_of(windows: Windows, rows: Int[np.ndarray, "_"]) -> Windows:
     return jax.tree.map(lambda values: values[rows], windows)
+
+
+def _rgb(picture: Image.Image) -> UInt8[np.ndarray, "h w 3"]:
+    """As TensorFlow decodes it: Pillow would cut values of 16 bits at 255.
+
+    Such pictures are refused by now; datasets prepared before may have some.
+    """
+    if picture.mode.startswith("I;16"):
+        picture = Image.fromarray((np.asarray(picture) >> 8).astype(np.uint8))
+    return np.asarray(picture.convert("RGB"))
 
 
 def _is_one_program(sizes: Int[np.ndarray, "N 2"]) -> bool:

@@ -62,6 +62,8 @@ class RenderedSource:
     """
 
     protocols: tuple[str, ...] = ("standard",)
+    more_protocols: tuple[str, ...] = ()
+    clean_labels = None
 
     def __init__(self, config):
         folder, _, world_name = config.data.name.partition("/")

@@ -1,6 +1,6 @@
 """Where a run's batches come from: `open_source(config)`, made once and handed on."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Protocol, runtime_checkable
 
 import jax
@@ -37,6 +37,8 @@ class Source(Protocol):
 
     name: str  # config.data.name
     protocols: tuple[str, ...]  # of evaluation
+    more_protocols: tuple[str, ...]  # scored where the config names them
+    clean_labels: Mapping[str, Sequence[int]] | None  # of "clean": see input.datasets
     fingerprint: str  # of query and gallery
     training: Split  # what is trained on: the train split, or several datasets
     pids: np.ndarray  # person of each label, sorted

@@ -1,11 +1,9 @@
 """Files of weights, read and written. No code of a file is ever run."""
 
-import contextlib
+import dataclasses
 import math
 import os
 import pathlib
-import re
-import warnings
 import zipfile
 from collections.abc import Mapping
 
@@ -16,19 +14,38 @@ import safetensors.numpy
 
 from reid_jax import files
 from reid_jax.errors import UserError
+from reid_jax.models import torch_files
+from reid_jax.models.refusal import first_sentence, refused
 
 _TORCH_SUFFIXES = (".pth", ".pt", ".pth.tar", ".pickle", ".tar")
 SUFFIXES = (".safetensors", ".npz", *_TORCH_SUFFIXES)
 
-_WRAPPERS = ("state_dict", "model_state_dict", "model")
-"""Names under which training programs keep the weights beside other things."""
+
+@dataclasses.dataclass(frozen=True)
+class Checkpoint:
+    """Names and arrays of a file as they are."""
+
+    weights: dict[str, np.ndarray]
+    wrapper: str = ""
+    """The name in the file under which they are: "state_dict", say; or none."""
+
+    others: tuple[str, ...] = ()
+    """Names of other weights in the file, which are not read: "state_dict_ema"."""
 
 
 def read_checkpoint(path: str | os.PathLike) -> dict[str, np.ndarray]:
     """Names and arrays of a checkpoint file as they are, a `{"state_dict": …}` opened.
 
-    `.safetensors` and `.npz` need nothing else; `.pth`, `.pth.tar`, `.pt` and `.pickle`
-    need PyTorch and are read with `weights_only=True`: no code of the file is ever run.
+    As `read`, without where in the file they are.
+    """
+    return read(path).weights
+
+
+def read(path: str | os.PathLike) -> Checkpoint:
+    """What a checkpoint file holds; its content says what kind it is, not its name.
+
+    Files of safetensors and NumPy need nothing else; those of PyTorch need it and are
+    read with `weights_only=True`: no code of the file is ever run.
     Raises UserError, with the reason, for other files, for damaged ones and for files
     that hold more than tensors, numbers and text.
     """
@@ -36,30 +53,36 @@ def read_checkpoint(path: str | os.PathLike) -> dict[str, np.ndarray]:
     if not path.is_file():
         raise UserError(f"No checkpoint file {path}.")
     _refuse_bomb(path)
-    read = {"safetensors": _read_safetensors, "npz": _read_npz, "torch": _read_torch}
-    weights = read[kind(path)](path)
+    wrapper, others = "", []
+    match content_kind(path):
+        case "safetensors":
+            weights = _read_safetensors(path)
+        case "npz":
+            weights = _read_npz(path)
+        case _:
+            weights, wrapper, others = torch_files.read(path)
     if not weights:
         raise UserError(f"{path} holds no weights.")
     widened = {
         key: value.astype(np.float32) if value.dtype == ml_dtypes.bfloat16 else value
         for key, value in weights.items()
     }
-    others = [
+    strange = [
         f"{key} ({value.dtype})"
         for key, value in widened.items()
         if value.dtype.kind not in "fiub"
     ]
-    if others:
-        raise UserError(f"{path} holds more than numbers: {', '.join(others)}.")
-    return widened
+    if strange:
+        raise UserError(f"{path} holds more than numbers: {', '.join(strange)}.")
+    return Checkpoint(widened, wrapper, tuple(others))
 
 
 def read_metadata(path: str | os.PathLike) -> dict[str, str]:
     """What the writer of a `.safetensors` file noted in it; empty for other files."""
-    if kind(path) != "safetensors":
+    if content_kind(path) != "safetensors":
         return {}
     what = "safetensors file"
-    with _refused(path, what), safetensors.safe_open(path, "numpy") as file:
+    with refused(path, what), safetensors.safe_open(path, "numpy") as file:
         return dict(file.metadata() or {})
 
 
@@ -77,7 +100,7 @@ def write_checkpoint(
     contiguous = {key: np.ascontiguousarray(value) for key, value in weights.items()}
     wanted = kind(path)
     if wanted == "torch":
-        torch = _import_torch(path, "Writing")
+        torch = torch_files.import_torch(path, "Writing")
     try:
         with files.write_whole(path) as unfinished:
             match wanted:
@@ -94,7 +117,7 @@ def write_checkpoint(
                         tensors = {"state_dict": tensors}
                     torch.save(tensors, unfinished)
     except (OSError, RuntimeError, safetensors.SafetensorError) as error:
-        reason = getattr(error, "strerror", None) or _first_sentence(error)
+        reason = getattr(error, "strerror", None) or first_sentence(error)
         raise UserError(f"{path} could not be written: {reason}.") from None
 
 
@@ -107,15 +130,31 @@ def kind(path: str | os.PathLike) -> str:
     return "torch" if name.endswith(_TORCH_SUFFIXES) else name.rpartition(".")[2]
 
 
-@contextlib.contextmanager
-def _refused(path: pathlib.Path, what: str):
-    """Whatever a damaged file leads its parser to becomes one UserError."""
+def content_kind(path: str | os.PathLike) -> str:
+    """As `kind`, by what a file holds; by its name where that does not tell.
+
+    Files of PyTorch are called .pth.tar-60, .ckpt or .bin as well.
+    """
+    with open(path, "rb") as file:
+        beginning = file.read(9)
+    header_bytes = int.from_bytes(beginning[:8], "little")
+    if beginning[8:] == b"{" and header_bytes <= os.path.getsize(path) - 8:
+        return "safetensors"
+    if beginning.startswith(b"\x80"):  # a pickle
+        return "torch"
+    if zipfile.is_zipfile(path):
+        with refused(path, "archive"), zipfile.ZipFile(path) as archive:
+            names = archive.namelist()
+        if any(name.endswith("data.pkl") for name in names):
+            return "torch"
+        if names and all(name.endswith(".npy") for name in names):
+            return "npz"
     try:
-        yield
-    except Exception as error:
-        reason = _first_sentence(error)
+        return kind(path)
+    except UserError:
         raise UserError(
-            f"{path} was refused: it is damaged or no {what} ({reason})."
+            f"{path}: neither its content nor its name is one of a checkpoint; known: "
+            f"{', '.join(SUFFIXES)}."
         ) from None
 
 
@@ -131,7 +170,7 @@ def _refuse_bomb(path: pathlib.Path) -> None:
     """
     if not zipfile.is_zipfile(path):
         return
-    with _refused(path, "archive"), zipfile.ZipFile(path) as archive:
+    with refused(path, "archive"), zipfile.ZipFile(path) as archive:
         unpacked = sum(member.file_size for member in archive.infolist())
     packed = path.stat().st_size
     if unpacked > max(_LARGEST_UNPACKED, 10 * packed):
@@ -141,12 +180,12 @@ def _refuse_bomb(path: pathlib.Path) -> None:
 
 
 def _read_safetensors(path: pathlib.Path) -> dict[str, np.ndarray]:
-    with _refused(path, "safetensors file that NumPy has types for"):
+    with refused(path, "safetensors file that NumPy has types for"):
         return safetensors.numpy.load_file(path)
 
 
 def _read_npz(path: pathlib.Path) -> dict[str, np.ndarray]:
-    with _refused(path, "archive of arrays alone"), zipfile.ZipFile(path) as archive:
+    with refused(path, "archive of arrays alone"), zipfile.ZipFile(path) as archive:
         weights = {}
         for member in archive.infolist():
             name = member.filename
@@ -173,73 +212,3 @@ def _stated_bytes(file) -> int:
         read = np.lib.format.read_array_header_2_0
     shape, _, dtype = read(file)
     return math.prod(shape) * dtype.itemsize
-
-
-def _read_torch(path: pathlib.Path) -> dict[str, np.ndarray]:
-    torch = _import_torch(path, "Reading")
-    try:
-        with (
-            torch.serialization.safe_globals(_numpy_scalars()),
-            warnings.catch_warnings(action="ignore"),
-        ):
-            content = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # whatever a damaged file leads the parser to
-        # What PyTorch says around it is advice to switch the protection off.
-        needs = re.search(r"GLOBAL (\S+) was not an allowed", str(error))
-        reason = (
-            f"it needs {needs[1]}, which is code and not weights; save its state_dict "
-            "alone, where you trust the file"
-            if needs
-            else f"it is damaged or no file of torch.save ({_first_sentence(error)})"
-        )
-        raise UserError(f"{path} was refused: {reason}.") from None
-    for name in _WRAPPERS:
-        if isinstance(content, dict) and isinstance(content.get(name), dict):
-            content = content[name]
-            break
-    tensors = isinstance(content, dict) and all(
-        isinstance(value, torch.Tensor) for value in content.values()
-    )
-    if not tensors or not content:
-        raise UserError(
-            f"{path} holds no dictionary of tensors, neither by itself nor under "
-            f"{', '.join(_WRAPPERS)}."
-        )
-    weights = {}
-    for key, value in content.items():
-        with _refused(path, f"file of plain tensors: {key}"):
-            value = value.detach()
-            is_narrow = value.dtype == torch.bfloat16
-            weights[key] = (value.float() if is_narrow else value).numpy()
-    return weights
-
-
-def _import_torch(path: pathlib.Path, doing: str):
-    try:
-        import torch
-    except ImportError:
-        raise UserError(
-            f"{doing} {path} needs PyTorch (pip install torch); a .safetensors file of "
-            "the same weights does not."
-        ) from None
-    version = torch.__version__.partition("+")[0].split(".")[:2]
-    if tuple(map(int, version)) < (2, 6):
-        raise UserError(
-            f"{doing} {path} safely needs PyTorch 2.6, not {torch.__version__}."
-        )
-    return torch
-
-
-def _numpy_scalars() -> list:
-    """What unpickling a NumPy number needs: Video-Person-ReID stores its CMC-1 so."""
-    scalar = np.float32(0).__reduce__()[0]
-    names = ("numpy.core.multiarray.scalar", "numpy._core.multiarray.scalar")
-    dtypes = {type(np.dtype(kind)) for kind in "fdilqI"}
-    return [*((scalar, name) for name in names), np.dtype, *dtypes]
-
-
-def _first_sentence(error: Exception) -> str:
-    """What PyTorch has to say, without its advice."""
-    lines = str(error).splitlines() or [type(error).__name__]
-    said = lines[0].split(". ")[0].rstrip(".")
-    return f"{type(error).__name__}: {said}" if len(said) < 8 else said

@@ -112,7 +112,7 @@ def load_torch_weights(
         name = canonical_name(key)
         if name in given:
             problems.append(f"twice: {given[name][0]} and {key}")
-        given[name] = (key, _canonical_shape(name, np.asarray(value)))
+        given[name] = (key, in_canonical_shape(name, value))
     values = {}
     for name, (path, leaf) in targets.items():
         shape = _torch_shape(path, leaf.shape)
@@ -184,7 +184,7 @@ def published_weights(state_dict: Mapping[str, np.ndarray]) -> dict[str, np.ndar
         if name in tidy:
             doubled.append(f"twice: {first_key[name]} and {key}")
         first_key[name] = key
-        tidy[name] = _canonical_shape(canonical_name(key), np.asarray(value))
+        tidy[name] = in_canonical_shape(canonical_name(key), value)
     if doubled:
         raise UserError("Keys name the same parameter:\n  " + "\n  ".join(doubled))
     return tidy
@@ -229,8 +229,12 @@ def our_parameter(key: str, shape: Sequence[int]) -> tuple[str, tuple[int, ...]]
     return f"{module}.{leaf}", shape
 
 
-def _canonical_shape(name: str, value: np.ndarray) -> np.ndarray:
-    """Caffe's blobs have more axes than these parameters need: the first are empty."""
+def in_canonical_shape(name: str, value: np.ndarray) -> np.ndarray:
+    """The value of the parameter with that canonical name, in PyTorch's shape.
+
+    Caffe's blobs have more axes than some parameters need: the first are empty.
+    """
+    value = np.asarray(value)
     if not re.match(r"(conv\d[ab]?\.bias|(fc[67]|classifier)\.)", name):
         return value
     needed = 1 if name.endswith("bias") else 2

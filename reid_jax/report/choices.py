@@ -10,7 +10,7 @@ from reid_jax.arrays import Array
 from reid_jax.input.source import Source
 from reid_jax.report import strips
 from reid_jax.report.strips import NUM_RESULTS, RankedRow, Result, Strip
-from reid_jax.retrieval import places, ranking
+from reid_jax.retrieval import places, ranking, shared_ids
 from reid_jax.runs.embeddings import Embedded
 from reid_jax.scoring import color_histogram
 from reid_jax.scoring.scores import Scored
@@ -82,6 +82,10 @@ def _ranked(scored: Scored, q: int) -> list[int]:
     Entries that the scores leave out (same person and camera, junk) are left out.
     """
     query, gallery = scored.query, scored.gallery
+    if scored.ids is not None:
+        kept = shared_ids.are_kept(shared_ids.of(scored.ids[0], [q]), scored.ids[1])[0]
+        order = np.argsort(scored.distances[q], kind="stable")
+        return order[kept[order]].tolist()
     kept = ranking.kept_entries(
         query.pids[q],
         gallery.pids,
@@ -101,12 +105,16 @@ def ranked_rows(
     rows = []
     for q in queries.tolist():
         ranked = _ranked(scored, q)
+        is_right = gallery.pids == query.pids[q]
+        if scored.ids is not None:
+            of_query = shared_ids.of(scored.ids[0], [q])
+            is_right = shared_ids.share(of_query, scored.ids[1])[0]
         results = [
             Result(
                 frames.gallery(g),
                 _caption(gallery, g),
                 float(scored.distances[q, g]),
-                bool(gallery.pids[g] == query.pids[q]),
+                bool(is_right[g]),
                 rank,
             )
             for rank, g in enumerate(ranked, start=1)

@@ -66,9 +66,24 @@ def evaluate(
         raise ValueError(f"max_rank={max_rank} must be at least 1.")
     query_pids, gallery_pids, query_camids, gallery_camids = labels
     found = places.find(distances, query_pids, gallery_pids)
+    return of_places(found, query_camids, gallery_camids, ap=ap, max_rank=max_rank)
+
+
+def of_places(
+    found: places.Places,
+    query_camids: Integer[Array, "_"],
+    gallery_camids: Integer[Array, "_"],
+    *,
+    ap: str = "step",
+    max_rank: int = 50,
+) -> Ranking:
+    """Scores by where the entries of the queries' own persons stand.
+
+    Raises ValueError when no query has one under another camera.
+    """
     is_right = gallery_camids[found.entry] != query_camids[found.query]
     group = np.where(is_right, found.query, -1)
-    scores = score_groups(found, group, len(query_pids), ap)
+    scores = score_groups(found, group, len(query_camids), ap)
     valid = np.isfinite(scores.ap)
     if not valid.any():
         raise ValueError(

@@ -4,24 +4,41 @@ import csv
 import dataclasses
 import functools
 import pathlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 from jaxtyping import Float
 
 from reid_jax import files
 from reid_jax.errors import UserError
-from reid_jax.retrieval import camera_pairs, places, ranking, summary, verification
+from reid_jax.retrieval import (
+    camera_pairs,
+    places,
+    ranking,
+    shared_ids,
+    summary,
+    verification,
+)
+from reid_jax.retrieval.shared_ids import Ids
 from reid_jax.runs.embeddings import Embedded
 from reid_jax.runs.run import Run
-from reid_jax.scoring import embeddings, roc
+from reid_jax.scoring import clean, embeddings, roc
 from reid_jax.scoring.metrics import Metric, build_metrics
 
 CMC_RANKS = (1, 5, 10, 20)
+DISTRACTOR_PID = 0
 
 
 def protocol_gallery(query: Embedded, gallery: Embedded, protocol: str) -> Embedded:
-    """The gallery that `protocol` ranks; MARS's "official" one includes the queries."""
+    """The gallery that `protocol` ranks.
+
+    MARS's "official" one includes the queries; in that of "no_distractor" person 0 is
+    junk: it stays in its place and is not ranked.
+    """
+    if protocol == "no_distractor":
+        is_distractor = gallery.pids == DISTRACTOR_PID
+        pids = np.where(is_distractor, places.JUNK_PID, gallery.pids)
+        return dataclasses.replace(gallery, pids=pids)
     if protocol != "official":
         return gallery
     both = (
@@ -45,7 +62,7 @@ def conditions(asked) -> list[str]:
 
 def headline(protocol: str, source) -> str:
     """The protocol whose score leads: the wanted one, or the only one of a dataset."""
-    protocols = source.protocols
+    protocols = (*source.protocols, *source.more_protocols)
     if len(protocols) == 1:
         return protocols[0]
     if protocol not in protocols:
@@ -68,16 +85,23 @@ class Scored:
     gallery: Embedded  # the protocol's
     distances: Float[np.ndarray, "Q G"]
     ranking: ranking.Ranking
+    ids: tuple[Ids, Ids] | None = None  # of query and gallery, by the protocol "clean"
 
     @functools.cached_property
     def verification(self) -> verification.Verification:
         """ROC over the pairs of query and gallery, computed when it is first asked for.
 
-        Training asks for the ranking only.
+        Training asks for the ranking only. Tracklets that show two persons are left
+        out.
         """
         labels = self.query.pids, self.gallery.pids
         labels += self.query.camids, self.gallery.camids
-        return verification.evaluate(self.distances, *labels)
+        distances = self.distances
+        if self.ids is not None:
+            is_sure, gallery_pids = clean.of_one_person(*self.ids)
+            distances = distances[is_sure]
+            labels = labels[0][is_sure], gallery_pids, labels[2][is_sure], labels[3]
+        return verification.evaluate(distances, *labels)
 
     def row(self) -> dict:
         """One row of `scores.json`; fractions in [0, 1], None where there is none."""
@@ -116,11 +140,16 @@ class Scored:
 
         (n + 1) / (m + 1) with m right matches among n entries.
         """
-        own = self.gallery.pids == self.query.pids[:, None]
-        same_camera = self.gallery.camids == self.query.camids[:, None]
-        is_junk = self.gallery.pids == places.JUNK_PID
-        num_right = (own & ~same_camera).sum(axis=1)
-        num = (~is_junk & ~(own & same_camera)).sum(axis=1)
+        if self.ids is not None:
+            kept = shared_ids.are_kept(*self.ids)
+            num_right = (shared_ids.share(*self.ids) & kept).sum(axis=1)
+            num = kept.sum(axis=1)
+        else:
+            own = self.gallery.pids == self.query.pids[:, None]
+            same_camera = self.gallery.camids == self.query.camids[:, None]
+            is_junk = self.gallery.pids == places.JUNK_PID
+            num_right = (own & ~same_camera).sum(axis=1)
+            num = (~is_junk & ~(own & same_camera)).sum(axis=1)
         return np.where(num_right > 0, (num + 1) / (num_right + 1), np.nan)
 
     def write_queries(self, path: pathlib.Path) -> None:
@@ -146,7 +175,8 @@ class Scored:
 def score_run(run: Run) -> Iterator[Scored]:
     """Every score that `config.eval` of the run asks for, in the order of the table.
 
-    The headline protocol comes first, then methods and metrics in their order.
+    The headline protocol comes first, then the others that the dataset is always scored
+    by; methods and metrics in their order.
     Embeddings of the same checkpoint are used again: another metric needs no network.
     """
     config, source = run.config, run.source
@@ -156,19 +186,35 @@ def score_run(run: Run) -> Iterator[Scored]:
     for method, as_stored in embedded.items():
         splits = embeddings.as_scored(as_stored, config)
         methods[method] = splits, build_metrics(config, splits.get("train"))
-    for protocol in sorted(source.protocols, key=lambda name: name != first):
+    for protocol in dict.fromkeys([first, *source.protocols]):
         for method, (splits, metrics) in methods.items():
             for metric in metrics:
-                yield score(method, splits, metric, protocol, config.eval.ap)
+                rules = protocol, config.eval.ap, source.clean_labels
+                yield score(method, splits, metric, *rules)
 
 
 def score(
-    method: str, splits: dict[str, Embedded], metric: Metric, protocol: str, ap: str
+    method: str,
+    splits: dict[str, Embedded],
+    metric: Metric,
+    protocol: str,
+    ap: str,
+    clean_labels: Mapping[str, Sequence[int]] | None = None,
 ) -> Scored:
-    """Rank the gallery of `protocol` for the queries."""
+    """Rank the gallery of `protocol` for the queries.
+
+    `clean_labels` are the source's; the protocol "clean" needs them.
+    """
     query = splits["query"]
     gallery = protocol_gallery(query, splits["gallery"], protocol)
     matrix = np.asarray(metric.distances(query.embeddings, gallery.embeddings))
+    if protocol == "clean":
+        (query, *of_query), (gallery, *of_gallery) = (
+            clean.relabel(side, clean_labels) for side in (query, gallery)
+        )
+        ids = *of_query, *of_gallery
+        result = shared_ids.evaluate(matrix, *ids, ap=ap)
+        return Scored(method, metric, protocol, ap, query, gallery, matrix, result, ids)
     labels = query.pids, gallery.pids, query.camids, gallery.camids
     result = ranking.evaluate(matrix, *labels, ap=ap)
     return Scored(method, metric, protocol, ap, query, gallery, matrix, result)

@@ -80,7 +80,8 @@ def run_study(
                 splits[split] = run.network.embed_split(source, split, batches)
         splits = embeddings.as_scored(splits, config)
         for metric in learnt:
-            scored = scores.score("trained", splits, metric, protocol, config.eval.ap)
+            rules = protocol, config.eval.ap, source.clean_labels
+            scored = scores.score("trained", splits, metric, *rules)
             rows.append({"level": level} | scored.row())
     study = Study(name, side, _path(run, name, side), rows)
     print(_table(study))

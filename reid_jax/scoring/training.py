@@ -35,7 +35,8 @@ def build_scorer(
             run_embeddings.save(path, key, {"trained": splits})
         parallel.wait_for_all("scored")  # for the main process, however long it writes
         splits = embeddings.as_scored(splits, config)
-        scored = scores.score("trained", splits, metric, protocol, config.eval.ap)
+        rules = protocol, config.eval.ap, source.clean_labels
+        scored = scores.score("trained", splits, metric, *rules)
         ranking = scored.ranking
         return {"mean_ap": ranking.mean_ap, "rank1": float(ranking.cmc[0])}
 

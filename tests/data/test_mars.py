@@ -157,6 +157,47 @@ def test_builder_keeps_the_published_bytes(mars, tmp_path):
             assert (example["pid"], example["camid"]) == (row.pid, row.camid)
 
 
+def test_cleaned_labels_are_built_with_the_dataset(mars, tmp_path):
+    from data import prepare
+    from reid_jax.input import datasets
+
+    data_dir = tmp_path / "datasets"
+    prepare.build(prepare.find_builder("mars", data_dir), mars)
+    dataset = datasets.load_dataset("mars", str(data_dir))
+    assert dataset.clean_labels is None
+    assert dataset.more_protocols == ("no_distractor",)
+    assert index.read_clean_labels(mars) is None
+    # Rows 4 to 6 are the first query, and its two tracklets in the gallery.
+    mars_layout.write_clean_labels(mars, {5: (2, 4), 6: (0, 0)})
+    prepare.main(
+        ["mars", f"--source={mars}", f"--data_dir={data_dir}", "--rebuild"],
+    )
+    dataset = datasets.load_dataset("mars", str(data_dir))
+    assert dataset.more_protocols == ("no_distractor", "clean")
+    assert dataset.clean_labels["0002C1T0001"] == [2, 2]
+    assert dataset.clean_labels["0002C1T0002"] == [2, 4]
+    assert dataset.clean_labels["0002C6T0001"] == [0, 0]
+    for split in (dataset.query, dataset.gallery):
+        assert {str(name) for name in split.names} <= dataset.clean_labels.keys()
+
+
+def test_cleaned_labels_that_cannot_be_used(mars):
+    path = mars / "info" / "clean_tracks_test_info.mat"
+    mars_layout.write_clean_labels(mars, {2: (-3, 0)})
+    table = scipy.io.loadmat(path)["track_test_info"]
+    table[4, 1] += 1
+    scipy.io.savemat(path, {"track_test_info": table})
+    assert _problems(mars) == (
+        f"info/{path.name}: 1 rows are of other tracklets than those of "
+        "tracks_test_info.mat, the first ones: 5",
+        f"info/{path.name}: cleaned pid -3 is below -1",
+    )
+    scipy.io.savemat(path, {"track_test_info": table[:, :4]})
+    assert f"shape ({len(table)}, 4), expected" in _problems(mars)[0]
+    scipy.io.savemat(path, {"clean": table})
+    assert "no variable 'track_test_info', only: clean" in _problems(mars)[0]
+
+
 def test_twelve_missing_images_list_ten(mars):
     images = sorted(mars.glob("bbox_*/*/*F002.jpg"))[:12]
     for image in images:

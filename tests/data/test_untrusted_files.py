@@ -2,6 +2,7 @@
 
 import io
 import pathlib
+import re
 import struct
 import tarfile
 import zipfile
@@ -14,6 +15,9 @@ import tensorflow as tf
 from PIL import Image
 
 from data.sources import checks, matlab
+from data.videos import pictures
+from reid_jax.errors import UserError
+from reid_jax.input import files
 from reid_jax.models import checkpoint_files
 
 
@@ -117,6 +121,54 @@ def test_turned_images_are_refused():
                 assert damage.startswith(expected)
             else:
                 assert damage is None
+
+
+def test_values_of_more_than_8_bits_are_refused(tmp_path):
+    values = np.array([[0, 255, 256, 40000]], np.uint16)
+    for name, expected in (("PNG", "I;16"), ("TIFF", "I;16")):
+        path = tmp_path / f"1.{name.lower()}"
+        Image.fromarray(values).save(path, name)
+        message = f"values of more than 8 bits ({expected}): save it with 8"
+        if name == "PNG":
+            assert checks.damage(path.read_bytes()) == message
+        with pytest.raises(UserError, match=re.escape(f"it has {message}")):
+            pictures.read(path)
+    Image.fromarray(values.astype(np.float32)).save(tmp_path / "1.tif")
+    with pytest.raises(UserError, match=r"more than 8 bits \(F\)"):
+        pictures.read(tmp_path / "1.tif")
+
+
+def test_sixteen_bits_of_three_channels_are_their_upper_eight(tmp_path):
+    values = np.arange(12, dtype=np.uint16).reshape(2, 2, 3) * 5000
+    encoded = _png16(values)
+    assert checks.damage(encoded) is None
+    (tmp_path / "1.png").write_bytes(encoded)
+    np.testing.assert_array_equal(pictures.read(tmp_path / "1.png"), values >> 8)
+    decoded = tf.io.decode_jpeg(encoded, channels=3).numpy()
+    np.testing.assert_array_equal(decoded, values >> 8)
+
+
+def test_prepared_sixteen_bits_are_shown_as_they_are_decoded():
+    values = np.arange(8, dtype=np.uint16).reshape(2, 4) * 8000
+    encoded = io.BytesIO()
+    Image.fromarray(values).save(encoded, "PNG")
+    decoded = tf.io.decode_jpeg(encoded.getvalue(), channels=3).numpy()
+    shown = files._rgb(Image.open(io.BytesIO(encoded.getvalue())))
+    np.testing.assert_array_equal(shown, decoded)
+
+
+def _png16(values: np.ndarray) -> bytes:
+    """A PNG of three channels of 16 bits, which Pillow does not write."""
+    height, width, _ = values.shape
+
+    def chunk(name: bytes, content: bytes) -> bytes:
+        size, checksum = len(content), zlib.crc32(name + content)
+        return struct.pack(">I", size) + name + content + struct.pack(">I", checksum)
+
+    rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in values)
+    header = struct.pack(">IIBBBBB", width, height, 16, 2, 0, 0, 0)
+    chunks = (b"IHDR", header), (b"IDAT", zlib.compress(rows)), (b"IEND", b"")
+    return b"\x89PNG\r\n\x1a\n" + b"".join(chunk(*each) for each in chunks)
 
 
 def test_headers_are_read_without_the_pixels(monkeypatch):

@@ -208,7 +208,7 @@ def test_embeddings_are_those_of_the_crops(workdir, station):
         (["link", "--cameras=C", "--false_links=1e-9"], "smallest calibrated rate"),
         (["search", "--cameras=C", "--query", "roof:1"], "cameras: hall, gate."),
         (["search", "--cameras=C", "--query", "hall:9"], "camera hall has no track 9"),
-        (["search", "--cameras=C", "--query", "C"], "station.csv is no picture"),
+        (["search", "--cameras=C", "--query", "C"], "station.csv cannot be read"),
         (["embed", "--cameras=C", "--out=station"], "a name that ends in .npz"),
         (["embed", "--cameras=C", "--workdir=absent"], "absent holds no run"),
         (["link", "--cameras=C", "--labels=T"], "header has to be camera,track,person"),

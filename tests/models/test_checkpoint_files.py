@@ -11,7 +11,7 @@ import pytest
 import safetensors.numpy
 
 from reid_jax.errors import UserError
-from reid_jax.models import checkpoint_files
+from reid_jax.models import checkpoint_files, torch_files
 
 
 @pytest.fixture
@@ -173,6 +173,56 @@ def test_damaged_anywhere_it_is_one_error(tmp_path, weights, request, suffix):
             assert path.name in str(error)
             refused += 1
     assert refused >= 55
+
+
+@pytest.mark.parametrize("name", ["net.ckpt", "pytorch_model.bin", "net.pth.tar-60"])
+def test_the_content_says_what_a_file_is(tmp_path, weights, name, monkeypatch):
+    monkeypatch.setitem(__import__("sys").modules, "torch", None)
+    for written in ("net.safetensors", "net.npz"):
+        checkpoint_files.write_checkpoint(tmp_path / written, weights)
+        (tmp_path / written).rename(tmp_path / name)
+        read = checkpoint_files.read_checkpoint(tmp_path / name)
+        jax.tree.map(np.testing.assert_array_equal, read, weights)
+    for content in (b"\x80\x02}q\x00.", b"\x80\x04."):  # pickles
+        (tmp_path / name).write_bytes(content)
+        with pytest.raises(UserError, match="needs PyTorch"):
+            checkpoint_files.read(tmp_path / name)
+    (tmp_path / name).write_bytes(b"<html>not here</html>")
+    with pytest.raises(UserError, match="neither its content nor its name"):
+        checkpoint_files.read(tmp_path / name)
+
+
+def test_torch_files_under_other_names(tmp_path, weights, torch):
+    tensors = {key: torch.from_numpy(value) for key, value in weights.items()}
+    content = {"state_dict_ema": tensors, "state_dict": tensors, "epoch": 3}
+    for zipped in (True, False):
+        path = tmp_path / "net.pth.tar-60"
+        torch.save(content, path, _use_new_zipfile_serialization=zipped)
+        held = checkpoint_files.read(path)
+        assert (held.wrapper, held.others) == ("state_dict", ("state_dict_ema",))
+        jax.tree.map(np.testing.assert_array_equal, held.weights, weights)
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        ({"a": 1, "b": 2}, ({"a": 1, "b": 2}, "", [])),
+        ({"model": {"a": 1}, "epoch": "3"}, ({"a": 1}, "model", [])),
+        (
+            {"state_dict_ema": {"a": 1}, "state_dict": {"a": 2}, "opt": {"lr": "x"}},
+            ({"a": 2}, "state_dict", ["state_dict_ema"]),
+        ),
+        ({"state_dict_ema": {"a": 1}}, ({"a": 1}, "state_dict_ema", [])),
+        ({"net": {"a": 1}, "args": {}}, ({"a": 1}, "net", [])),
+        ({"student": {"a": 1}, "teacher": {"a": 1}}, None),
+        ({"state_dict": {"a": "text"}, "ema": {"a": 1}}, None),
+        ({"a": 1, "b": "text"}, None),
+        ([1], None),
+        ({}, None),
+    ],
+)
+def test_which_dictionary_of_a_file_is_taken(content, expected):
+    assert torch_files.choose(content, lambda value: isinstance(value, int)) == expected
 
 
 def test_nothing_is_no_checkpoint(tmp_path):

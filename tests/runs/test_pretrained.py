@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 from reid_jax import convert_weights, steps
-from reid_jax.models import checkpoint_files, torch_weights
-from reid_jax.runs import checkpoints, pretrained
+from reid_jax.errors import UserError
+from reid_jax.models import checkpoint_files, recognition, torch_weights
+from reid_jax.runs import checkpoints, pretrained, weight_sources
 from reid_jax.runs import folder as run_folder
 
 LABELS = ("walkers/tiny", [3, 5, 7, 11, 13])
@@ -115,10 +116,104 @@ def test_what_the_weights_are_of(shapes, description, normalizations):
     if "conv1" in str(shapes) or "base.0" in str(shapes):
         shapes["layer1.0.conv1.weight"] = (1,) * 4
     weights = {key: np.zeros(shape) for key, shape in shapes.items()}
-    words, wants = pretrained.recognise(weights)
+    words, wants = recognition.recognise(weights)
     assert words.startswith(description)
     assert wants[: len(normalizations)] == normalizations
     assert bool(wants) == bool(normalizations)
+
+
+def _trunk(config, tiny_model, seed: int = 0) -> dict[str, np.ndarray]:
+    """Weights of a trunk under torchvision's names."""
+    rng = np.random.default_rng(seed)
+    exported = torch_weights.export_torch_weights(tiny_model(config).base)
+    return {k: rng.normal(size=v.shape).astype("f") for k, v in exported.items()}
+
+
+def _start(path, weights, config, tiny_model):
+    """Loads weights from a file; what was recorded, and the first kernel's weight."""
+    checkpoint_files.write_checkpoint(path, weights)
+    config.init_from = str(path)
+    model = tiny_model(config)
+    record = pretrained.start(model, config, LABELS)
+    return record, torch_weights.export_torch_weights(model)["base.0.weight"]
+
+
+@pytest.mark.parametrize(
+    "prefix",
+    [
+        *("", "module.", "base.", "model.", "backbone.", "_orig_mod."),
+        *("module._orig_mod.", "module.module.", "model.encoder.net."),
+    ],
+)
+def test_names_with_a_prefix(tmp_path, config, tiny_model, capsys, prefix):
+    trunk = _trunk(config, tiny_model)
+    given = {prefix + key: value for key, value in trunk.items()}
+    record, kernel = _start(tmp_path / "a.safetensors", given, config, tiny_model)
+    np.testing.assert_array_equal(kernel, trunk["conv1.weight"])
+    assert record["prefix"] == prefix
+    assert record["initialised"] == ["classifier.bias", "classifier.weight"]
+    out = capsys.readouterr().out
+    assert "(2-D ResNet, no classifier" in out
+    assert (f"under the prefix {prefix!r}" in out) == bool(prefix)
+
+
+def test_a_trunk_within_a_larger_file(tmp_path, config, tiny_model, capsys):
+    trunk = _trunk(config, tiny_model)
+    given = {f"model.backbone.{key}": value for key, value in trunk.items()}
+    given |= {"model.neck.0.weight": np.ones(3, "f"), "text.conv1.weight": np.eye(2)}
+    given |= {f"text.layer1.0.{k}.weight": np.ones((2, 2)) for k in ("conv1", "bn1")}
+    # A head that fits is taken from beside the trunk, as a whole.
+    given["classifier.weight"] = np.ones((5, 256), "f")
+    given["classifier.bias"] = np.full(5, 7, "f")
+    record, kernel = _start(tmp_path / "a.npz", given, config, tiny_model)
+    np.testing.assert_array_equal(kernel, trunk["conv1.weight"])
+    assert record["prefix"] == "model.backbone." and record["initialised"] == []
+    assert set(record["unused"]) == {
+        "model.neck.0.weight",
+        "text.conv1.weight",
+        "text.layer1.0.conv1.weight",
+        "text.layer1.0.bn1.weight",
+    }
+    out = capsys.readouterr().out
+    assert out.endswith("not used of it: model (1 tensors), text (3 tensors).\n")
+
+
+def test_keys_under_the_prefix_must_fit(tmp_path, config, tiny_model):
+    given = {f"model.{k}": v for k, v in _trunk(config, tiny_model).items()}
+    del given["model.bn1.weight"]
+    given["model.extra.weight"] = np.ones(3, "f")
+    with pytest.raises(UserError, match=r"prefix 'model\.'\) does not fit") as error:
+        _start(tmp_path / "a.npz", given, config, tiny_model)
+    assert "missing: bn1.weight (8,)" in str(error.value)
+    assert "unused: extra.weight (3,)" in str(error.value)
+
+
+def test_two_encoders_of_one_shape_are_an_error(tmp_path, config, tiny_model, capsys):
+    both = {"encoder_q.": _trunk(config, tiny_model, 1)}
+    both["encoder_k."] = _trunk(config, tiny_model, 2)
+    given = {p + k: v for p, trunk in both.items() for k, v in trunk.items()}
+    path = tmp_path / "moco.npz"
+    message = r"(?s)2 networks .* prefixes 'encoder_q\.', 'encoder_k\.'.*--prefix="
+    with pytest.raises(UserError, match=message):
+        _start(path, given, config, tiny_model)
+    with pytest.raises(UserError, match=message):
+        convert_weights.convert(str(path))
+    with pytest.raises(UserError, match="No key has the prefix 'encoder_z'"):
+        convert_weights.convert(str(path), prefix="encoder_z")
+    one = tmp_path / "one.npz"
+    convert_weights.convert(str(path), str(one), prefix="encoder_q.", quiet=True)
+    assert "not taken of it: encoder_k" in capsys.readouterr().out
+    written = checkpoint_files.read_checkpoint(one)
+    jax.tree.map(np.testing.assert_array_equal, written, both["encoder_q."])
+
+
+def test_of_two_encoders_the_one_that_fits_is_taken(tmp_path, config, tiny_model):
+    trunk = _trunk(config, tiny_model)
+    given = {f"image.{k}": v for k, v in trunk.items()}
+    given |= {f"flow.{k}": np.ones((3, *v.shape), "f") for k, v in trunk.items()}
+    record, kernel = _start(tmp_path / "a.npz", given, config, tiny_model)
+    assert record["prefix"] == "image."
+    np.testing.assert_array_equal(kernel, trunk["conv1.weight"])
 
 
 def test_wrong_pixels_are_warned_about(tmp_path, config, tiny_model, capsys):
@@ -263,6 +358,6 @@ def test_notes_that_cannot_be(tmp_path, config, tiny_model):
     path = tmp_path / "net.safetensors"
     checkpoint_files.write_checkpoint(path, weights, {"normalization": "foo"})
     with pytest.raises(ValueError, match="notes normalization='foo'; known: imagenet"):
-        pretrained.read(str(path))
+        weight_sources.read(str(path))
     with pytest.raises(ValueError, match=r"noted in .safetensors files only"):
         convert_weights.convert(str(path), "net.npz", normalization="kinetics")

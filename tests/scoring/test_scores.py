@@ -1,8 +1,13 @@
 """Tables of scores as text."""
 
+import dataclasses
+import types
+
 import numpy as np
 import pytest
 
+from reid_jax.errors import UserError
+from reid_jax.report import choices
 from reid_jax.retrieval import ranking
 from reid_jax.runs.embeddings import Embedded
 from reid_jax.scoring import metrics, scores
@@ -74,6 +79,64 @@ def test_official_protocol_ranks_the_queries_too(tmp_path):
         "mINP",
     ]
     assert "official" in table
+
+
+def test_no_distractor_takes_person_0_out():
+    query, gallery = _side(6, 0), _side(9, 1)
+    query = dataclasses.replace(query, pids=query.pids + 1)
+    splits = {"query": query, "gallery": gallery}
+    metric = metrics.training_metric("l2")
+    scored = scores.score("trained", splits, metric, "no_distractor", "step")
+    kept = gallery.pids != 0
+    expected = ranking.evaluate(
+        np.asarray(metric.distances(query.embeddings, gallery.embeddings[kept])),
+        *(query.pids, gallery.pids[kept], query.camids, gallery.camids[kept]),
+    )
+    assert 0 < kept.sum() < 9
+    assert scored.row()["num_gallery"] == kept.sum()
+    np.testing.assert_array_equal(scored.ranking.ap, expected.ap)
+    np.testing.assert_array_equal(scored.ranking.cmc, expected.cmc)
+
+
+def test_clean_scores_by_the_cleaned_labels(tmp_path):
+    names = np.array(["a", "b", "c", "d", "e", "f"])
+    query = Embedded(
+        np.array([[0.0], [9.0]], "f"), np.array([1, 2]), np.array([0, 0]), names[:2]
+    )
+    gallery = Embedded(
+        np.array([[1.0], [2.0], [3.0], [4.0]], "f"),
+        *(np.array([0, 2, 3, 1]), np.array([0, 1, 1, 1]), names[2:]),
+    )
+    # d becomes a distractor of another camera, e shows 3 and 1.
+    labels = {"a": [1, 1], "b": [2, 2], "c": [0, 0], "d": [0, 0], "e": [3, 1]}
+    labels["f"] = [1, 1]
+    splits, metric = {"query": query, "gallery": gallery}, metrics.training_metric("l2")
+    scored = scores.score("trained", splits, metric, "clean", "step", labels)
+    # Query a: d is wrong, e and f are right. Nobody is left for query b.
+    np.testing.assert_allclose(scored.ranking.ap, [(1 / 2 + 2 / 3) / 2, np.nan])
+    row = scored.row()
+    assert (row["num_valid"], row["num_gallery"]) == (1, 3)
+    np.testing.assert_allclose(scored.chance_ranks(), [4 / 3, np.nan])
+    assert row["verification"]["num_genuine"] == 1  # e, of two persons, is left out
+    scored.write_queries(tmp_path / "queries.csv")
+    rows = choices.ranked_rows(scored, np.array([0]), _NoFrames())
+    assert [(r.distance, r.is_match) for r in rows[0].results] == [
+        *((2.0, False), (3.0, True), (4.0, True))
+    ]
+
+
+class _NoFrames(choices.Frames):
+    def __init__(self):
+        self.query = self.gallery = lambda index: []
+
+
+def test_protocols_that_are_named_lead():
+    source = types.SimpleNamespace(
+        name="mars", protocols=("torchreid", "official"), more_protocols=("clean",)
+    )
+    assert scores.headline("clean", source) == "clean"
+    with pytest.raises(UserError, match="one of mars's: torchreid, official, clean"):
+        scores.headline("cuhk03", source)
 
 
 def test_chance_ranks_are_the_mean_over_random_orders():

@@ -1,0 +1,48 @@
+"""MARS's cleaned labels: who the test tracklets show, looked at once more.
+
+Source: Liu et al. 2021, "Video-Based Person Re-ID without Bells and Whistles"
+(arXiv:2105.10678), whose archive has `clean_tracks_test_info.mat`. The file was not at
+hand where this was written: its name, its key and its six columns are those that the
+authors' public code reads. That a second id below 1 means none is not verified.
+"""
+
+import pathlib
+
+import numpy as np
+
+from data.sources.matlab import read_matrix
+
+NAME = "clean_tracks_test_info.mat"
+
+_MOST_SHOWN = 3
+
+
+def read(
+    info: pathlib.Path, test: np.ndarray, problems: list[str]
+) -> np.ndarray | None:
+    """Cleaned pid and second id of each row of `test`, the published table [N, 4].
+
+    None where the folder has no such file, or after adding to `problems`.
+    """
+    if not (info / NAME).exists():
+        return None
+    table = read_matrix(info / NAME, "track_test_info", problems)
+    if table is None:
+        return None
+    place = f"info/{NAME}"
+    if table.shape != (len(test), 6):
+        problems.append(
+            f"{place}: shape {table.shape}, expected ({len(test)}, 6): first image, "
+            "last image, pid, camera, cleaned pid, second id"
+        )
+        return None
+    differs = np.flatnonzero((table[:, :4] != test).any(axis=1))
+    if len(differs):
+        shown = ", ".join(str(row + 1) for row in differs[:_MOST_SHOWN])
+        problems.append(
+            f"{place}: {len(differs)} rows are of other tracklets than those of "
+            f"tracks_test_info.mat, the first ones: {shown}"
+        )
+    if (table[:, 4] < -1).any():
+        problems.append(f"{place}: cleaned pid {table[:, 4].min()} is below -1")
+    return table[:, 4:]

@@ -1,0 +1,155 @@
+"""Where weights to start from come from: a checkpoint file or another run."""
+
+import dataclasses
+import hashlib
+import pathlib
+from collections import Counter
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from flax import nnx
+
+from reid_jax.errors import UserError
+from reid_jax.input.pixels import NORMALIZATIONS
+from reid_jax.models import (
+    checkpoint_files,
+    recognition,
+    torch_weights,
+    weight_prefixes,
+)
+from reid_jax.runs import folder as run_folder
+from reid_jax.runs.run import Run
+
+HEADS = (
+    "bottleneck",
+    "classifier",
+    "attention_conv",
+    "attention_fc",
+    "attention_tconv",
+    "lstm",
+    "gru",
+)
+"""Modules that a backbone's checkpoint does not hold, or holds for other classes."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Pretrained:
+    """Weights under names as `source` has them, and where they come from.
+
+    `normalizations` are those of `pixels.NORMALIZATIONS` that they were trained with,
+    any of them; empty where that is not known.
+    """
+
+    source: str
+    weights: Mapping[str, np.ndarray]
+    description: str
+    normalizations: tuple[str, ...]
+    fingerprint: str  # SHA-256 of a file, or of the weights of a run
+    is_noted: bool = True  # or the normalizations are guessed, from the shapes
+    prefix: str = ""  # that the names of the network carried in the file
+    left_out: tuple[str, ...] = ()  # keys of a file that are not under it
+    wrapper: str = ""  # the dictionary of a file that was taken: "state_dict", say
+    others: tuple[str, ...] = ()  # other weights of it, "state_dict_ema"
+
+    @property
+    def place(self) -> str:
+        """Where in a file the weights are, in words; or nothing."""
+        words = []
+        if self.others:
+            words.append(
+                f"{self.wrapper!r} of it and not {', '.join(map(repr, self.others))}"
+            )
+        if self.prefix:
+            words.append(f"under the prefix {self.prefix!r}")
+        return "".join(f", {text}" for text in words)
+
+
+def read(
+    source: str,
+    *,
+    labels: tuple[str, list[int]] | None = None,
+    model: nnx.Module | None = None,
+    prefix: str | None = None,
+) -> Pretrained:
+    """What `source`, a checkpoint file or the workdir of a run, holds.
+
+    `labels` (name of the dataset, person of each label) are those of the network to
+    come: a run that learnt other persons gives no classifier. Of a file, the weights
+    under `prefix` are taken; by default under the one that fits `model`, or that a
+    known network has. Raises UserError for what cannot be read, and where several
+    networks of a file fit.
+    """
+    path = pathlib.Path(source)
+    if path.is_dir():
+        return _read_run(path, labels)
+    held = checkpoint_files.read(path)
+    try:
+        if prefix is not None:
+            weight_prefixes.check(held.weights, prefix)
+        elif model is not None:
+            prefix = weight_prefixes.find(held.weights, _trunk(model))
+        else:
+            prefix = weight_prefixes.find_trunk(held.weights)
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from None
+    weights, left_out = weight_prefixes.strip(held.weights, prefix, HEADS)
+    description, normalizations = recognition.recognise(weights)
+    noted = checkpoint_files.read_metadata(path).get("normalization")
+    if noted:
+        normalizations = tuple(noted.split(","))
+        unknown = [name for name in normalizations if name not in NORMALIZATIONS]
+        if unknown:
+            raise UserError(
+                f"{path} notes normalization={unknown[0]!r}; known: "
+                f"{', '.join(NORMALIZATIONS)}."
+            )
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    return Pretrained(
+        source,
+        weights,
+        description,
+        normalizations,
+        digest,
+        is_noted=bool(noted),
+        prefix=prefix,
+        left_out=tuple(left_out),
+        wrapper=held.wrapper,
+        others=held.others,
+    )
+
+
+def parts(keys: Sequence[str]) -> list[str]:
+    """The outermost modules of keys, each with the number of its tensors."""
+    count = Counter(key.split(".")[0] for key in keys)
+    return [f"{part} ({num} tensors)" for part, num in count.items()]
+
+
+def _trunk(model: nnx.Module) -> dict[str, tuple[int, ...]]:
+    """Shapes of a network's parameters by canonical name, without its heads."""
+    shapes = {
+        torch_weights.canonical_name(key): value.shape
+        for key, value in torch_weights.export_torch_weights(model).items()
+        if not key.endswith("num_batches_tracked")
+    }
+    heads = tuple(f"{head}." for head in HEADS)
+    return {name: shape for name, shape in shapes.items() if not name.startswith(heads)}
+
+
+def _read_run(workdir: pathlib.Path, labels) -> Pretrained:
+    config = run_folder.load_config(workdir)
+    config.eval.checkpoint = "latest"
+    run = Run(workdir, config)
+    weights = torch_weights.export_torch_weights(run.model)
+    if labels is not None and labels != (run_folder.training_name(config), run.pids):
+        for key in list(weights):
+            if torch_weights.canonical_name(key).startswith("classifier."):
+                del weights[key]
+    return Pretrained(
+        source=str(workdir),
+        weights=weights,
+        description=f"{config.model.backbone} with temporal={config.model.temporal!r}, "
+        f"step {run.step} on {run_folder.training_name(config)}",
+        normalizations=(config.data.normalization,),
+        fingerprint=run.fingerprint,
+    )
