@@ -43,7 +43,7 @@ class Look:
     white: Array
     """Highest value that comes out, 0.72 to 1."""
     noise: Array
-    """Added to the camera's, 0 or 0.006 to 0.028 (low light)."""
+    """Added to the camera's, 0 or 0.004 to 0.018 (low light)."""
     defocus: Array
     """Added to the camera's blur, 0 or 0.4 to 1.6 sensor pixels."""
     blocks: Array
@@ -83,7 +83,7 @@ def _look(draws, chances, variety: Variety) -> Look:
     balance = jnp.exp(0.13 * strength * jnp.clip(cast, -2.4, 2.4))
     shift = jnp.exp(0.07 * strength * jnp.clip(cast + 0.5 * draws[4:7], -2.4, 2.4))
     foggy, dim = n() < variety.fog, n() < variety.low_light
-    stops = 0.6 * variety.exposure * draws[7] - 0.4 * dim
+    stops = 0.6 * variety.exposure * draws[7] - 0.2 * dim
     veil = jnp.where(foggy, between(n() ** 1.5, 0.06, 0.45), 0.0)
     flare = jnp.clip(0.75 * balance**2, 0.3, 1.2)
     pale = jnp.where(dim, between(n(), 0.4, 0.9), 1.0)
@@ -99,7 +99,7 @@ def _look(draws, chances, variety: Variety) -> Look:
         saturation=pale * jnp.exp(variety.tone * (0.24 * draws[10] - 0.05)),
         black=variety.tone * 0.16 * n() ** 3,
         white=1 - variety.tone * 0.28 * n() ** 3,
-        noise=jnp.where(dim, between(n(), 0.006, 0.028), 0.0),
+        noise=jnp.where(dim, between(n(), 0.004, 0.018), 0.0),
         defocus=jnp.where(n() < variety.blur, between(n(), 0.4, 1.6), 0.0),
         blocks=jnp.where(
             n() < variety.compression, between(n() ** 1.5, 0.02, 0.12), 0.0
