@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, UInt8
 
+from data.walkers import places
 from data.walkers.camera import Camera
 from data.walkers.draws import between, choose, stream
 
@@ -26,11 +27,14 @@ _WALLS = np.array(
 
 
 @jax.jit
-def paint_backdrop(key, camera: Camera, clutter) -> UInt8[Array, "3 Hb Wb"]:
+def paint_backdrop(
+    key, camera: Camera, clutter, places_share=None
+) -> UInt8[Array, "3 Hb Wb"]:
     """Ground with verges, kerbs, markings; walls with windows and parked cars.
 
     Ground fills a view from high above; a level one has up to two thirds of wall.
-    `clutter` is how far all of it stands out from an even grey, 0 to 1.
+    `clutter` is how far all of it stands out from an even grey, 0 to 1;
+    `places_share` how far it is another place than a street (`Variety.places`).
     """
     keys = jax.random.split(key, 6)
     n = stream(keys[0], 24)
@@ -72,6 +76,10 @@ def paint_backdrop(key, camera: Camera, clutter) -> UInt8[Array, "3 Hb Wb"]:
     image = jax.lax.fori_loop(0, 22, things, image)
     # The camera's automatic exposure and white balance, not quite complete.
     image = image * (_GREY / image.mean((1, 2), keepdims=True)) ** 0.85
+    if places_share is not None:
+        image = places.furnish(
+            image, jax.random.fold_in(key, 1), is_wall, rows, columns, places_share
+        )
     image = _GREY + clutter * (image - _GREY)
     rough = _texture(keys[2], (0.10, 0.14, 0.16, 0.22))
     rough_wall = _texture(keys[3], (0.15, 0.3, 0.5, 0.4))

@@ -4,7 +4,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from data.walkers import looks
 from data.walkers.draws import between, normal, pytree, stream
+from data.walkers.looks import Look
 from data.walkers.style import Style
 
 
@@ -46,6 +48,8 @@ class Camera:
     """Light on surfaces turned away, 0.55 (sun) to 0.9 (overcast)."""
     shadow: Array
     """Darkness of the shadow on the ground, 0.05 to 0.55."""
+    look: Look | None = None
+    """What makes it hard to recognise people, in worlds with a `Variety`."""
 
 
 def sample_camera(key, camid, style: Style) -> Camera:
@@ -62,6 +66,9 @@ def sample_camera(key, camid, style: Style) -> Camera:
     light = jnp.stack([between(n(), -0.8, 0.8), between(n(), 0.4, 0.9), 0.6])
     low, high = style.figure_px
     ambient = between(n(), 0.55, 0.90)
+    look = None
+    if style.variety is not None:
+        look = looks.sample_look(jax.random.fold_in(key, 1), style.variety)
     return Camera(
         heading=heading + normal(n(), 0.1),
         elevation=between(n(), *style.elevation),
@@ -80,6 +87,7 @@ def sample_camera(key, camid, style: Style) -> Camera:
         light=light / jnp.linalg.norm(light),
         ambient=ambient,
         shadow=between(n(), 0.05, 0.25) + 0.3 * (0.9 - ambient) / 0.35,
+        look=look,
     )
 
 
@@ -87,9 +95,19 @@ def expose(
     image: Float[Array, "3 H W"], camera: Camera, light: Array
 ) -> Float[Array, "3 H W"]:
     """What the camera makes of colours, with `light` as a factor."""
-    image = jnp.clip(image * (camera.gain * light)[:, None, None], 0.0, 1.1)
+    look = camera.look
+    image = image * (camera.gain * light)[:, None, None]
+    if look is not None:  # fog lies before what it hides, and is exposed as that is
+        veil = look.veil[:, None, None]
+        image = image + veil * ((camera.gain * light)[:, None, None] - image)
+    image = jnp.clip(image, 0.0, 1.1)
     image = image + camera.bend * image * (1.0 - image)
     image = 0.45 + camera.contrast * (image - 0.45)
     luma = image.mean(0, keepdims=True)
     image = luma + camera.saturation * (image - luma)
-    return camera.haze + (1 - camera.haze) * jax.nn.relu(image)
+    if look is None:
+        return camera.haze + (1 - camera.haze) * jax.nn.relu(image)
+    black = camera.haze + look.black
+    image = black + (look.white - black) * jax.nn.relu(image)
+    white = jnp.where(look.white < 1, look.white, jnp.inf)
+    return jnp.minimum(image, white) * look.tint[:, None, None]

@@ -8,8 +8,10 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from data.walkers.draws import between, choose, pytree, sometimes, stream
+from data.walkers.figures import Extras, vary_person
 from data.walkers.gait import Gait, sample_gait
 from data.walkers.garments import Outfit, sample_outfit
+from data.walkers.variety import Variety
 
 _SKINS = np.array(
     [(0.80, 0.62, 0.52), (0.70, 0.51, 0.39), (0.52, 0.35, 0.25), (0.30, 0.20, 0.15)],
@@ -66,20 +68,25 @@ class Person:
     face: Face
     outfit: Outfit
     gait: Gait
+    extras: Extras | None = None
+    """What else is worn, in worlds with a `Variety`."""
 
 
-def nth_person(key, number, day, *, twins: int, dark) -> Person:
+def nth_person(
+    key, number, day, *, twins: int, dark, variety: Variety | None = None
+) -> Person:
     """Person `number`, from 1 on, of all that a world's key makes: files and stream.
 
     `twins` in a row share one look.
     """
     look_key, gait_key = (jax.random.fold_in(key, i) for i in range(2))
-    return sample_person(
-        jax.random.fold_in(look_key, (number - 1) // twins),
-        jax.random.fold_in(gait_key, number),
-        day,
-        dark,
-    )
+    look_key = jax.random.fold_in(look_key, (number - 1) // twins)
+    gait_key = jax.random.fold_in(gait_key, number)
+    person = sample_person(look_key, gait_key, day, dark)
+    if variety is None:
+        return person
+    other_key, common_key = jax.random.fold_in(look_key, 1), jax.random.fold_in(key, 2)
+    return vary_person(person, other_key, common_key, day, dark, variety)
 
 
 @functools.partial(jax.jit, inline=True)

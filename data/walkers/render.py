@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, UInt8
 
-from data.walkers import backdrop, body, occluders, sensor, stamps
+from data.walkers import backdrop, body, looks, occluders, painting, sensor, stamps
 from data.walkers.camera import Camera
 from data.walkers.person import Person
 from data.walkers.tracklet import Tracklet
@@ -72,7 +72,8 @@ def render_frame(
     passer = stamps.scale_opacity(passer, is_on)
     things = occluders.obstacle_stamps(walk.obstacle, frame, height, tall)
     scene = _look_up(backdrops, camid, walk, frame, shift, frame_size, aspect)
-    scene = stamps.paint(scene, stamps.concatenate(own, passer, things), camera, aspect)
+    every = stamps.concatenate(own, passer, things)
+    scene = painting.paint(scene, every, camera, aspect)
     drift = walk.drift[0] * jnp.sin(walk.drift[1] + frame * walk.drift[2])
     motion = walk.speed * jnp.sin(yaw) * px_per_m * walk.figure_px * camera.figure_px
     comb = camera.interlace * 0.5 * motion / height
@@ -97,7 +98,8 @@ def _look_up(backdrops, camid, walk, frame, shift, frame_size, aspect):
     rows = (top + jnp.arange(height) * step).astype(jnp.int32)
     rows = jnp.clip(rows, 0, backdrop.HEIGHT - 1)
     pixels = backdrops[camid, :, rows[:, None], columns[None]]
-    return jnp.moveaxis(pixels, -1, 0).astype(jnp.float32) / 255
+    scene = jnp.moveaxis(pixels, -1, 0).astype(jnp.float32) / 255
+    return scene if walk.look is None else scene * walk.look.scene[:, None, None]
 
 
 def path_so_far(walk, frame) -> Float[Array, "2"]:
@@ -129,6 +131,7 @@ def render_tracklet(
     a frame stays in its cache. Elsewhere all at once.
     """
     camera = jax.tree.map(lambda a: a[camid], cameras)
+    camera = looks.through(camera, walk.look)
     optics = sensor.optics(
         camera, walk.figure_px * camera.figure_px, walk.smear, frame_size
     )

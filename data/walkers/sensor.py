@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, UInt8
 
+from data.walkers import compression
 from data.walkers.camera import Camera, expose
 from data.walkers.draws import pytree
 
@@ -29,11 +30,14 @@ def optics(camera: Camera, figure_px, smear, frame_size: tuple[int, int]) -> Opt
     share = jnp.clip(figure_px / height, 8 / height, 1.0)
     blur_y = jnp.hypot(camera.blur, 0.35)  # the lens and the pixel's own area
     blur_x = jnp.hypot(blur_y, smear * share * height)
+    up_y, up_x = _enlarge(height, share), _enlarge(width, share)
+    if camera.look is not None:
+        up_y, up_x = compression.undo(up_y, up_x, camera.look.blocks)
     return Optics(
         _shrink(height, share, blur_y, camera.sharpening),
         _shrink(width, share, blur_x, camera.sharpening),
-        _enlarge(height, share),
-        _enlarge(width, share),
+        up_y,
+        up_x,
     )
 
 
@@ -75,6 +79,10 @@ def sense(
     bits = jax.random.bits(key, image.shape, jnp.uint8)
     grain = (bits & 15).astype(jnp.float32) + (bits >> 4).astype(jnp.float32) - 15
     image = jnp.clip(image + grain * (camera.noise / 6.52), 0.0, 1.0)
+    if camera.look is not None:  # what `optics` enlarges is cosine coefficients then
+        image = compression.quantize(image, camera.look.blocks)
     image = jnp.einsum("ih,chw->ciw", optics.up_y, image)
     image = jnp.einsum("ciw,jw->ijc", image, optics.up_x)
+    if camera.look is not None:
+        image = jnp.clip(image, 0.0, 1.0)
     return jnp.round(image * 255).astype(jnp.uint8)

@@ -6,6 +6,7 @@ import math
 from numbers import Integral, Real
 
 from data.walkers.style import Style
+from data.walkers.variety import EVERYTHING
 from reid_jax.errors import UserError
 
 
@@ -224,6 +225,25 @@ SIZES = {
         _SMALL, twins=4, num_frames=(24, 64), median_frames=32, style=_STILL, seed=5
     ),
     "days": dataclasses.replace(_SMALL, num_cameras=3, days=2, seed=6),
+    # To train on, for footage that nobody has seen: hard cameras, all kinds of people.
+    "anywhere": dataclasses.replace(
+        _SMALL,
+        num_train=2000,
+        num_test=200,
+        num_cameras=8,
+        train_tracklets=(1, 2),
+        test_tracklets=(2, 2),
+        unseen=0.4,
+        num_frames=(6, 40),
+        median_frames=14,
+        style=Style(
+            color=0.5,
+            figure_px=(28.0, 200.0),
+            elevation=(0.03, 0.70),
+            variety=EVERYTHING,
+        ),
+        seed=7,
+    ),
 }
 
 

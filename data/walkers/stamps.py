@@ -1,8 +1,4 @@
-"""Painting: primitives projected to the image, and painted farthest first.
-
-Every primitive of a body projects to about a tapered capsule. It is painted with the
-coverage of each pixel from its signed distance and shading from a pseudo normal.
-"""
+"""Primitives projected to the image: about a tapered capsule each."""
 
 import dataclasses
 
@@ -10,9 +6,10 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from data.walkers.body import Primitives
+from data.walkers import cloth
 from data.walkers.camera import Camera
 from data.walkers.draws import pytree
+from data.walkers.primitives import Primitives
 
 
 @pytree
@@ -36,11 +33,22 @@ class Stamps:
     opacity: Float[Array, "K"]
     soft: Float[Array, "K"]
     """Pixels over which the edge fades, at least 1."""
+    cloth: Float[Array, "K 20"] | None = None
+    """The packed `Cloth` each is cut from, in worlds with a `Variety`."""
 
 
 def concatenate(*stamps: Stamps) -> Stamps:
-    """All the stamps in one."""
+    """All the stamps in one; those of things have plain cloth beside people's."""
+    if any(one.cloth is not None for one in stamps):
+        stamps = [_with_cloth(one) for one in stamps]
     return jax.tree.map(lambda *arrays: jnp.concatenate(arrays), *stamps)
+
+
+def _with_cloth(stamps: Stamps) -> Stamps:
+    if stamps.cloth is not None:
+        return stamps
+    plain = jnp.stack(len(stamps.opacity) * [cloth.pack(cloth.plain())])
+    return dataclasses.replace(stamps, cloth=plain)
 
 
 def scale_opacity(stamps: Stamps, factor) -> Stamps:
@@ -108,99 +116,5 @@ def project(
         depth=0.5 * (start_depth + end_depth) + parts.bias,
         opacity=parts.opacity,
         soft=jnp.ones(num),
+        cloth=parts.cloth,
     )
-
-
-def paint(
-    image: Float[Array, "3 H W"], stamps: Stamps, camera: Camera, aspect
-) -> Float[Array, "3 H W"]:
-    """`image` with the stamps over it, those outside of it or not opaque left out.
-
-    `aspect` is the width of what a pixel shows less its height: boxes are stretched.
-    """
-    height, width = image.shape[1:]
-    x = ((jnp.arange(width) + 0.5 - width / 2) / aspect)[None]
-    y = (height / 2 - jnp.arange(height) - 0.5)[:, None]
-    reach = jnp.maximum(stamps.radius.max(1), stamps.cap.max(1))
-    low = jnp.minimum(stamps.start, stamps.end) - reach[:, None]
-    high = jnp.maximum(stamps.start, stamps.end) + reach[:, None]
-    half = jnp.stack([width / 2 / aspect, height / 2.0])
-    is_seen = (stamps.opacity > 0) & ((low < half) & (high > -half)).all(1)
-    order = jnp.argsort(jnp.where(is_seen, stamps.depth, jnp.inf))
-
-    def body(i, image):
-        one = jax.tree.map(lambda array: array[order[i]], stamps)
-        return _paint_one(image, one, x, y, camera)
-
-    return jax.lax.fori_loop(0, is_seen.sum(), body, image)
-
-
-def _paint_one(image, one: Stamps, x, y, camera: Camera):
-    axis = one.end - one.start
-    length = jnp.sqrt(jnp.sum(axis**2) + 1e-6)
-    # An ellipsoid (length zero) stands upright.
-    dx = jnp.where(length > 1e-2, axis[0] / length, 0.0)
-    dy = jnp.where(length > 1e-2, axis[1] / length, 1.0)
-    rel_x, rel_y = x - one.start[0], y - one.start[1]
-    along = rel_x * dx + rel_y * dy
-    across = rel_x * dy - rel_y * dx
-    inside = jnp.clip(along, 0.0, length)
-    slope = (one.radius[1] - one.radius[0]) / length
-    narrow = 1.0 / (one.radius[0] + inside * slope)
-    side = across * narrow
-    inv_cap = jnp.where(along < 0, 1.0 / one.cap[0], 1.0 / one.cap[1])
-    beyond = (along - inside) * inv_cap
-    # Implicit surface f = q^2 - 1; f / |grad f| is the distance near it.
-    q2 = side * side + beyond * beyond
-    gradient = jnp.square(side * narrow) + jnp.square(beyond * inv_cap)
-    distance = 0.5 * (q2 - 1.0) * jax.lax.rsqrt(gradient + 1e-7)
-    alpha = jnp.clip(0.5 - distance / one.soft, 0.0, 1.0) * one.opacity
-    # Pattern: where the point lies on the body (from left to right, front or back).
-    flat = jnp.clip(side, -1.0, 1.0)
-    rim = jnp.sqrt(1.0 - flat * flat)
-    lateral = rim * one.facing[1] - flat * one.facing[0]
-    ahead = rim * one.facing[0] + flat * one.facing[1]
-    total = length + one.cap[0] + one.cap[1]
-    level = (along + one.cap[0]) / total
-    wave = _triangle(one.columns * 0.5 * lateral + one.stripes * level)
-    edge = jnp.minimum(level - one.band[0], one.band[1] - level)
-    second = jnp.maximum(6.0 * wave - 2.5, edge * total + 0.5)
-    second = jnp.clip(second, 0.0, 1.0)
-    opening = jnp.where(ahead > 0, (one.front - jnp.abs(lateral)) / narrow + 0.5, 0.0)
-    opening = jnp.where(one.front > 0, opening, 0.0)
-    print_size = jnp.maximum(jnp.abs(lateral), 2.5 * jnp.abs(level - one.patch[2]))
-    print_edge = (one.patch[0] - print_size) / narrow + 0.5
-    on_print = (one.patch[0] > 0) & (ahead * one.patch[1] > 0)
-    opening = jnp.clip(jnp.maximum(opening, jnp.where(on_print, print_edge, 0.0)), 0, 1)
-    # Shading from the pseudo normal, a parabola for the part towards the camera.
-    light = camera.light
-    normal_x, normal_y = side * dy + beyond * dx, beyond * dy - side * dx
-    facing = jax.nn.relu(1.0 - q2)
-    lit = normal_x * light[0] + normal_y * light[1] + facing * light[2]
-    folds = _triangle(along * (0.45 * narrow) + 0.6 * flat + 0.23 * one.start[0])
-    gloss = one.sheen * jax.nn.relu(3.0 * lit - 2.0 + folds)
-    shade = camera.ambient + (1.12 - camera.ambient) * jnp.clip(lit, 0, 1)
-    shade = shade * (0.94 + 0.12 * folds)
-    # Packed in one word each, so that XLA computes them once and not once per channel.
-    packed = _byte(alpha) | _byte(second) << 8 | _byte(opening) << 16
-    lights = _byte(shade / 1.3) | _byte(gloss) << 8
-    packed, lights = jax.lax.optimization_barrier((packed, lights))
-    alpha, second, opening = _share(packed), _share(packed >> 8), _share(packed >> 16)
-    base, other, under = (color[:, None, None] for color in one.colors)
-    color = base + second * (other - base)
-    color = color + opening * (under - color)
-    color = color * (1.3 * _share(lights)) + _share(lights >> 8)
-    return image + alpha * (color - image)
-
-
-def _byte(x):
-    return (jnp.clip(x, 0.0, 1.0) * 255.0 + 0.5).astype(jnp.int32)
-
-
-def _share(x):
-    return (x & 255).astype(jnp.float32) * (1.0 / 255.0)
-
-
-def _triangle(x):
-    """A triangle wave of period 1 between 0 (whole numbers) and 1 (halves)."""
-    return 1.0 - 2.0 * jnp.abs(x - jnp.floor(x) - 0.5)

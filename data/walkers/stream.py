@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Int, UInt8
 
-from data.walkers import plan, render, sensor
+from data.walkers import looks, plan, render, sensor
 from data.walkers.person import nth_person
 from data.walkers.sizes import Sizes
 from data.walkers.tracklet import sample_tracklet
@@ -84,11 +84,14 @@ def _render(
     def course(person, camid, walk_key):
         day_key, frame_key, walk_key = jax.random.split(walk_key, 3)
         day = jax.random.randint(day_key, (), 0, days)
-        someone = nth_person(seed_key, person, day, twins=twins, dark=style.dark)
+        someone = nth_person(
+            seed_key, person, day, twins=twins, dark=style.dark, variety=style.variety
+        )
         camera = jax.tree.map(lambda a: a[camid], cameras)
         length = jnp.maximum(T, round(median))
         walk = sample_tracklet(walk_key, camera, length, style)
         first = jax.random.randint(frame_key, (), 0, length - T + 1)
+        camera = looks.through(camera, walk.look)
         optics = sensor.optics(
             camera, walk.figure_px * camera.figure_px, walk.smear, frame_size
         )

@@ -10,6 +10,8 @@ from numbers import Real
 
 import jax
 
+from data.walkers.variety import Variety
+
 
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
@@ -45,12 +47,19 @@ class Style:
     """Probability that the tracker goes on with another person, who crosses."""
     blank: float = 0.0
     """1: the person is not drawn, only what surrounds them (to test for leaks)."""
+    variety: Variety | None = None
+    """Harder cameras, more kinds of people; None: none of it is in the program."""
 
     def problems(self) -> Iterator[str]:
         """What cannot be, one line for each field."""
         for field in dataclasses.fields(self):
             name, value = field.name, getattr(self, field.name)
-            if name in _RANGES:
+            if name == "variety":
+                if isinstance(value, Variety):
+                    yield from value.problems()
+                elif value is not None:
+                    yield f"style.variety={value!r} must be None or a Variety."
+            elif name in _RANGES:
                 low, high = _RANGES[name]
                 good = isinstance(value, tuple) and len(value) == 2
                 good = good and all(_is_within(each, low, high) for each in value)

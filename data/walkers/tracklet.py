@@ -4,8 +4,11 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from data.walkers import looks
 from data.walkers.camera import Camera
 from data.walkers.draws import between, normal, pytree, sign, stream
+from data.walkers.figures import vary_person
+from data.walkers.looks import Look
 from data.walkers.occluders import Obstacle, sample_obstacle
 from data.walkers.person import Person, sample_person
 from data.walkers.style import Style
@@ -64,6 +67,8 @@ class Tracklet:
     blank: Array
     """1: the person is left out."""
     noise_seed: Array
+    look: Look | None = None
+    """What this walk looks like under its camera, in worlds with a `Variety`."""
 
 
 def sample_tracklet(key, camera: Camera, num_frames, style: Style) -> Tracklet:
@@ -100,6 +105,11 @@ def sample_tracklet(key, camera: Camera, num_frames, style: Style) -> Tracklet:
         ),
     )
     passer_keys = jax.random.split(passer_key)
+    passer, look = sample_person(*passer_keys, 0, style.dark), None
+    if style.variety is not None:
+        look_key, key = jax.random.split(jax.random.fold_in(passer_key, 1))
+        look = looks.vary_look(look_key, camera.look, style.variety)
+        passer = vary_person(passer, key, key, 0, style.dark, style.variety)
     return Tracklet(
         num_frames=num_frames,
         heading=heading,
@@ -127,10 +137,11 @@ def sample_tracklet(key, camera: Camera, num_frames, style: Style) -> Tracklet:
         obstacle=sample_obstacle(
             obstacle_key, num_frames, speed * jnp.sin(heading), style.occlusion
         ),
-        passer=sample_person(*passer_keys, 0, style.dark),
+        passer=passer,
         passing=passing,
         passer_turn=jnp.where(is_crossing, side * jnp.pi / 2, heading),
         switch=jnp.where(switches, switch, 1e9),
         blank=jnp.asarray(style.blank, jnp.float32),
         noise_seed=jax.random.bits(seed_key, dtype=jnp.uint32),
+        look=look,
     )

@@ -36,14 +36,16 @@ class World:
 
     def __init__(self, sizes: Sizes):
         self.sizes = sizes
+        variety = sizes.style.variety
         cameras = [
             _sample_camera(self._key(plan.CAMERA, camid), camid, sizes.style)
             for camid in range(sizes.num_cameras)
         ]
+        share = None if variety is None else variety.places
         self.backdrops = np.stack(
             [
                 backdrop.paint_backdrop(
-                    self._key(plan.BACKDROP, camid), one, sizes.style.clutter
+                    self._key(plan.BACKDROP, camid), one, sizes.style.clutter, share
                 )
                 for camid, one in enumerate(cameras)
             ]
@@ -55,10 +57,9 @@ class World:
         return plan.key(self.sizes.seed, *path)
 
     def _person(self, number: int, day: int) -> person.Person:
-        key, sizes = self._key(plan.PERSON), self.sizes
-        return _numpy(
-            _nth_person(key, number, day, twins=sizes.twins, dark=sizes.style.dark)
-        )
+        key, style = self._key(plan.PERSON), self.sizes.style
+        look = {"dark": style.dark, "variety": style.variety}
+        return _numpy(_nth_person(key, number, day, twins=self.sizes.twins, **look))
 
     def tracklet(self, entry: Entry) -> tracklet.Tracklet:
         """The course of one tracklet."""
