@@ -61,27 +61,13 @@ def find(
     _, first = np.unique(links.labels[order], return_index=True)
     number = np.argsort(np.argsort(first)) + 1
     person = number[links.labels]
-    distance = np.full(len(seen), np.nan)
     notes: list[list[str]] = [[] for _ in range(len(seen))]
-    found = Persons(person, distance, [], threshold, metric)
-    members = found.members()
-    for tracks in members.values():
-        if len(tracks) > 1:
-            matrix = linking.distance_matrix(x[tracks], x[tracks], metric)
-            np.fill_diagonal(matrix, 0)
-            distance[tracks] = matrix.sum(axis=1) / (len(tracks) - 1)
-    for track in np.flatnonzero(distance > _NEAR * threshold).tolist():
+    for track in np.flatnonzero(links.distance > _NEAR * threshold).tolist():
         notes[track].append("near the threshold")
-    # Only persons whom a forbidden pair keeps apart can be as near as that.
-    for one, other in number[links.rivals].tolist():
-        for mine, others in ((one, other), (other, one)):
-            tracks, rivals = members[mine], members[others]
-            matrix = linking.distance_matrix(x[tracks], x[rivals], metric)
-            is_possible = ~constraints(tracks, rivals).any(axis=1)
-            is_near = is_possible & (matrix.mean(axis=1) <= distance[tracks])
-            for track in tracks[is_near].tolist():
-                notes[track].append(f"as near to person {others}")
-    return dataclasses.replace(found, note=["; ".join(each) for each in notes])
+    for track, other in links.as_near.tolist():
+        notes[track].append(f"as near to person {number[other]}")
+    texts = ["; ".join(each) for each in notes]
+    return Persons(person, links.distance, texts, threshold, metric)
 
 
 def pair_distances(

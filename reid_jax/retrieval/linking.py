@@ -39,11 +39,17 @@ _ROWS = 512
 
 @dataclasses.dataclass(frozen=True)
 class Links:
-    """The persons found: a number for each track, from 0, and what speaks against."""
+    """The persons found, and how sure each track's link is."""
 
     labels: Int[np.ndarray, "N"]
-    rivals: Int[np.ndarray, "M 2"]
-    """Pairs of persons that only a forbidden pair keeps apart, smaller number first."""
+    """The person of each track, from 0, numbered by their first track."""
+
+    distance: Float[np.ndarray, "N"]
+    """Mean distance of a track to the others of its person; nan where it is alone."""
+
+    as_near: Int[np.ndarray, "M 2"]
+    """Pairs (track, other person): the track could be that person by its frames, and
+    its mean distance to that person's tracks is at most the one above."""
 
 
 def link(
@@ -63,19 +69,20 @@ def link(
     component = _components(embeddings, threshold, forbidden, metric)
     groups = _members(component)
     _check_memory(max(map(len, groups), default=0), num, memory_gb)
-    labels, rivals, num_persons = np.zeros(num, int), [], 0
+    labels, distance, as_near = np.zeros(num, int), np.full(num, np.nan), []
+    num_persons = 0
     for tracks in groups:
+        found = np.zeros(len(tracks), int)
         if len(tracks) > 1:
             tree = _tree(embeddings, tracks, forbidden, metric)
-            num_merges = int(np.sum(tree[:, 2] <= threshold))
-            found = _cut(tree, num_merges)
-            means = _mean_distances(embeddings[tracks], found, metric)
-            rivals.append(np.argwhere(np.triu(means <= threshold, 1)) + num_persons)
-        else:
-            found = np.zeros(1, int)
+            found = _cut(tree, int(np.sum(tree[:, 2] <= threshold)))
+            distance[tracks], near = _compared(
+                embeddings, tracks, found, forbidden, metric
+            )
+            as_near.append(near + np.array([0, num_persons]))
         labels[tracks] = num_persons + found
         num_persons += found.max() + 1
-    return _numbered(labels, np.concatenate([np.zeros((0, 2), int), *rivals]))
+    return _numbered(labels, distance, as_near)
 
 
 def link_into(
@@ -97,8 +104,9 @@ def link_into(
     if not 1 <= num_persons <= num:
         raise UserError(f"{num} tracks cannot be {num_persons} persons.")
     if num == 1:
-        return Links(np.zeros(1, int), np.zeros((0, 2), int)), 0.0
-    tree = _tree(embeddings, np.arange(num), forbidden, metric)
+        return _numbered(np.zeros(1, int), np.full(1, np.nan), []), 0.0
+    everybody = np.arange(num)
+    tree = _tree(embeddings, everybody, forbidden, metric)
     # A mean over all pairs of two clusters that contains a forbidden one is this large.
     num_allowed = int(np.sum(tree[:, 2] < _NEVER / num**2))
     if num_persons < num - num_allowed:
@@ -109,14 +117,8 @@ def link_into(
     heights = np.concatenate([[0.0], tree[:, 2]])
     threshold = float(heights[num - num_persons])
     labels = _cut(tree, num - num_persons)
-    means = _mean_distances(embeddings, labels, metric)
-    rivals = np.argwhere(np.triu(means <= threshold, 1))
-    return _numbered(labels, rivals), threshold
-
-
-def largest_component(memory_gb: float) -> int:
-    """How many connected tracks can be clustered in so many 10⁹ bytes."""
-    return int((memory_gb * 1e9 / _BYTES_A_PAIR) ** 0.5)
+    distance, near = _compared(embeddings, everybody, labels, forbidden, metric)
+    return _numbered(labels, distance, [near]), threshold
 
 
 def distance_matrix(
@@ -193,22 +195,37 @@ def _cut(tree: np.ndarray, num_merges: int) -> Int[np.ndarray, "_"]:
     return np.unique(labels[:num], return_inverse=True)[1]
 
 
-def _mean_distances(embeddings, labels, metric) -> Float[np.ndarray, "P P"]:
-    """Mean distance between the tracks of each two persons, forbidden ones too."""
-    num = len(labels)
+def _compared(
+    embeddings, tracks, labels, forbidden, metric
+) -> tuple[Float[np.ndarray, "N"], Int[np.ndarray, "_ 2"]]:
+    """`Links.distance` and `Links.as_near` of the tracks of one component."""
+    num, num_persons = len(tracks), labels.max() + 1
     of_person = sparse.csr_array((np.ones(num), (np.arange(num), labels)))
-    sums = np.zeros((of_person.shape[1],) * 2)
+    counts = np.bincount(labels)
+    own, as_near = np.full(num, np.nan), []
     for start in range(0, num, _ROWS):
         rows = slice(start, start + _ROWS)
-        block = distance_matrix(embeddings[rows], embeddings, metric)
-        sums += of_person[rows].T @ (of_person.T @ block.T).T
-    counts = np.bincount(labels)
-    return sums / np.outer(counts, counts)
+        block = distance_matrix(embeddings[tracks[rows]], embeddings[tracks], metric)
+        block[np.arange(len(block)), np.arange(start, start + len(block))] = 0
+        sums = (of_person.T @ block.T).T
+        mine, each = labels[rows], np.arange(len(block))
+        is_several = counts[mine] > 1
+        own[rows] = np.where(
+            is_several, sums[each, mine] / np.maximum(counts[mine] - 1, 1), np.nan
+        )
+        if num_persons > 1:
+            is_apart = (of_person.T @ forbidden(tracks[rows], tracks).T).T > 0
+            is_near = (sums / counts <= own[rows, None]) & ~is_apart
+            is_near[each, mine] = False
+            found = np.argwhere(is_near)
+            as_near.append(np.stack([tracks[rows][found[:, 0]], found[:, 1]], axis=1))
+    return own, np.concatenate([np.zeros((0, 2), int), *as_near])
 
 
-def _numbered(labels: np.ndarray, rivals: np.ndarray) -> Links:
+def _numbered(labels: np.ndarray, distance: np.ndarray, as_near: list) -> Links:
     """Persons numbered by their first track."""
     _, first, labels = np.unique(labels, return_index=True, return_inverse=True)
     number = np.argsort(np.argsort(first))
-    rivals = np.sort(number[rivals], axis=1)
-    return Links(number[labels], rivals[np.lexsort(rivals.T[::-1])])
+    near = np.concatenate([np.zeros((0, 2), int), *as_near])
+    near[:, 1] = number[near[:, 1]]
+    return Links(number[labels], distance, near[np.lexsort(near.T[::-1])])

@@ -41,8 +41,6 @@ def test_a_forbidden_pair_keeps_persons_apart():
     x = _on_a_line(0, 1, 5, 6)
     links = linking.link(x, 5, _pairs((0, 3)))
     assert links.labels.tolist() == [0, 0, 1, 1]
-    assert links.rivals.tolist() == [[0, 1]]
-    assert len(linking.link(x, 4.9, _pairs((0, 3))).rivals) == 0
     assert linking.link(x, 6, _pairs((0, 1), (2, 3))).labels.tolist() == [0, 1, 1, 0]
 
 
@@ -69,11 +67,29 @@ def test_constraints_hold_and_it_is_the_whole_tree_cut(seed, num, threshold):
         tree = hierarchy.linkage(condensed, "average")
         expected = hierarchy.fcluster(tree, threshold, "distance")
         np.testing.assert_array_equal(together, expected[:, None] == expected)
-    # Persons whose mean distance is below it, but for a forbidden pair.
     plain = distance.cdist(x.astype(float), x.astype(float))
-    for one, other in links.rivals.tolist():
-        block = np.ix_(links.labels == one, links.labels == other)
-        assert plain[block].mean() <= threshold and is_forbidden[block].any()
+    near = set(map(tuple, links.as_near.tolist()))
+    for track in range(num):
+        others = together[track] & (everybody != track)
+        own = plain[track, others].mean() if others.any() else np.nan
+        np.testing.assert_allclose(links.distance[track], own, rtol=1e-6)
+        for person in set(links.labels.tolist()) - {int(links.labels[track])}:
+            members = links.labels == person
+            is_possible = not is_forbidden[track, members].any()
+            # Only persons of the track's component are looked at.
+            is_connected = (matrix[track, members] <= threshold).any()
+            if is_connected and is_possible and plain[track, members].mean() < own:
+                assert (track, person) in near
+            if (track, person) in near:
+                assert is_possible and plain[track, members].mean() <= own + 1e-6
+
+
+def test_a_track_that_is_as_near_to_somebody_else():
+    """The one in the middle could be either of two who are not one."""
+    links = linking.link(_on_a_line(0, 2, 4), 3, _pairs((0, 2)))
+    assert links.labels.tolist() == [0, 0, 1]
+    np.testing.assert_array_equal(links.distance, [2, 2, np.nan])
+    assert links.as_near.tolist() == [[1, 1]]
 
 
 @given(st.integers(0, 2**32), st.integers(1, 20), st.integers(1, 20))
