@@ -17,6 +17,7 @@ if __name__ == "__main__":  # the imports below take seconds: Ctrl-C ends them q
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 import argparse
+import dataclasses
 import os
 import pathlib
 
@@ -38,8 +39,9 @@ from reid_jax.footage import (
 )
 from reid_jax.footage.appearances import Appearances
 from reid_jax.footage.constraints import Constraints
+from reid_jax.retrieval import centering
 from reid_jax.runs.run import Run
-from reid_jax.scoring import calibration, metrics
+from reid_jax.scoring import calibration, metrics, scores
 
 _PROGRAM = "python -m reid_jax.footage"
 
@@ -48,6 +50,7 @@ def link(run: Run, seen: Appearances, given: argparse.Namespace) -> None:
     """Links the tracks of all videos into persons, and writes them to `given.out`."""
     metric = metrics.training_metric(run.config.eval.metric).name
     threshold, notes = _threshold(run, metric, given)
+    as_embedded, seen = seen, _as_compared(run, seen, given)
     times = None
     if given.overlap == "none" and (times := seen.clock()) is None:
         raise UserError("--overlap=none: give folders of pictures their fps.")
@@ -84,7 +87,7 @@ def link(run: Run, seen: Appearances, given: argparse.Namespace) -> None:
     )
     pairs = persons.pair_distances(seen, constraints, found)
     page.write_persons(given.out / "persons.html", seen, found, pairs, notes)
-    output.write_embeddings(given.out / "embeddings.npz", seen)
+    output.write_embeddings(given.out / "embeddings.npz", as_embedded)
     for note in notes:
         print(note)
     _print_persons(seen, found)
@@ -96,6 +99,7 @@ def link(run: Run, seen: Appearances, given: argparse.Namespace) -> None:
 def search(run: Run, seen: Appearances, given: argparse.Namespace) -> None:
     """Ranks the tracks of all videos for each query, and writes them to `given.out`."""
     metric = metrics.training_metric(run.config.eval.metric).name
+    as_embedded, seen = seen, _as_compared(run, seen, given)
     constraints = _constraints(seen)
     everybody = np.arange(len(seen))
     queries, shown, paths = [], [], []
@@ -111,7 +115,10 @@ def search(run: Run, seen: Appearances, given: argparse.Namespace) -> None:
         pictures = [_picture(path) for path in paths]
         name = ", ".join(pathlib.Path(path).name for path in paths)
         nobody = np.zeros(len(seen), bool)
-        queries.append((run.embed([pictures])[0], name, nobody, None))
+        embedding = run.embed([pictures])[0]
+        if _is_centered(run, given):  # nobody knows the pictures' camera
+            embedding = embedding - as_embedded.embeddings.mean(axis=0)
+        queries.append((embedding, name, nobody, None))
         shown.append([appearances.jpeg(picture) for picture in pictures[:3]])
     found = [
         persons.search(seen, *query, metric=metric, num_results=given.top)
@@ -131,7 +138,7 @@ def search(run: Run, seen: Appearances, given: argparse.Namespace) -> None:
     notes = [f"{len(seen)} tracks, {metric} distance; nearest first."]
     both = list(zip(found, shown, strict=True))
     page.write_found(given.out / "found.html", seen, both, notes)
-    output.write_embeddings(given.out / "embeddings.npz", seen)
+    output.write_embeddings(given.out / "embeddings.npz", as_embedded)
     for one in found:
         nearest = zip(one.tracks.tolist()[:5], one.distances.tolist(), strict=False)
         text = ", ".join(f"{seen.name(t)} ({distance:#.3g})" for t, distance in nearest)
@@ -155,6 +162,14 @@ def _threshold(run: Run, metric: str, given) -> tuple[float | None, list[str]]:
         return given.threshold, [f"threshold {given.threshold:g}, as given."]
     rate = flags.FALSE_LINKS if given.false_links is None else given.false_links
     known = calibration.read_calibration(run.folder, metric, weights=run.fingerprint)
+    is_centered = _is_centered(run, given)
+    if is_centered != (scores.CENTERED in known.conditions):
+        raise UserError(
+            f"{run.folder} holds thresholds for embeddings "
+            f"{'with' if is_centered else 'without'} the mean of their camera: "
+            f"python evaluate.py --workdir={run.workdir} "
+            f"--config.eval.center_cameras={is_centered} makes those that fit here."
+        )
     threshold, tpr = known.threshold(rate)
     where = ", ".join([known.dataset, *known.conditions])
     return threshold, [
@@ -163,6 +178,20 @@ def _threshold(run: Run, metric: str, given) -> tuple[float | None, list[str]]:
         "pairs of one. On other footage the rates are other ones: look at the "
         "histogram in persons.html."
     ]
+
+
+def _is_centered(run: Run, given: argparse.Namespace) -> bool:
+    return given.center_cameras or run.config.eval.center_cameras
+
+
+def _as_compared(run: Run, seen: Appearances, given) -> Appearances:
+    """The tracks with the embeddings that distances are computed from."""
+    if not _is_centered(run, given):
+        return seen
+    cameras_of = np.array([seen.camera(number) for number in range(len(seen))])
+    _, camids = np.unique(cameras_of, return_inverse=True)
+    centered = centering.center_cameras(seen.embeddings, camids)
+    return dataclasses.replace(seen, embeddings=centered)
 
 
 def _constraints(seen: Appearances, times: np.ndarray | None = None) -> Constraints:

@@ -57,6 +57,12 @@ def _add_common(command: argparse.ArgumentParser, out: str) -> None:
     add("--fps", type=float, help="with --video, a folder of pictures")
     add("--out", type=pathlib.Path, required=True, help=f"{out} to write")
     add("--min_frames", type=_positive, default=8, help="leave out shorter tracks")
+    add(
+        "--center_cameras",
+        action="store_true",
+        help="take the mean of each camera's embeddings off before they are compared; "
+        "the default is what the run was scored with",
+    )
     add("--every", type=_positive, default=1, help="embed every N-th box of a track")
 
 

@@ -48,6 +48,10 @@ def protocol_gallery(query: Embedded, gallery: Embedded, protocol: str) -> Embed
     return Embedded(*both)
 
 
+CENTERED = "without the mean embedding of each camera"
+"""The condition of `config.eval.center_cameras`."""
+
+
 def conditions(asked) -> list[str]:
     """What `asked` (a `config.eval`) changes of query and gallery, in words."""
     texts = []
@@ -56,7 +60,7 @@ def conditions(asked) -> list[str]:
     if asked.noise:
         texts.append(f"with noise of variance {asked.noise:g}")
     if asked.center_cameras:
-        texts.append("without the mean embedding of each camera")
+        texts.append(CENTERED)
     return texts
 
 

@@ -206,6 +206,10 @@ def test_embeddings_are_those_of_the_crops(workdir, station):
         (["link"], "--cameras=FILE is needed, or --video"),
         (["link", "--cameras=C", "--min_frames=99"], "No track has 99 boxes"),
         (["link", "--cameras=C", "--false_links=1e-9"], "smallest calibrated rate"),
+        (
+            ["link", "--cameras=C", "--center_cameras"],
+            "center_cameras=True makes those",
+        ),
         (["search", "--cameras=C", "--query", "roof:1"], "cameras: hall, gate."),
         (["search", "--cameras=C", "--query", "hall:9"], "camera hall has no track 9"),
         (["search", "--cameras=C", "--query", "C"], "station.csv cannot be read"),
