@@ -11,6 +11,7 @@ from sklearn.metrics import cluster
 from data.sources import checks
 from reid_jax.errors import UserError
 from reid_jax.footage.appearances import Appearances
+from reid_jax.footage.tracks import Plan
 
 _COLUMNS = ["camera", "track", "person"]
 
@@ -35,8 +36,7 @@ class Agreement:
         rows = [("pairs", self.pairs), ("B³", self.b_cubed)]
         rows += [("identity (IDP, IDR, IDF1)", self.identity)] if self.identity else []
         texts = [
-            f"{name}: precision {100 * p:.1f} %, recall {100 * r:.1f} %, F1 "
-            f"{100 * f1:.1f} %"
+            f"{name}: precision {_percent(p)}, recall {_percent(r)}, F1 {_percent(f1)}"
             for name, (p, r, f1) in rows
         ]
         if self.identity is None:
@@ -47,22 +47,17 @@ class Agreement:
         ]
 
 
-def read_labels(path: str | os.PathLike, seen: Appearances) -> dict[int, str]:
-    """Person of each labelled track, by its position in `seen`.
+def read_labels(path: str | os.PathLike, plan: Plan) -> dict[tuple[int, int], str]:
+    """The person of each labelled track, by its recording and id.
 
-    A CSV file with the header camera,track,person. Tracks that were not embedded are
-    passed over.
+    A CSV file with the header camera,track,person; camera is the name of a recording,
+    or a camera one of whose videos has the track.
 
     Raises:
-        UserError: lists lines without three fields, unknown cameras, tracks that are
-            no number, or that have two persons.
+        UserError: lists lines without three fields, unknown cameras and tracks, tracks
+            in several videos, and those with two persons.
     """
-    cameras = {recording.camera for recording in seen.recordings}
-    several: dict[tuple[str, int], list[int]] = {}
-    for number in range(len(seen)):
-        key = seen.camera(number), int(seen.track[number])
-        several.setdefault(key, []).append(number)
-    persons: dict[int, str] = {}
+    persons: dict[tuple[int, int], str] = {}
     problems = []
     with open(path, encoding="utf-8-sig", errors="replace", newline="") as file:
         reader = csv.reader(file)
@@ -70,31 +65,40 @@ def read_labels(path: str | os.PathLike, seen: Appearances) -> dict[int, str]:
         if header[:3] != _COLUMNS:
             raise UserError(f"{path} line 1: the header has to be camera,track,person.")
         for fields in reader:
-            if not fields:
+            if not any(map(str.strip, fields)):
                 continue
             place = f"line {reader.line_num}"
             camera, track, person = [*map(str.strip, fields), "", "", ""][:3]
-            if not person or not track.lstrip("-").isdigit():
-                problems.append(f"{place}: {','.join(fields)!r} is not {_COLUMNS}")
-            elif camera not in cameras:
+            try:
+                found = plan.find(f"{camera}:{track}") if person else None
+            except UserError as error:
+                problems.append(f"{place}: {error}")
+                continue
+            if not person:
+                text = ",".join(fields)
+                problems.append(f"{place}: {text!r} is not camera,track,person")
+            elif found is None:
                 problems.append(f"{place}: there is no camera {camera}")
-            elif len(numbers := several.get((camera, int(track)), [])) > 1:
-                problems.append(f"{place}: {camera} has several tracks {track}")
-            elif numbers and persons.setdefault(numbers[0], person) != person:
+            elif persons.setdefault(found, person) != person:
                 problems.append(f"{place}: {camera}:{track} has another person already")
     if problems:
         raise UserError(checks.listed(str(path), problems))
     if not persons:
-        raise UserError(f"{path}: none of its tracks was embedded.")
+        raise UserError(f"{path}: no track has a label.")
     return persons
 
 
 def agreement(
-    labels: Int[np.ndarray, "N"], persons: dict[int, str], seen: Appearances
+    labels: Int[np.ndarray, "N"], persons: dict[tuple[int, int], str], seen: Appearances
 ) -> Agreement:
-    """Compares the linked persons of tracks with the known ones."""
-    numbers = np.array(sorted(persons))
-    names = [persons[number] for number in numbers.tolist()]
+    """Compares the linked persons of tracks with the known ones.
+
+    Labelled tracks without a box in the picture do not count.
+    """
+    places = seen.numbers()
+    known_of = {places[key]: name for key, name in persons.items() if key in places}
+    numbers = np.array(sorted(known_of), int)
+    names = [known_of[number] for number in numbers.tolist()]
     known = np.unique(names, return_inverse=True)[1]
     linked = np.unique(labels[numbers], return_inverse=True)[1]
     return Agreement(
@@ -144,6 +148,10 @@ def _identity(known, linked, frames) -> tuple[float, float, float] | None:
         }
     )
     return tuple(float(result[name]) for name in ("IDP", "IDR", "IDF1"))
+
+
+def _percent(share: float) -> str:
+    return "unknown" if share != share else f"{100 * share:.1f} %"
 
 
 def _with_f1(precision, recall) -> tuple[float, float, float]:

@@ -1,7 +1,8 @@
 """The list of cameras: which video and which tracks belong to which camera, since when.
 
 A CSV file with the header `camera,video,tracks`, and any of `start`, `first_frame`,
-`classes` and `fps` after it; a line for each video. Paths are relative to the file.
+`classes`, `fps` and `note` (for yourself); a line for each video, with commas or
+semicolons. Paths are relative to the file.
 """
 
 import argparse
@@ -26,6 +27,8 @@ class Recording:
     """One video of a camera, and the file of its tracks."""
 
     camera: str
+    name: str
+    """The camera's, with a number behind it where the camera has several videos."""
     video: pathlib.Path
     tracks: pathlib.Path
     start: datetime.datetime | None = None
@@ -36,6 +39,13 @@ class Recording:
     """Classes in column 8 of the tracks that are persons; `mot.read_tracks`."""
     fps: float | None = None
     """Frames a second of a folder of pictures, which has no clock."""
+
+    @property
+    def video_name(self) -> str:
+        """The video's file name, or the folder that tells pictures from others."""
+        video = self.video
+        is_file = not (video.is_dir() or pictures.is_pattern(video))
+        return video.name if is_file else pictures.default_name(video)
 
     def time(self, seconds: float) -> str:
         """What is shown for a time in the video: the clock's, or m:ss from its start.
@@ -61,12 +71,17 @@ def read(path: str | os.PathLike) -> list[Recording]:
     path = pathlib.Path(path)
     recordings, problems = [], []
     with path.open(encoding="utf-8-sig", errors="replace", newline="") as file:
-        reader = csv.DictReader(file, strict=True)
+        first = file.readline()
+        file.seek(0)
+        separator = ";" if ";" in first and "," not in first else ","
+        reader = csv.DictReader(file, strict=True, delimiter=separator)
         try:
-            header = [name.strip() for name in reader.fieldnames or ()]
+            header = [name.strip().lower() for name in reader.fieldnames or ()]
             reader.fieldnames = header
             _check_header(path, header)
             for row in reader:
+                if not any(map(str.strip, filter(None, row.values()))):
+                    continue  # a spreadsheet's empty line
                 place = f"line {reader.line_num}"
                 try:
                     if None in row or None in row.values():
@@ -80,28 +95,54 @@ def read(path: str | os.PathLike) -> list[Recording]:
     if not recordings and not problems:
         problems.append("no camera in it")
     problems += _contradictions(recordings)
+    recordings = _named(recordings)
+    names = Counter(each.name for each in recordings)
+    problems += [
+        f"{name} would be the name of {number} videos: give their cameras other names"
+        for name, number in names.items()
+        if number > 1
+    ]
     if problems:
         raise UserError(checks.listed(str(path), problems))
     return recordings
 
 
+def _named(recordings: list[Recording]) -> list[Recording]:
+    """Videos of one camera are hall_1, hall_2, …"""
+    total, seen = Counter(each.camera for each in recordings), Counter()
+    named = []
+    for each in recordings:
+        seen[each.camera] += 1
+        is_only = total[each.camera] == 1
+        name = each.camera if is_only else f"{each.camera}_{seen[each.camera]}"
+        named.append(dataclasses.replace(each, name=name))
+    return named
+
+
 def single(
-    video: str | os.PathLike, tracks: str | os.PathLike, **settings
+    video: str | os.PathLike,
+    tracks: str | os.PathLike,
+    *,
+    first_frame: int = 1,
+    classes: frozenset[int] | None = None,
+    fps: float | None = None,
 ) -> list[Recording]:
     """One video as one camera, which is named after it.
 
-    Raises UserError where one of the two is not there.
+    Raises UserError where one of the two is not there, or a number cannot be.
     """
     video, tracks = pathlib.Path(video), pathlib.Path(tracks)
-    fields = {"camera": pictures.default_name(video), "video": video, "tracks": tracks}
-    for name in ("video", "tracks"):
-        if problem := _missing(name, fields[name]):
+    for name, path in (("video", video), ("tracks", tracks)):
+        if problem := _missing(name, path):
             raise UserError(problem)
-    return [Recording(**fields, **settings)]
+    first_frame = _number(str(first_frame), "first_frame", int)
+    fps = fps if fps is None else _number(str(fps), "fps", float)
+    camera = pictures.default_name(video)
+    return [Recording(camera, camera, video, tracks, None, first_frame, classes, fps)]
 
 
 def _check_header(path: pathlib.Path, header: list[str]) -> None:
-    known = (*NEEDED, *OPTIONAL)
+    known = (*NEEDED, *OPTIONAL, "note")
     if sorted(header) != sorted(set(header)) or not set(NEEDED) <= set(header):
         raise UserError(
             f"{path} line 1: the header has to name camera,video,tracks, each once."
@@ -126,6 +167,7 @@ def _recording(fields: dict[str, str], folder: pathlib.Path) -> Recording:
             raise UserError(problem)
     return Recording(
         camera,
+        camera,
         **paths,
         start=_start(fields.get("start", "")),
         first_frame=_number(fields.get("first_frame") or "1", "first_frame", int),
@@ -144,8 +186,10 @@ def _start(text: str) -> datetime.datetime | None:
     if not text:
         return None
     try:
-        return datetime.datetime.fromisoformat(text)
-    except ValueError:
+        start = datetime.datetime.fromisoformat(text)
+        start + datetime.timedelta(days=1000)  # a video's end is a time too
+        return start
+    except (ValueError, OverflowError):
         raise UserError(
             f"start {text!r} is no date and time, as 2026-11-29 08:30:00"
         ) from None
@@ -164,7 +208,8 @@ def _number(text: str, name: str, kind: type) -> float | int:
     except ValueError:
         number = None
     if number is None or not (0 < number < 1e4 or (kind is int and number == 0)):
-        raise UserError(f"{name} {text!r} is no number that can be")
+        least = "0 or more" if kind is int else "above 0"
+        raise UserError(f"{name} {text!r} is not a number {least}, below 10,000")
     return number
 
 

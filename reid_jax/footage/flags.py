@@ -16,6 +16,14 @@ COMMANDS = {
 }
 
 
+class _Help(argparse.ArgumentDefaultsHelpFormatter):
+    """Names the defaults that there are."""
+
+    def _get_help_string(self, action):
+        has_none = action.default in (None, False) or action.required
+        return action.help if has_none else super()._get_help_string(action)
+
+
 def parser(doc: str) -> argparse.ArgumentParser:
     """The parser; what it returns has the command's name as `command`."""
     whole = arguments.parser("reid_jax.footage", doc)
@@ -27,7 +35,7 @@ def parser(doc: str) -> argparse.ArgumentParser:
             name,
             help=text,
             description=f"Writes {text}.",
-            formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+            formatter_class=_Help,
         )
         _add_common(command, "file (.npz)" if name == "embed" else "folder")
         if name == "link":
@@ -41,13 +49,16 @@ def _add_common(command: argparse.ArgumentParser, out: str) -> None:
     add = command.add_argument
     add("--workdir", required=True, help="folder of a trained run")
     add("--cameras", type=pathlib.Path, help="CSV file camera,video,tracks,…")
-    add("--video", type=pathlib.Path, help="one video, in place of --cameras")
+    add(
+        "--video",
+        type=pathlib.Path,
+        help="one video, in place of --cameras; its camera is called as the file is",
+    )
     add("--tracks", type=pathlib.Path, help="the tracks of --video")
     add(
         "--first_frame",
         type=int,
-        default=1,
-        help="with --tracks: 0 where they count from 0",
+        help="with --tracks: 0 where they count from 0 (default: 1)",
     )
     add(
         "--classes",
@@ -56,25 +67,27 @@ def _add_common(command: argparse.ArgumentParser, out: str) -> None:
     )
     add("--fps", type=float, help="with --video, a folder of pictures")
     add("--out", type=pathlib.Path, required=True, help=f"{out} to write")
+    add(
+        "--keep",
+        type=pathlib.Path,
+        metavar="DIR",
+        help="where embeddings and three pictures of each track are kept to be used "
+        "again; none: nowhere (default: WORKDIR/footage)",
+    )
     add("--min_frames", type=_positive, default=8, help="leave out shorter tracks")
     add(
         "--center_cameras",
         action="store_true",
-        help="take the mean of each camera's embeddings off before they are compared; "
-        "the default is what the run was scored with",
+        help="take the mean of each camera's embeddings off before they are compared",
     )
     add("--every", type=_positive, default=1, help="embed every N-th box of a track")
 
 
 def _add_link(command: argparse.ArgumentParser) -> None:
-    how = command.add_mutually_exclusive_group()
-    how.add_argument("--threshold", type=_distance, help="link up to this distance")
+    how = _add_threshold(command, "link up to this distance")
     how.add_argument(
-        "--false_links",
-        type=_rate,
-        help=f"share of wrong pairs that may be linked (default: {FALSE_LINKS})",
+        "--persons", type=_positive, metavar="N", help="link into so many persons"
     )
-    how.add_argument("--persons", type=_positive, help="link into so many persons")
     command.add_argument(
         "--overlap",
         choices=("possible", "none"),
@@ -89,7 +102,8 @@ def _add_link(command: argparse.ArgumentParser) -> None:
     )
     command.add_argument(
         "--memory_gb",
-        type=_distance,
+        type=_above_zero,
+        metavar="GB",
         default=8.0,
         help="most memory for clustering the tracks that a threshold connects",
     )
@@ -103,7 +117,28 @@ def _add_search(command: argparse.ArgumentParser) -> None:
         metavar="Q",
         help="tracks as CAMERA:TRACK, or pictures of one person",
     )
-    command.add_argument("--top", type=_positive, default=20, help="tracks to show")
+    command.add_argument(
+        "--top", type=_positive, metavar="N", default=20, help="tracks to show"
+    )
+    _add_threshold(command, "mark tracks beyond this distance")
+
+
+def _add_threshold(command: argparse.ArgumentParser, text: str):
+    how = command.add_mutually_exclusive_group()
+    how.add_argument("--threshold", type=_above_zero, metavar="D", help=text)
+    how.add_argument(
+        "--false_links",
+        type=_rate,
+        metavar="RATE",
+        help="the distance that links this share of the pairs of two persons on the "
+        f"run's test persons (default: {FALSE_LINKS})",
+    )
+    command.add_argument(
+        "--calibration",
+        metavar="DATASET",
+        help="the dataset on whose persons that was measured (default: the run's)",
+    )
+    return how
 
 
 def _positive(text: str) -> int:
@@ -112,15 +147,22 @@ def _positive(text: str) -> int:
     return int(text)
 
 
-def _distance(text: str) -> float:
-    number = float(text)
+def _above_zero(text: str) -> float:
+    number = _number(text)
     if not 0 < number < float("inf"):
-        raise argparse.ArgumentTypeError(f"{text!r} is not above 0")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number above 0")
     return number
 
 
 def _rate(text: str) -> float:
-    number = float(text)
+    number = _number(text)
     if not 0 < number < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not between 0 and 1")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number between 0 and 1")
     return number
+
+
+def _number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number") from None

@@ -1,59 +1,23 @@
-"""What a link or a search leaves behind: tables, and the tracks with global ids."""
+"""What a link or a search leaves behind: all of its files together, or none."""
 
+import contextlib
 import csv
+import json
+import os
 import pathlib
-from collections.abc import Iterable, Sequence
+import tempfile
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 
-from data.videos import mot, track_lines
+from data.videos import track_lines
 from reid_jax import files
+from reid_jax.errors import UserError
 from reid_jax.footage.appearances import Appearances
+from reid_jax.footage.tracks import Plan
 
-
-def write_table(path: pathlib.Path, header: Sequence, rows: Iterable[Sequence]) -> None:
-    """Writes a CSV file, whole or not at all."""
-    with (
-        files.write_whole(path) as unfinished,
-        unfinished.open("w", newline="", encoding="utf-8") as file,
-    ):
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(header)
-        writer.writerows(rows)
-
-
-def write_embeddings(path: pathlib.Path, seen: Appearances) -> None:
-    """Writes embeddings [N, D] with camera, video, track, frames and times [N]."""
-    recordings = [seen.recordings[number] for number in seen.recording]
-    with files.write_whole(path) as unfinished:
-        np.savez(
-            unfinished,
-            embeddings=seen.embeddings,
-            camera=np.array([each.camera for each in recordings], str),
-            video=np.array([str(each.video) for each in recordings], str),
-            track=seen.track,
-            first_frame=np.array([numbers[0] for numbers in seen.frames], int),
-            last_frame=np.array([numbers[-1] for numbers in seen.frames], int),
-            num_boxes=np.array([len(numbers) for numbers in seen.frames], int),
-            seconds=seen.seconds,
-            start=np.array([each.start or "" for each in recordings]).astype(str),
-        )
-
-
-def seen_at(seen: Appearances, number: int) -> list:
-    """Camera, video, track, first and last frame, and their times, of a track."""
-    recording = seen.recordings[seen.recording[number]]
-    frames = seen.frames[number]
-    shift = recording.first_frame - 1  # as its own file counts
-    return [
-        recording.camera,
-        recording.video.name,
-        int(seen.track[number]),
-        int(frames[0]) + shift,
-        int(frames[-1]) + shift,
-        *map(recording.time, seen.seconds[number].tolist()),
-    ]
-
+_RECORD = ".footage.json"
+"""Names of the files that were written last, so that the next ones replace them all."""
 
 SEEN_AT = (
     *("camera", "video", "track", "first_frame", "last_frame"),
@@ -61,39 +25,126 @@ SEEN_AT = (
 )
 
 
-def write_tracks(folder: pathlib.Path, seen: Appearances, ids: np.ndarray) -> list:
-    """Writes the tracks of each recording again, with `ids` [N] in place of their own.
+def check(folder: pathlib.Path, names: Iterable[str], plan: Plan, others) -> None:
+    """Raises a UserError where files `names` in `folder` cannot be written.
 
-    Tracks that were not embedded get numbers after those of all persons. Every other
-    column, and every line that is no track's, stays as it was. Returns the paths.
+    That is where one of them is the video, the tracks or another file that is read
+    (`others`), and where the folder is a file or cannot be made.
+    """
+    given = {pathlib.Path(path).resolve() for path in others if path is not None}
+    for recording in plan.recordings:
+        given |= {recording.video.resolve(), recording.tracks.resolve()}
+    for name in names:
+        if (folder / name).resolve() in given:
+            raise UserError(
+                f"--out={folder}: {name} in it is a file that is read; choose another "
+                "folder."
+            )
+    if folder.exists() and not folder.is_dir():
+        raise UserError(f"--out={folder} is a file; a folder is needed.")
+    above = next(
+        path
+        for path in (folder.absolute(), *folder.absolute().parents)
+        if path.exists()
+    )
+    if not (above.is_dir() and os.access(above, os.W_OK)):
+        raise UserError(f"--out={folder}: nothing can be written in {above}.")
+
+
+@contextlib.contextmanager
+def together(folder: pathlib.Path) -> Iterator[pathlib.Path]:
+    """Yields a new folder whose files move to `folder` when the block is done.
+
+    Files that were written like this before, and are not written again, go. A block
+    that fails leaves `folder` as it was.
+    """
+    is_new = not folder.exists()
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        with tempfile.TemporaryDirectory(dir=folder, prefix=".unfinished_") as text:
+            unfinished = pathlib.Path(text)
+            yield unfinished
+            names = sorted(path.name for path in unfinished.iterdir())
+            files.write_json(unfinished / _RECORD, names)
+            before = _written_before(folder)
+            for name in [*names, _RECORD]:
+                (unfinished / name).replace(folder / name)
+            for name in set(before) - set(names):
+                (folder / name).unlink(missing_ok=True)
+    except BaseException:
+        if is_new:
+            with contextlib.suppress(OSError):  # not empty
+                folder.rmdir()
+        raise
+
+
+def _written_before(folder: pathlib.Path) -> list[str]:
+    try:
+        names = json.loads((folder / _RECORD).read_text(encoding="utf-8"))
+        return [name for name in names if pathlib.Path(name).name == name]
+    except (OSError, ValueError, TypeError):  # none, or damaged
+        return []
+
+
+def write_table(path: pathlib.Path, header: Sequence, rows: Iterable[Sequence]) -> None:
+    """Writes a CSV file."""
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(header)
+        writer.writerows(rows)
+
+
+def write_embeddings(path: pathlib.Path, seen: Appearances) -> None:
+    """Writes embeddings [N, D] with camera, video, track, frames and times [N]."""
+    recordings = [seen.of(number) for number in range(len(seen))]
+    frames = [seen.first_and_last(number) for number in range(len(seen))]
+    np.savez(
+        path,
+        embeddings=seen.embeddings,
+        camera=np.array([each.camera for each in recordings], str),
+        video=np.array([each.video_name for each in recordings], str),
+        track=seen.track,
+        first_frame=np.array([first for first, _ in frames], int),
+        last_frame=np.array([last for _, last in frames], int),
+        num_boxes=np.array([len(numbers) for numbers in seen.frames], int),
+        seconds=seen.seconds,
+        start=np.array([each.start or "" for each in recordings]).astype(str),
+    )
+
+
+def seen_at(seen: Appearances, number: int) -> list:
+    """The columns `SEEN_AT` of a track."""
+    recording = seen.of(number)
+    return [
+        recording.camera,
+        recording.video_name,
+        int(seen.track[number]),
+        *seen.first_and_last(number),
+        *map(recording.time, seen.seconds[number].tolist()),
+    ]
+
+
+def write_tracks(
+    folder: pathlib.Path, plan: Plan, seen: Appearances, ids: np.ndarray
+) -> None:
+    """Writes `<name>.txt` of each recording: its tracks with `ids` [N] as their ids.
+
+    Tracks that were not embedded get numbers after those of all persons. Lines whose
+    boxes were left out when the file was read (cars, detections without a track, …)
+    are left out here too. Every other column and line stays as it was.
     """
     next_id = int(ids.max(initial=0)) + 1
-    several = [each.camera for each in seen.recordings]
-    paths = []
-    for number, recording in enumerate(seen.recordings):
-        name = recording.camera
-        if several.count(name) > 1:
-            name += f"_{several[:number].count(name) + 1}"
-        mine = np.flatnonzero(seen.recording == number)
-        new = dict(zip(seen.track[mine].tolist(), ids[mine].tolist(), strict=True))
-        found = mot.read_tracks(
-            recording.tracks,
-            first_frame=recording.first_frame,
-            classes=recording.classes,
-        )
-        for track_id in found.by_id:
-            if track_id not in new:
-                new[track_id], next_id = next_id, next_id + 1
-        text = track_lines.with_ids(recording.tracks, _ids_of_lines(found, new))
-        paths.append(folder / f"{name}.txt")
-        files.write_text(paths[-1], text)
-    return paths
-
-
-def _ids_of_lines(found: mot.Tracks, new: dict[int, int]) -> dict[int, int]:
-    """The new id of each line of the file that is a track's."""
-    return {
-        line: new[track_id]
-        for track_id, track in found.by_id.items()
-        for line in track.lines.tolist()
-    }
+    numbers = seen.numbers()
+    for i, (recording, found) in enumerate(
+        zip(plan.recordings, plan.files, strict=True)
+    ):
+        of_lines = {}
+        for track_id, track in found.by_id.items():
+            if (i, track_id) in numbers:
+                new = int(ids[numbers[i, track_id]])
+            else:
+                new, next_id = next_id, next_id + 1
+            of_lines |= dict.fromkeys(track.lines.tolist(), new)
+        dropped = {line for group in found.left_out for line in group.lines}
+        content = track_lines.with_ids(recording.tracks, of_lines, dropped)
+        (folder / f"{recording.name}.txt").write_bytes(content)

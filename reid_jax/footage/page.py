@@ -3,11 +3,9 @@
 import io
 import pathlib
 
-import numpy as np
-
 from reid_jax import files
 from reid_jax.footage.appearances import Appearances
-from reid_jax.footage.persons import Found, Persons
+from reid_jax.footage.persons import PairDistances, Persons
 from reid_jax.report import html, style
 
 _TEMPLATE = pathlib.Path(__file__).with_name("page.html")
@@ -19,64 +17,73 @@ def write_persons(
     path: pathlib.Path,
     seen: Appearances,
     persons: Persons,
-    pairs: tuple[np.ndarray, np.ndarray, np.ndarray],
+    pairs: PairDistances,
     notes: list[str],
 ) -> None:
     """Writes a row for each linked person, then the tracks that were not linked.
 
     `notes` are lines about how the threshold was found.
     """
-    rank = np.argsort(seen.order())
+    rank = {track: place for place, track in enumerate(seen.order().tolist())}
+    cameras = seen.cameras()
     several, alone = [], []
     for person, tracks in persons.members().items():
-        tracks = tracks[np.argsort(rank[tracks])]
+        tracks = sorted(tracks.tolist(), key=rank.__getitem__)
         if len(tracks) == 1:
-            (track,) = tracks.tolist()
-            alone.append(_figure(seen, track, f"person {person}", persons.note[track]))
+            note = persons.note[tracks[0]]
+            alone.append(_figure(seen, tracks[0], f"person {person}", note))
             continue
         shown = [
-            _figure(seen, t, f"{persons.distance[t]:#.3g}", persons.note[t])
-            for t in tracks[:_MOST_TRACKS].tolist()
+            _figure(
+                seen,
+                track,
+                f"{persons.distance[track]:.3g} from the others",
+                persons.note[track],
+            )
+            for track in tracks[:_MOST_TRACKS]
         ]
-        cameras = len({seen.camera(t) for t in tracks.tolist()})
-        title = f"Person {person}: {len(tracks)} tracks, {cameras} cameras"
-        several.append((title.replace("1 cameras", "1 camera"), shown, len(tracks)))
-    hidden = max(0, len(several) - _MOST_PERSONS)
+        num = len({int(cameras[track]) for track in tracks})
+        title = f"Person {person}: {len(tracks)} tracks, {num} camera{'s' * (num > 1)}"
+        several.append((title, shown, len(tracks)))
+    explained = (
+        "Under each track: camera and track, when, and its mean distance to the "
+        "person's other tracks. It is uncertain where that is above nine tenths of the "
+        "threshold, or where another person whom it could be is as near."
+    )
     _write(
         path,
         title=f"{persons.num_persons} persons in {len(seen)} tracks",
-        notes=notes,
+        notes=[*notes, explained],
         histogram=histogram(pairs, persons.threshold),
+        histogram_note=_sampled(pairs, len(seen)),
         rows=several[:_MOST_PERSONS],
-        num_hidden=hidden,
+        num_hidden=max(0, len(several) - _MOST_PERSONS),
         alone=alone[:_MOST_PERSONS],
         num_alone=len(alone),
+        table="persons.csv",
     )
 
 
 def write_found(
     path: pathlib.Path,
     seen: Appearances,
-    found: list[tuple[Found, list[bytes]]],
+    found: list,
+    limit: float | None,
     notes: list[str],
 ) -> None:
-    """Writes a row for each query: its pictures, then the tracks nearest to it."""
+    """Writes a row for each `search.Found`: its pictures, then the nearest tracks.
+
+    Those farther than `limit` are marked.
+    """
     rows = []
-    for one, pictures in found:
-        figures = [
-            {
-                "pictures": _uris(pictures),
-                "title": "query",
-                "lines": [one.query],
-                "note": "",
-            }
-        ]
-        figures += [
-            _figure(seen, track, f"{distance:#.3g}")
-            for track, distance in zip(
-                one.tracks.tolist(), one.distances.tolist(), strict=True
-            )
-        ]
+    for one in found:
+        query = {"pictures": _uris(one.pictures), "title": "query", "note": ""}
+        figures = [query | {"lines": [one.query]}]
+        pairs = zip(one.tracks.tolist(), one.distances.tolist(), strict=True)
+        for track, distance in pairs:
+            is_far = limit is not None and distance > limit
+            note = "beyond the threshold" * is_far
+            figures.append(_figure(seen, track, f"distance {distance:.3g}", note))
         title = f"{one.query}: the nearest {len(one.tracks)} tracks"
         if one.num_together:
             others = "other is" if one.num_together == 1 else "others are"
@@ -84,13 +91,15 @@ def write_found(
         rows.append((title, figures, len(figures)))
     _write(
         path,
-        title="Found",
+        title=f"Searched in {len(seen)} tracks",
         notes=notes,
         histogram=None,
+        histogram_note="",
         rows=rows,
         num_hidden=0,
         alone=[],
         num_alone=0,
+        table="found.csv",
     )
 
 
@@ -99,16 +108,18 @@ def _write(path: pathlib.Path, **values) -> None:
     files.write_text(path, template.render(**values))
 
 
-def _figure(seen: Appearances, track: int, distance: str, note: str = "") -> dict:
-    recording = seen.recordings[seen.recording[track]]
+def _figure(seen: Appearances, track: int, line: str, note: str = "") -> dict:
+    recording = seen.of(track)
     first, last = map(recording.time, seen.seconds[track].tolist())
-    when = f"{first} to {last}" if first else f"frames {seen.frames[track][0]} to "
     if not first:
-        when += str(seen.frames[track][-1])
+        first, last = (f"frame {n}" for n in seen.first_and_last(track))
+    day, _, time = last.partition(" ")
+    if time and first.startswith(f"{day} "):
+        last = time  # the same day is not said twice
     return {
         "pictures": _uris(seen.pictures[track]),
         "title": seen.name(track),
-        "lines": [when, f"distance {distance}" if distance[0].isdigit() else distance],
+        "lines": [f"{first} to {last}", line],
         "note": note,
     }
 
@@ -117,29 +128,32 @@ def _uris(pictures: list[bytes]) -> list[str]:
     return [html.data_uri(picture, "jpeg") for picture in pictures]
 
 
-def histogram(pairs: tuple[np.ndarray, ...], threshold: float) -> str:
+def _sampled(pairs: PairDistances, num_tracks: int) -> str:
+    if pairs.num_sampled == num_tracks:
+        return "All pairs of tracks."
+    return f"Pairs of {pairs.num_sampled:,} tracks with all {num_tracks:,}."
+
+
+def histogram(pairs: PairDistances, threshold: float) -> str:
     """The distances of linked, other and forbidden pairs, and the threshold."""
-    names = ("linked", "not linked", "at the same time: two persons")
-    ends = [values.max() for values in pairs if len(values)]
-    bins = np.linspace(0, max([threshold * 1.1, *ends]) or 1, 61)
     canvas = style.new_figure(7, 2.6)
     axes = canvas.subplots()
-    looks = zip(names, pairs, style.COLORS, style.DASHES, strict=False)
-    for name, values, color, dashes in looks:
-        if len(values):
-            counts, _ = np.histogram(values, bins)
-            share = 100 * counts / counts.sum()
-            label = f"{name} ({len(values):,} pairs)"
-            axes.stairs(share, bins, color=color, linestyle=dashes, label=label)
+    looks = zip(pairs.counts.items(), style.COLORS, style.DASHES, strict=False)
+    for (name, counts), color, dashes in looks:
+        if total := counts.sum():
+            label = f"{name} ({total:,} pairs)"
+            share = 100 * counts / total
+            axes.stairs(share, pairs.edges, color=color, linestyle=dashes, label=label)
     axes.axvline(threshold, color="black", linewidth=1.5)
     axes.annotate(
-        f" threshold {threshold:#.3g}",
+        f" threshold {threshold:.3g}",
         (threshold, 1),
         xycoords=("data", "axes fraction"),
         va="top",
     )
-    axes.set(xlabel="distance", ylabel="% of the pairs", xlim=(0, bins[-1]))
-    style.finish(axes, ncols=3, fontsize="small")
+    axes.set(xlabel="distance", ylabel="% of the pairs", xlim=(0, pairs.edges[-1]))
+    if any(counts.any() for counts in pairs.counts.values()):
+        style.finish(axes, ncols=3, fontsize="small")
     file = io.BytesIO()
     canvas.savefig(file, format="png", bbox_inches="tight")
     return html.data_uri(file.getvalue(), "png")

@@ -6,13 +6,18 @@ import numpy as np
 
 from reid_jax.footage.appearances import Appearances
 from reid_jax.footage.constraints import Constraints
-from reid_jax.retrieval import distances, linking
+from reid_jax.retrieval import linking
 
 _NEAR = 0.9
 """Of the threshold: a mean distance beyond this is called near it."""
 
+_MOST_NOTES = 3
+
 _SAMPLE = 2000
 """Tracks whose distances to all others make the histogram."""
+
+_ROWS, _NUM_BINS = 256, 60
+_KINDS = ("linked", "not linked", "at the same time: two persons")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -65,72 +70,47 @@ def find(
     for track in np.flatnonzero(links.distance > _NEAR * threshold).tolist():
         notes[track].append("near the threshold")
     for track, other in links.as_near.tolist():
-        notes[track].append(f"as near to person {number[other]}")
+        if len(notes[track]) < _MOST_NOTES:
+            notes[track].append(f"as near to person {number[other]}")
     texts = ["; ".join(each) for each in notes]
     return Persons(person, links.distance, texts, threshold, metric)
 
 
+@dataclasses.dataclass(frozen=True)
+class PairDistances:
+    """How many pairs of tracks lie at which distance."""
+
+    edges: np.ndarray  # float [M + 1], of the bins; the last bin has what is beyond
+    counts: dict[str, np.ndarray]  # of linked pairs, others, and forbidden ones: [M]
+    num_sampled: int  # tracks whose pairs were counted; N: all
+
+
 def pair_distances(
     seen: Appearances, constraints: Constraints, persons: Persons
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Distances of pairs of tracks: of linked, other and forbidden pairs.
+) -> PairDistances:
+    """Counts the pairs of tracks by their distance.
 
-    Of many tracks, those of 2,000 of them, evenly spaced, to all.
+    Of more than 2,000 tracks, those of 2,000 of them, evenly spaced, to all.
     """
-    num = len(seen)
+    num, everybody = len(seen), np.arange(len(seen))
     rows = np.unique(np.linspace(0, num - 1, min(num, _SAMPLE)).astype(int))
-    everybody = np.arange(num)
-    linked, other, forbidden = [], [], []
-    for start in range(0, len(rows), 256):
-        some = rows[start : start + 256]
+    edges = None
+    counts = {name: np.zeros(_NUM_BINS, int) for name in _KINDS}
+    for start in range(0, len(rows), _ROWS):
+        some = rows[start : start + _ROWS]
         block = linking.distance_matrix(
             seen.embeddings[some], seen.embeddings, persons.metric
-        ).astype(np.float32)
-        is_pair = (
-            some[:, None] < everybody
-            if len(rows) == num
-            else some[:, None] != everybody
         )
+        if edges is None:
+            top = max(1.1 * persons.threshold, float(block.max()), 1e-6)
+            edges = np.linspace(0, top, _NUM_BINS + 1)
+        is_pair = some[:, None] != everybody
+        if len(rows) == num:  # each pair once
+            is_pair = some[:, None] < everybody
         is_linked = persons.person[some, None] == persons.person
         is_forbidden = constraints(some, everybody)
-        linked.append(block[is_pair & is_linked])
-        forbidden.append(block[is_pair & is_forbidden])
-        other.append(block[is_pair & ~is_linked & ~is_forbidden])
-    return tuple(map(np.concatenate, (linked, other, forbidden)))
-
-
-@dataclasses.dataclass(frozen=True)
-class Found:
-    """The tracks nearest to a query, nearest first."""
-
-    query: str
-    tracks: np.ndarray  # int [K], positions
-    distances: np.ndarray  # float [K]
-    num_together: int
-    """Tracks that share a frame with the query: they cannot be the same person."""
-
-
-def search(
-    seen: Appearances,
-    query: np.ndarray,
-    name: str,
-    together: np.ndarray,
-    itself: int | None = None,
-    *,
-    metric: str,
-    num_results: int,
-) -> Found:
-    """Ranks the tracks for one query embedding [D].
-
-    `together` bool [N] are the tracks that cannot be the query's person, `itself` the
-    query's position where it is one of the tracks.
-    """
-    others = np.arange(len(seen)) != itself
-    allowed = np.flatnonzero(~together & others)
-    if not len(allowed):
-        return Found(name, allowed, np.zeros(0), int(together.sum()))
-    matrix = distances.METRICS[metric](query[None], seen.embeddings[allowed])
-    order = np.argsort(np.asarray(matrix)[0], kind="stable")[:num_results]
-    return Found(
-        name, allowed[order], np.asarray(matrix)[0][order], int(together.sum())
-    )
+        chosen = (is_linked, ~is_linked & ~is_forbidden, is_forbidden)
+        for name, which in zip(_KINDS, chosen, strict=True):
+            values = np.minimum(block[is_pair & which], edges[-1])
+            counts[name] += np.histogram(values, edges)[0]
+    return PairDistances(edges, counts, len(rows))

@@ -4,7 +4,8 @@ Two groups of tracks become one person while the mean distance between their tra
 at most a threshold and no pair of them is forbidden (a person is in one place at a
 time). Clusters of mean distance <= threshold lie within the connected components of the
 graph of all pairs at distance <= threshold, so that each component is clustered by
-itself: memory is quadratic in the largest component, not in the number of tracks.
+itself: memory is quadratic in the largest component. A threshold that separates persons
+well makes small components; one that links some wrong pairs connects most tracks.
 
 Source: unweighted average linkage (UPGMA), Sokal & Michener 1958; cannot-link
 constraints as in Davidson & Ravi 2005.
@@ -100,9 +101,7 @@ def link_into(
     or too few tracks, allow no such number.
     """
     num = len(embeddings)
-    _check_memory(num, num, memory_gb)
-    if not 1 <= num_persons <= num:
-        raise UserError(f"{num} tracks cannot be {num_persons} persons.")
+    check_number(num_persons, num, memory_gb)
     if num == 1:
         return _numbered(np.zeros(1, int), np.full(1, np.nan), []), 0.0
     everybody = np.arange(num)
@@ -111,14 +110,37 @@ def link_into(
     num_allowed = int(np.sum(tree[:, 2] < _NEVER / num**2))
     if num_persons < num - num_allowed:
         raise UserError(
-            f"{num_persons} persons are too few: tracks that cannot be one person "
-            f"leave at least {num - num_allowed}."
+            f"So few persons ({num_persons}) cannot be: tracks that are not one person "
+            f"make at least {num - num_allowed}."
         )
     heights = np.concatenate([[0.0], tree[:, 2]])
     threshold = float(heights[num - num_persons])
     labels = _cut(tree, num - num_persons)
     distance, near = _compared(embeddings, everybody, labels, forbidden, metric)
     return _numbered(labels, distance, [near]), threshold
+
+
+def check_number(num_persons: int, num_tracks: int, memory_gb: float | int) -> None:
+    """Raises a UserError where so many tracks cannot be made so many persons."""
+    if not 1 <= num_persons <= num_tracks:
+        raise UserError(
+            f"--persons={num_persons}: {num_tracks} tracks are at most so many persons."
+        )
+    if gigabytes(num_tracks) > memory_gb:
+        raise UserError(
+            f"--persons takes {gigabytes(num_tracks):.3g} GB for {num_tracks:,} "
+            f"tracks, more than {memory_gb:g}. A threshold or more --memory_gb helps."
+        )
+
+
+def gigabytes(num_connected: int) -> float:
+    """What clustering so many connected tracks takes, in 10⁹ bytes."""
+    return _BYTES_A_PAIR * num_connected**2 / 1e9
+
+
+def most_connected(memory_gb: float | int) -> int:
+    """How many connected tracks can be clustered in so many 10⁹ bytes."""
+    return int((memory_gb * 1e9 / _BYTES_A_PAIR) ** 0.5)
 
 
 def distance_matrix(
@@ -157,12 +179,12 @@ def _members(labels: np.ndarray) -> list[np.ndarray]:
 
 
 def _check_memory(num_connected: int, num: int, memory_gb: float) -> None:
-    needed = _BYTES_A_PAIR * num_connected**2 / 1e9
+    needed = gigabytes(num_connected)
     if needed > memory_gb:
         raise UserError(
-            f"{num_connected:,} of {num:,} tracks are connected: clustering them takes "
-            f"{needed:.1f} GB, more than {memory_gb:g}. A smaller threshold (or share "
-            "of false links), or a larger --memory_gb helps."
+            f"The threshold connects {num_connected:,} of {num:,} tracks: clustering "
+            f"them takes {needed:.3g} GB, more than {memory_gb:g}. A smaller threshold "
+            "(or share of false links), or a larger --memory_gb helps."
         )
 
 

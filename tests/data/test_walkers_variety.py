@@ -48,12 +48,14 @@ def test_worlds_without_variety_hold_nothing_of_it():
     np.testing.assert_array_equal(_frames(explicit), _frames(world))
 
 
+@pytest.mark.slow
 def test_all_switched_off_shows_the_same_scenes(off):
     # Another program, so other rounding: rows of a pattern's edge may fall otherwise.
     change = np.abs(off - _frames(_world(None)))
     assert (change > 2).mean() < 2e-3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("feature", FEATURES)
 def test_each_feature_is_seen_when_it_is_on(feature, off):
     change = np.abs(_frames(_world(Variety(**{feature: 1.0}))) - off)
@@ -64,12 +66,14 @@ def test_each_feature_is_seen_when_it_is_on(feature, off):
         assert change[:, 8:56, 8:24].mean() > 3 * corners
 
 
+@pytest.mark.slow
 def test_same_seed_same_bytes():
     np.testing.assert_array_equal(
         _frames(_world(EVERYTHING)), _frames(_world(EVERYTHING))
     )
 
 
+@pytest.mark.slow
 def test_frames_have_a_range_of_values_however_they_are_exposed():
     harsh = dataclasses.replace(EVERYTHING, fog=1.0, low_light=1.0)
     for variety in (EVERYTHING, Variety(exposure=1.0), harsh):
@@ -81,11 +85,13 @@ def test_frames_have_a_range_of_values_however_they_are_exposed():
         assert np.median(ranges) > 80
 
 
+@pytest.mark.slow
 def test_exposure_clips_some_cameras():
     means = _frames(_world(Variety(exposure=1.0)), 24).mean((1, 2, 3))
     assert means.max() - means.min() > 70
 
 
+@pytest.mark.slow
 def test_blank_leaves_the_person_out_with_all_that_is_worn():
     with_person, without = (_frames(_world(EVERYTHING, blank=b)) for b in (0.0, 1.0))
     change = np.abs(with_person - without)

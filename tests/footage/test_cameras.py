@@ -37,6 +37,21 @@ def test_all_columns_in_any_order(folder):
     assert other.time(61.5) == "2026-11-29 08:01:01"
 
 
+def test_semicolons_capitals_notes_and_empty_lines(folder):
+    (one,) = _read(
+        folder,
+        "Camera;Video;Tracks;Note\n;;;\nhall;hall.mp4;hall.txt;by the door, left\n",
+    )
+    assert one.camera == one.name == "hall"
+
+
+def test_videos_of_one_camera_have_names_of_their_own(folder):
+    lines = "camera,video,tracks\nhall,hall.mp4,hall.txt\nhall,gate.mp4,gate.txt\n"
+    assert [each.name for each in _read(folder, lines)] == ["hall_1", "hall_2"]
+    with pytest.raises(UserError, match="hall_1 would be the name of 2 videos"):
+        _read(folder, f"{lines}hall_1,img1,gate.txt\n")
+
+
 def test_times_without_a_clock(folder):
     (one,) = cameras.single(folder / "hall.mp4", folder / "hall.txt")
     assert one.camera == "hall"
@@ -73,6 +88,10 @@ def test_times_without_a_clock(folder):
             'start "8 o\'clock" is no date and time',
         ),
         (
+            "camera,video,tracks,start\na,hall.mp4,hall.txt,9999-12-31\n",
+            "start '9999-12-31' is no date",
+        ),
+        (
             "camera,video,tracks,start\na,hall.mp4,hall.txt,2026-01-01\n"
             "b,gate.mp4,gate.txt,\n",
             "start: give it in every line",
@@ -84,9 +103,12 @@ def test_times_without_a_clock(folder):
         ),
         (
             "camera,video,tracks,first_frame\na,hall.mp4,hall.txt,-1\n",
-            "first_frame '-1' is no number that can be",
+            "first_frame '-1' is not a number 0 or more",
         ),
-        ("camera,video,tracks,fps\na,hall.mp4,hall.txt,0\n", "fps '0' is no number"),
+        (
+            "camera,video,tracks,fps\na,hall.mp4,hall.txt,0\n",
+            "fps '0' is not a number above",
+        ),
         (
             "camera,video,tracks,classes\na,hall.mp4,hall.txt,x\n",
             "classes 'x' is not a",
@@ -97,6 +119,14 @@ def test_times_without_a_clock(folder):
 def test_lines_that_cannot_be_used(folder, text, message):
     with pytest.raises(UserError, match=message):
         _read(folder, text)
+
+
+def test_numbers_of_one_video_are_checked_too(folder):
+    files = folder / "hall.mp4", folder / "hall.txt"
+    with pytest.raises(UserError, match="first_frame '-3' is not"):
+        cameras.single(*files, first_frame=-3)
+    with pytest.raises(UserError, match="fps 'nan' is not"):
+        cameras.single(*files, fps=float("nan"))
 
 
 def test_one_video_that_is_not_there(folder):

@@ -15,7 +15,7 @@ from PIL import Image
 
 import evaluate
 from reid_jax.footage import __main__ as footage
-from reid_jax.footage import agreement, appearances, cameras
+from reid_jax.footage import agreement, appearances, cameras, embedding, tracks
 from reid_jax.runs import folder as run_folder
 from reid_jax.runs.run import Run
 from tests import ROOT
@@ -46,11 +46,11 @@ def workdir(trained, tmp_path_factory):
 def station(tmp_path):
     """Two cameras, and station.csv."""
     lines = ["camera,video,tracks,start"]
-    for camera, tracks in STREET.items():
+    for camera, shown in STREET.items():
         rng = np.random.default_rng(len(lines))
         images = rng.integers(90, 110, (NUM_FRAMES, 64, 96, 3), np.uint8)
         rows = []
-        for track, (first, number, left, color) in tracks.items():
+        for track, (first, number, left, color) in shown.items():
             for frame in range(first, first + number):
                 images[frame - 1, :, left : left + 32] = color
                 rows.append(f"{frame},{track},{left},0,32,64,0.9,-1,-1,-1")
@@ -102,7 +102,7 @@ def test_link(workdir, station, capsys):
     page = (out / "persons.html").read_text()
     assert "Person 1: 3 tracks, 2 cameras" in page and "Not linked: 2 tracks" in page
     assert "http" not in page  # needs no other file
-    for camera, tracks in STREET.items():
+    for camera, shown in STREET.items():
         before = (station.parent / f"{camera}.txt").read_text().splitlines()
         after = (out / f"{camera}.txt").read_text().splitlines()
         assert len(after) == len(before)
@@ -111,7 +111,7 @@ def test_link(workdir, station, capsys):
             assert old[:1] + old[2:] == new[:1] + new[2:]
             # A track that is too short has a number of its own, after all persons.
             number = found.get((camera, int(old[1])), 4)
-            assert int(new[1]) == number and len(tracks) == 3
+            assert int(new[1]) == number and len(shown) == 3
     with np.load(out / "embeddings.npz") as stored:
         assert stored["embeddings"].shape[0] == 5
         assert stored["camera"].tolist() == ["hall"] * 3 + ["gate"] * 2
@@ -124,7 +124,7 @@ def test_the_threshold_of_a_rate_is_that_of_the_run(workdir, station, capsys):
     folder = workdir / "eval" / "walkers-tiny"
     curve = json.loads((folder / "calibration.json").read_text())["metrics"]["l2"]
     i = np.searchsorted(curve["fpr"], 0.3, side="right") - 1
-    assert f"l2 distance up to {curve['distance'][i]:#.4g}: on walkers/tiny" in printed
+    assert f"l2 distance up to {curve['distance'][i]:.4g}: on walkers/tiny" in printed
 
 
 def test_search_by_track_and_by_picture(workdir, station, capsys):
@@ -178,21 +178,86 @@ def test_what_was_embedded_is_used_again(workdir, station, monkeypatch):
     assert not np.array_equal(np.load(out)["embeddings"], first)
 
 
+def _embed(workdir, recordings, **settings):
+    plan = tracks.read(recordings, tracks.Settings(**settings))
+    return plan, embedding.embed(Run(workdir), plan, kept=None)
+
+
 def test_embeddings_are_those_of_the_crops(workdir, station):
     """As `Run.embed` has them, though clips of all tracks come mixed."""
-    run = Run(workdir)
-    (recording,) = cameras.single(
-        station.parent / "hall.mkv", station.parent / "hall.txt"
-    )
-    settings = appearances.Settings(min_frames=1, every=2)
-    seen = appearances.embed(run, [recording], settings, kept=None)
+    folder = station.parent
+    recordings = cameras.single(folder / "hall.mkv", folder / "hall.txt")
+    _, seen = _embed(workdir, recordings, min_frames=1, every=2)
     assert seen.frames[0].tolist() == [1, 2, 3, 4, 5, 6]
     crops = [
         np.broadcast_to(np.uint8(color), (64, 32, 3)) for color in (RED, BLUE, RED)
     ]
-    expected = run.embed([[crop] * 3 for crop in crops])
+    expected = Run(workdir).embed([[crop] * 3 for crop in crops])
     np.testing.assert_allclose(seen.embeddings, expected, atol=1e-4)
     assert [len(pictures) for pictures in seen.pictures] == [3, 3, 3]
+
+
+def test_lines_that_are_nobody_s_are_left_out_of_the_new_tracks(workdir, station):
+    """A car with a person's old number would be that person else."""
+    folder = station.parent
+    lines = (folder / "gate.txt").read_text()
+    (folder / "gate.txt").write_text(
+        f"# by a tracker\n{lines}5,-1,0,0,9,9\n3,1,0,0,32,64\n"
+    )
+    out = folder / "linked"
+    _run("link", workdir, station, out, "--persons=3", "--min_frames=3")
+    new = (out / "gate.txt").read_text().splitlines()
+    assert new[0] == "# by a tracker" and len(new) == len(lines.splitlines()) + 1
+
+
+def test_two_videos_of_one_camera(workdir, station, capsys):
+    text = station.read_text().replace("\ngate,", "\nhall,")
+    station.write_text(text)
+    out = station.parent / "linked"
+    _run("link", workdir, station, out, "--persons=3", "--min_frames=3")
+    written = {path.name for path in out.iterdir() if path.name[0] != "."}
+    assert {"hall_1.txt", "hall_2.txt"} < written
+    assert {row["camera"] for row in _table(out / "persons.csv")} == {"hall"}
+    found = station.parent / "found"
+    with pytest.raises(SystemExit):
+        _run("search", workdir, station, found, "--query", "hall:1")
+    assert "say hall_1:1 or hall_2:1" in capsys.readouterr().err
+    _run("search", workdir, station, found, "--query", "hall_2:1", "hall:3")
+    # Another list into the same folder: nothing of the old one stays.
+    station.write_text(text.replace("hall,gate", "gate,gate"))
+    _run("link", workdir, station, out, "--persons=3", "--min_frames=3")
+    written = {path.name for path in out.iterdir()}
+    assert {"hall.txt", "gate.txt"} < written and "hall_1.txt" not in written
+
+
+def test_cameras_of_places_that_do_not_overlap(workdir, station):
+    """Red is in the gate while he is in the hall: with clocks he is two persons."""
+    text = station.read_text().replace("08:02:00", "08:01:00")
+    station.write_text(text)
+    out = station.parent / "linked"
+    flags = ("--threshold=1000000", "--min_frames=3")
+    _run("link", workdir, station, out, *flags)
+    rows = _table(out / "persons.csv")
+    assert len({row["person"] for row in rows}) == 2  # two at a time in each video
+    _run("link", workdir, station, out, *flags, "--overlap=none")
+    rows = _table(out / "persons.csv")
+    assert len({row["person"] for row in rows}) == 4
+
+
+def test_the_tracks_that_are_read_are_never_replaced(workdir, station, capsys):
+    before = (station.parent / "hall.txt").read_text()
+    with pytest.raises(SystemExit):
+        _run("link", workdir, station, station.parent, "--persons=3")
+    assert "hall.txt in it is a file that is read" in capsys.readouterr().err
+    assert (station.parent / "hall.txt").read_text() == before
+
+
+def test_what_cannot_be_kept_is_said(workdir, station, capsys):
+    blocked = station.parent / "blocked"
+    blocked.write_text("a file")
+    _run("embed", workdir, station, station.parent / "all.npz", f"--keep={blocked}")
+    assert "hall.mkv are not kept: " in capsys.readouterr().out
+    assert (station.parent / "all.npz").exists()
 
 
 @pytest.mark.parametrize(
@@ -213,7 +278,7 @@ def test_embeddings_are_those_of_the_crops(workdir, station):
         (["search", "--cameras=C", "--query", "roof:1"], "cameras: hall, gate."),
         (["search", "--cameras=C", "--query", "hall:9"], "camera hall has no track 9"),
         (["search", "--cameras=C", "--query", "C"], "station.csv cannot be read"),
-        (["embed", "--cameras=C", "--out=station"], "a name that ends in .npz"),
+        (["embed", "--cameras=C", "--out=station"], "a name ending in .npz"),
         (["embed", "--cameras=C", "--workdir=absent"], "absent holds no run"),
         (["link", "--cameras=C", "--labels=T"], "header has to be camera,track,person"),
     ],
@@ -230,29 +295,29 @@ def test_mistakes(workdir, station, flags, message, capsys):
     assert not list(station.parent.glob("out*/*"))
 
 
-def test_labels_that_cannot_be_used(workdir, station, tmp_path):
-    run = Run(workdir)
-    seen = appearances.embed(
-        run, cameras.read(station), appearances.Settings(3), kept=workdir / "footage"
-    )
+def test_labels_that_cannot_be_used(station, tmp_path):
+    plan = tracks.read(cameras.read(station), tracks.Settings(min_frames=3))
     path = tmp_path / "labels.csv"
     for lines, message in (
         ("roof,1,a", "line 2: there is no camera roof"),
-        ("hall,x,a", "line 2: 'hall,x,a' is not"),
+        ("hall,x,a", "line 2: hall:x: camera hall has no track x of at least 3 boxes"),
+        ("hall,²,a", "line 2: hall:²: camera hall has no track"),
+        ("hall,1", "line 2: 'hall,1' is not camera,track,person"),
         ("hall,1,a\nhall,1,b", "line 3: hall:1 has another person already"),
-        ("hall,99,a", "none of its tracks was embedded"),
+        ("", "no track has a label"),
     ):
         path.write_text(f"camera,track,person\n{lines}\n")
         with pytest.raises(ValueError, match=message):
-            agreement.read_labels(path, seen)
+            agreement.read_labels(path, plan)
 
 
 def test_agreement_by_hand():
     """Two persons of three and one tracks; linked as two and two."""
     frames = [np.arange(n) for n in (4, 2, 2, 1)]
     none, seconds = np.zeros((4, 0)), np.zeros((4, 2))
-    seen = appearances.Appearances([], none, none, none, frames, seconds, [])
-    persons = dict(enumerate("aaab"))
+    ids, first = np.arange(4), np.zeros(4, int)
+    seen = appearances.Appearances([], none, first, ids, frames, seconds, [])
+    persons = {(0, track): person for track, person in enumerate("aaab")}
     found = agreement.agreement(np.array([5, 5, 9, 9]), persons, seen)
     assert found.pairs == pytest.approx((1 / 2, 1 / 3, 2 / 5))
     precision, recall = (1 + 1 + 1 / 2 + 1 / 2) / 4, (2 / 3 + 2 / 3 + 1 / 3 + 1) / 4

@@ -201,7 +201,9 @@ class _Street:
         return jax.random.randint(key, shape, 0, 256).astype("uint8")[rows]
 
 
-@pytest.fixture(params=["disk", "device", "render"])
+@pytest.fixture(
+    params=["disk", pytest.param("device", marks=pytest.mark.slow), "render"]
+)
 def open_source(request, tiny_config, tmp_path, monkeypatch):
     """Opens files (from the disk or the device) or a world that is rendered."""
     monkeypatch.setattr(rendered.stream, "Street", _Street)

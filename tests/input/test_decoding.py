@@ -93,6 +93,7 @@ def test_a_program_ends_while_a_request_is_being_read(tmp_path, how):
     assert "Exception ignored" not in child.stderr
 
 
+@pytest.mark.slow
 def test_an_error_of_ours_is_raised_without_notices_of_tensorflow(tmp_path):
     program = """
 from reid_jax.errors import UserError

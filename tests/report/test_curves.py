@@ -70,7 +70,7 @@ def test_training_curves(tmp_path, figures):
     curve_pictures.training(tmp_path / "t.png", log)
     loss, test = figures[0].axes
     assert [loss.get_ylabel(), test.get_ylabel()] == ["loss", "test set, %"]
-    assert _names(loss) == ["both", "cross-entropy"]
+    assert _names(loss) == ["all", "cross-entropy"]
     assert _names(test) == ["mAP", "CMC-1"]
     assert loss.lines[1].get_xdata().tolist() == [1, 2]
     assert loss.lines[1].get_ydata().tolist() == [0.5, 0.25]

@@ -99,7 +99,7 @@ def test_as_many_persons_as_asked_for(seed, num, num_persons):
     try:
         links, threshold = linking.link_into(num_persons, x, forbidden)
     except UserError as error:
-        assert "too few" in str(error) or num_persons > num
+        assert "So few" in str(error) or num_persons > num
         return
     assert len(set(links.labels.tolist())) == num_persons
     everybody = np.arange(num)
@@ -112,15 +112,15 @@ def test_as_many_persons_as_asked_for(seed, num, num_persons):
 
 def test_numbers_of_persons_that_cannot_be():
     x = _on_a_line(0, 1, 2)
-    with pytest.raises(UserError, match="3 tracks cannot be 4 persons"):
+    with pytest.raises(UserError, match="3 tracks are at most so many"):
         linking.link_into(4, x, _nothing)
-    with pytest.raises(UserError, match=r"1 persons are too few.* at least 2"):
+    with pytest.raises(UserError, match=r"So few persons \(1\) cannot be.* at least 2"):
         linking.link_into(1, x, _pairs((0, 2)))
 
 
 def test_memory_is_asked_for_before_it_is_taken():
     x = np.zeros((200, 2), np.float32)
-    with pytest.raises(UserError, match=r"200 of 200 tracks are connected: .* 0\.0 GB"):
+    with pytest.raises(UserError, match=r"connects 200 of 200 tracks: .* 0\.00032 GB"):
         linking.link(x, 1, _nothing, memory_gb=1e-4)
     # Each ten of them are far from the others: no component is large.
     x += 100 * np.arange(20).repeat(10)[:, None]

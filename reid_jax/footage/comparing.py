@@ -1,0 +1,73 @@
+"""How tracks are compared: the metric, centring, the threshold, what is forbidden."""
+
+import argparse
+import dataclasses
+
+import numpy as np
+
+from reid_jax.errors import UserError
+from reid_jax.footage.appearances import Appearances
+from reid_jax.footage.constraints import Constraints
+from reid_jax.footage.flags import FALSE_LINKS
+from reid_jax.retrieval import centering
+from reid_jax.runs import folder as run_folder
+from reid_jax.runs.run import Run
+from reid_jax.scoring import calibration, metrics, scores
+
+
+def metric(run: Run) -> str:
+    """The first metric of the run's config that needs no training."""
+    return metrics.training_metric(run.config.eval.metric).name
+
+
+def threshold(run: Run, given: argparse.Namespace) -> tuple[float, str]:
+    """The threshold that the flags ask for, and what it stands for.
+
+    Raises UserError where a rate is asked for that the run has no threshold for.
+    """
+    if given.threshold is not None:
+        return given.threshold, f"Threshold {given.threshold:g}, as given."
+    rate = FALSE_LINKS if given.false_links is None else given.false_links
+    dataset = given.calibration or run.config.data.name
+    folder = run_folder.eval_folder(run.workdir, dataset)
+    name = metric(run)
+    known = calibration.read_calibration(folder, name, weights=run.fingerprint)
+    is_centered = _is_centered(run, given)
+    if is_centered != (scores.CENTERED in known.conditions):
+        raise UserError(
+            f"{folder} holds thresholds for embeddings "
+            f"{'with' if is_centered else 'without'} the mean of their camera: "
+            f"python evaluate.py --workdir={run.workdir} "
+            f"--config.eval.center_cameras={is_centered} makes those that fit here."
+        )
+    distance, tpr = known.threshold(rate)
+    where = ", ".join([known.dataset, *known.conditions])
+    return distance, (
+        f"{name} distance up to {distance:.4g}: on {where} that links {100 * rate:g} % "
+        f"of the pairs of two persons, and {100 * tpr:.1f} % of the pairs of one. "
+        "Other footage has other rates: the histogram shows where its pairs lie."
+    )
+
+
+def as_compared(run: Run, seen: Appearances, given) -> Appearances:
+    """The tracks with the embeddings that distances are computed from."""
+    if not _is_centered(run, given):
+        return seen
+    centered = centering.center_cameras(seen.embeddings, seen.cameras())
+    return dataclasses.replace(seen, embeddings=centered)
+
+
+def query_as_compared(run: Run, query: np.ndarray, seen: Appearances, given):
+    """An embedding of pictures, whose camera nobody knows, as it is compared."""
+    if not _is_centered(run, given):
+        return query
+    return query - seen.embeddings.mean(axis=0)
+
+
+def constraints(seen: Appearances, times: np.ndarray | None = None) -> Constraints:
+    """Which tracks cannot be one person."""
+    return Constraints(seen.frames, seen.recording, seen.cameras(), times)
+
+
+def _is_centered(run: Run, given: argparse.Namespace) -> bool:
+    return given.center_cameras or run.config.eval.center_cameras

@@ -1,0 +1,154 @@
+"""Embeds the tracks of recordings, a clip at a time."""
+
+import io
+import pathlib
+from collections.abc import Callable, Iterator
+
+import numpy as np
+import PIL.Image
+
+from data.videos import cutting, mot
+from reid_jax.errors import UserError
+from reid_jax.footage import kept_embeddings
+from reid_jax.footage.appearances import Appearances
+from reid_jax.footage.cameras import Recording
+from reid_jax.footage.kept_embeddings import Part
+from reid_jax.footage.tracks import Plan
+from reid_jax.report import strips
+from reid_jax.runs.run import Run
+
+_SHOWN = (1 / 6, 1 / 2, 5 / 6)
+"""Which of a track's boxes are shown, as fractions of them."""
+
+_JPEG_QUALITY = 85
+
+
+def embed(
+    run: Run,
+    plan: Plan,
+    *,
+    kept: pathlib.Path | None,
+    progress: Callable[[int, int, str], None] = lambda *_: None,
+    report: Callable[[str], None] = print,
+) -> Appearances:
+    """Embeds every track of the plan that has a box in the picture.
+
+    What was embedded before is read from the folder `kept`, as long as the weights, the
+    video, its tracks and the settings are the same. `progress(done, total, name)` is
+    called with boxes; `report` gets a line for each thing that was left out.
+    Raises UserError for a recording that cannot be read, and where no track is left.
+    """
+    done, parts = 0, []
+    for recording, tracks in zip(plan.recordings, plan.tracks, strict=True):
+        part = kept_embeddings.load(kept, run, recording, plan.settings)
+        if part is None:
+
+            def advance(boxes: int, before: int = done, r=recording) -> None:
+                progress(before + boxes, plan.num_boxes, r.name)
+
+            part = _embed_recording(run, recording, tracks, plan, advance)
+            problem = kept_embeddings.save(kept, run, recording, plan.settings, part)
+            if problem:
+                report(f"embeddings of {recording.video} are not kept: {problem}")
+        for line in part.warnings:
+            report(f"{recording.tracks}: {line}")
+        done += sum(len(track.frames) for track in tracks.values())
+        progress(done, plan.num_boxes, recording.name)
+        parts.append(part)
+    if not any(len(part.track) for part in parts):
+        raise UserError("No box of a track is inside the picture of its video.")
+    return Appearances(
+        plan.recordings,
+        np.concatenate([part.embeddings for part in parts if len(part.track)]),
+        np.repeat(np.arange(len(parts)), [len(part.track) for part in parts]),
+        np.concatenate([part.track for part in parts]),
+        [
+            tracks[track_id].frames
+            for part, tracks in zip(parts, plan.tracks, strict=True)
+            for track_id in part.track.tolist()
+        ],
+        np.concatenate([part.seconds.reshape(-1, 2) for part in parts]),
+        [pictures for part in parts for pictures in part.pictures],
+    )
+
+
+class _Seen:
+    """What is held of one track while its video is read."""
+
+    def __init__(self, num_boxes: int):
+        self.num_left = num_boxes
+        self._shown = {int(part * num_boxes) for part in _SHOWN}
+        self._pictures: list[bytes] = []
+        self._position = 0
+        self.seconds: list[float] = []
+        self.clip: list[np.ndarray] = []
+
+    def add(self, box: cutting.Box, every: int) -> None:
+        """Takes in the next box; those outside the picture have no crop."""
+        position, self._position = self._position, self._position + 1
+        self.num_left -= 1
+        if box.crop is None:
+            return
+        is_first = not self.seconds
+        seconds = np.nan if box.seconds is None else box.seconds
+        self.seconds = [*self.seconds[:1], seconds]
+        if is_first or position % every == 0:
+            self.clip.append(box.crop.copy())  # lets go of the whole image
+        if is_first or position in self._shown:
+            self._pictures.append(jpeg(box.crop))
+
+    @property
+    def pictures(self) -> list[bytes]:
+        """Three, or fewer where the track is short or often outside the picture."""
+        return self._pictures[-len(_SHOWN) :]
+
+
+def _embed_recording(
+    run: Run,
+    recording: Recording,
+    tracks: dict[int, mot.Track],
+    plan: Plan,
+    progress: Callable[[int], None],
+) -> Part:
+    seen = {track_id: _Seen(len(track.frames)) for track_id, track in tracks.items()}
+    number = {track_id: position for position, track_id in enumerate(tracks)}
+    warnings: list[str] = []
+
+    def clips() -> Iterator[tuple[list[np.ndarray], int]]:
+        """Each track's clips as soon as they are full, so that few crops are held."""
+        T = run.config.model.clip_length
+        cut = cutting.cut_boxes(
+            recording.video,
+            tracks,
+            warnings,
+            first_frame=recording.first_frame,
+            fps=recording.fps,
+        )
+        for done, box in enumerate(cut, start=1):
+            track = seen[box.track_id]
+            track.add(box, plan.settings.every)
+            if len(track.clip) == T or (track.clip and not track.num_left):
+                yield track.clip, number[box.track_id]
+                track.clip = []
+            progress(done)
+        for track_id, track in seen.items():  # the video ended before they did
+            if track.clip:
+                yield track.clip, number[track_id]
+
+    embeddings = run.embed_clips(clips(), len(tracks))
+    there = [track_id for track_id, track in seen.items() if track.seconds]
+    return Part(
+        embeddings[[number[track_id] for track_id in there]],
+        np.array(there, int),
+        np.array([[*seen[t].seconds[:1], seen[t].seconds[-1]] for t in there], float),
+        [seen[track_id].pictures for track_id in there],
+        warnings,
+    )
+
+
+def jpeg(crop: np.ndarray) -> bytes:
+    """A crop as it is shown, as the content of a JPEG file."""
+    file = io.BytesIO()
+    image = PIL.Image.fromarray(strips.resize(crop))
+    image.save(file, "JPEG", quality=_JPEG_QUALITY)
+    return file.getvalue()

@@ -1,0 +1,106 @@
+"""`footage link`: global identities over all videos."""
+
+import argparse
+import pathlib
+
+import numpy as np
+
+from reid_jax.errors import UserError
+from reid_jax.footage import agreement, comparing, output, page, persons
+from reid_jax.footage.appearances import Appearances
+from reid_jax.footage.tracks import Plan
+from reid_jax.retrieval import linking
+from reid_jax.runs.run import Run
+
+FILES = ("persons.csv", "persons.html", "embeddings.npz")
+
+
+def check(run: Run, plan: Plan, given: argparse.Namespace) -> None:
+    """Raises a UserError for what can be known to be wrong before the long work."""
+    if given.persons is None:
+        comparing.threshold(run, given)
+    names = [f"{recording.name}.txt" for recording in plan.recordings]
+    others = (given.cameras, given.labels)
+    output.check(given.out, [*names, *FILES], plan, others)
+    if given.overlap == "none" and any(r.start is None for r in plan.recordings):
+        raise UserError(
+            "--overlap=none needs a clock: give every line of --cameras a start."
+        )
+    if given.labels:
+        agreement.read_labels(given.labels, plan)
+    num = plan.num_tracks
+    if given.persons is not None:
+        linking.check_number(given.persons, num, given.memory_gb)
+    elif linking.gigabytes(num) > given.memory_gb:
+        print(
+            f"note: {num:,} tracks take {linking.gigabytes(num):.1f} GB if the "
+            f"threshold connects them all; --memory_gb={given.memory_gb:g} allows "
+            f"{linking.most_connected(given.memory_gb):,} connected tracks."
+        )
+
+
+def link(run: Run, plan: Plan, seen: Appearances, given: argparse.Namespace) -> None:
+    """Links the tracks of all videos into persons, and writes them to `given.out`."""
+    metric = comparing.metric(run)
+    compared = comparing.as_compared(run, seen, given)
+    times = None
+    if given.overlap == "none" and (times := seen.clock()) is None:
+        raise UserError("--overlap=none: give folders of pictures their fps.")
+    constraints = comparing.constraints(seen, times)
+    notes = []
+    threshold = None
+    if given.persons is None:
+        threshold, note = comparing.threshold(run, given)
+        notes.append(note)
+    found = persons.find(
+        compared,
+        constraints,
+        metric=metric,
+        threshold=threshold,
+        num_persons=given.persons,
+        memory_gb=given.memory_gb,
+    )
+    if given.persons is not None:
+        notes.append(
+            f"{given.persons} persons make the threshold {found.threshold:.4g}."
+        )
+    if given.labels:
+        labels = agreement.read_labels(given.labels, plan)
+        notes += agreement.agreement(found.person, labels, seen).lines()
+    pairs = persons.pair_distances(compared, constraints, found)
+    with output.together(given.out) as folder:
+        output.write_tracks(folder, plan, seen, found.person)
+        _write_table(folder / "persons.csv", seen, found)
+        page.write_persons(folder / "persons.html", seen, found, pairs, notes)
+        output.write_embeddings(folder / "embeddings.npz", seen)
+    for note in notes:
+        print(note)
+    _print_persons(seen, found)
+    names = [f"{recording.name}.txt" for recording in plan.recordings]
+    shown = [*names[:3], *["…"] * (len(names) > 3), *FILES]
+    print(f"written to {given.out}: {', '.join(shown)}")
+
+
+def _write_table(path: pathlib.Path, seen: Appearances, found: persons.Persons) -> None:
+    rank = np.argsort(seen.order())
+    rows = (
+        (
+            found.person[track],
+            *output.seen_at(seen, track),
+            "" if np.isnan(found.distance[track]) else f"{found.distance[track]:.5g}",
+            found.note[track],
+        )
+        for track in np.lexsort((rank, found.person)).tolist()
+    )
+    output.write_table(path, ("person", *output.SEEN_AT, "distance", "note"), rows)
+
+
+def _print_persons(seen: Appearances, found: persons.Persons) -> None:
+    linked = [tracks for tracks in found.members().values() if len(tracks) > 1]
+    of_track = seen.cameras()
+    across = sum(len(set(of_track[tracks].tolist())) > 1 for tracks in linked)
+    print(
+        f"tracks: {len(seen)}, persons: {found.num_persons}, with several tracks: "
+        f"{len(linked)}, in several cameras: {across}, uncertain tracks: "
+        f"{sum(map(bool, found.note))}"
+    )
