@@ -8,6 +8,7 @@ spaces. The first line may be a header; lines that begin with # are comments.
 import dataclasses
 import math
 import os
+import pathlib
 import re
 from collections.abc import Collection, Iterator, Mapping
 
@@ -71,20 +72,30 @@ def read(path: str | os.PathLike, *, nobody: Collection[int] = ()) -> list[Line]
     return lines
 
 
-def with_ids(path: str | os.PathLike, ids: Mapping[int, int]) -> str:
-    """The text of a file with other ids in the lines (counted from 1) of `ids`.
+def with_ids(
+    path: str | os.PathLike, ids: Mapping[int, int], dropped: Collection[int] = ()
+) -> bytes:
+    """The content of a file with other ids in the lines (counted from 1) of `ids`.
 
-    Everything else in those lines, and all other lines, stay as they are.
+    Lines of `dropped` are left out. Everything else stays, byte for byte.
     """
+    content = pathlib.Path(path).read_bytes()
+    # Latin-1 has a letter for every byte: what is not changed comes back as it was.
+    codec = "latin-1"
+    if content.startswith(b"\xff\xfe"):
+        codec = "utf-16-le"
+    elif content.startswith(b"\xfe\xff"):
+        codec = "utf-16-be"
     lines = []
-    with open(path, encoding=_encoding(path), errors="replace", newline="") as file:
-        for number, line in enumerate(file, start=1):
-            if number in ids:
-                line = _SECOND.sub(rf"\g<1>{ids[number]}", line, count=1)
+    for number, line in enumerate(_LINE.findall(content.decode(codec)), start=1):
+        if number in ids:
+            line = _SECOND.sub(rf"\g<1>{ids[number]}", line, count=1)
+        if number not in dropped:
             lines.append(line)
-    return "".join(lines)
+    return "".join(lines).encode(codec)
 
 
+_LINE = re.compile(r"[^\r\n]*(?:\r\n|\r|\n)|[^\r\n]+$")
 _SECOND = re.compile(r"(\s*[^\s,;]+(?:\s*[,;]\s*|\s+))[^\s,;]+")
 """The first field of a line with what follows it, and the second field."""
 
