@@ -6,13 +6,14 @@
 import dataclasses
 import os
 from collections import defaultdict
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 
 import numpy as np
 
 from data.sources import checks
 from data.videos import track_lines
-from data.videos.track_lines import Line
+from data.videos.track_lines import Lines
+from data.videos.track_numbers import ABSENT
 from reid_jax.errors import UserError
 
 
@@ -95,56 +96,81 @@ def read_tracks(
             of its lines cannot be used, or no track is left.
     """
     lines = track_lines.read(path, nobody=nobody)
-    if first_frame == 1 and any(not x.problem and x.frame == 0 for x in lines):
+    rest = ~np.isin(lines.numbers, list(lines.problems))
+    if first_frame == 1 and np.any(rest & (lines.frames == 0)):
         raise CountsFromZeroError(
             f"{path} counts frames from 0, not from 1: say so with --first_frame=0."
         )
-    other_class = _class_filter(path, lines, classes)
-    rows: dict[int, dict[int, Line]] = defaultdict(dict)
-    groups: dict[tuple[str, bool], list[Line]] = defaultdict(list)
-    for line in lines:
-        if line.problem:
-            groups[line.problem, True].append(line)
-        elif line.frame < first_frame:
-            groups["before the first frame", True].append(line)
-        elif line.track_id in nobody:
-            groups["persons without identity", False].append(line)
-        elif reason := other_class(line):
-            groups[reason, False].append(line)
-        elif rows[line.track_id].setdefault(line.frame, line) is not line:
-            groups["the id is in that frame already", True].append(line)
-    left_out = tuple(
-        LeftOut(reason, tuple(line.number for line in group), group[0].text, is_bad)
-        for (reason, is_bad), group in groups.items()
-    )
-    _check(path, len(lines), bool(rows), left_out)
-    tracks = {
-        track_id: _track(rows[track_id], first_frame) for track_id in sorted(rows)
-    }
-    return Tracks(tracks, left_out, first_frame)
+    left_out = _with_problems(lines)
+
+    def leave_out(reason: str, which: np.ndarray, *, is_bad: bool) -> None:
+        which = rest & which
+        rest[which] = False
+        if numbers := tuple(lines.numbers[which].tolist()):
+            left_out.append(LeftOut(reason, numbers, is_bad=is_bad))
+
+    of_other_classes = _of_other_classes(path, lines, rest.copy(), classes)
+    leave_out("before the first frame", lines.frames < first_frame, is_bad=True)
+    is_nobody = np.isin(lines.track_ids, list(nobody))
+    leave_out("persons without identity", is_nobody, is_bad=False)
+    for reason, is_other in of_other_classes:
+        leave_out(reason, is_other, is_bad=False)
+    order = _by_id_and_frame(lines, np.flatnonzero(rest))
+    is_same = np.diff(lines.track_ids[order]) == 0
+    is_same &= np.diff(lines.frames[order]) == 0
+    is_again = np.zeros(len(rest), bool)
+    is_again[order[1:][is_same]] = True
+    leave_out("the id is in that frame already", is_again, is_bad=True)
+    left_out.sort(key=lambda each: each.lines[0])
+    _check(path, len(rest), rest.any(), left_out)
+    tracks = {}
+    order = order[rest[order]]
+    ends = np.flatnonzero(np.diff(lines.track_ids[order])) + 1
+    for indices in np.split(order, ends):
+        frames = lines.frames[indices] - first_frame + 1
+        track = Track(frames, lines.boxes[indices], lines.numbers[indices])
+        tracks[int(lines.track_ids[indices[0]])] = track
+    return Tracks(tracks, tuple(left_out), first_frame)
 
 
-def _class_filter(
-    path: str | os.PathLike, lines: list[Line], classes: Collection[int] | None
-) -> Callable[[Line], str | None]:
-    """The function of a line that says why its class is not wanted, or None."""
-    usable = [line for line in lines if not line.problem]
+def _with_problems(lines: Lines) -> list[LeftOut]:
+    groups: dict[str, list[int]] = defaultdict(list)
+    for number, (problem, _) in lines.problems.items():
+        groups[problem].append(number)
+    return [
+        LeftOut(problem, tuple(numbers), lines.problems[numbers[0]][1])
+        for problem, numbers in groups.items()
+    ]
+
+
+def _by_id_and_frame(lines: Lines, indices: np.ndarray) -> np.ndarray:
+    """Sorts indices of lines; those of one id and frame stay in the file's order."""
+    return indices[np.lexsort((lines.frames[indices], lines.track_ids[indices]))]
+
+
+def _of_other_classes(
+    path: str | os.PathLike,
+    lines: Lines,
+    is_usable: np.ndarray,
+    classes: Collection[int] | None,
+) -> Iterator[tuple[str, np.ndarray]]:
+    """Why lines are left out for their class, and which: the first reason counts."""
+    has_kind, has_flag = lines.kinds != ABSENT, lines.flags != ABSENT
+    kinds = np.unique(lines.kinds[has_kind]).tolist()
     if classes is not None:
-        if usable and all(line.kind is None for line in usable):
+        if is_usable.any() and not has_kind[is_usable].any():
             raise UserError(f"{path} has no classes in column 8: leave out --classes.")
-        return lambda x: None if x.kind in classes else f"class {x.kind} in column 8"
-    num_alike = sum(line.is_considered is not None for line in usable)
-    if 2 * num_alike <= len(usable):
-        return lambda line: None
-
-    def of_ground_truth(line: Line) -> str | None:
-        if line.is_considered is None:
-            return "no flag, class and visibility"
-        if line.kind != 1:
-            return f"class {line.kind}, not 1 (pedestrian), in column 8"
-        return None if line.is_considered else "flag 0 (not considered) in column 7"
-
-    return of_ground_truth
+        yield "class None in column 8", ~has_kind
+        for kind in kinds:
+            if kind not in classes:
+                yield f"class {kind} in column 8", lines.kinds == kind
+    elif 2 * np.sum(has_flag & is_usable) > np.sum(is_usable):
+        yield "no flag, class and visibility", ~has_flag
+        for kind in kinds:
+            if kind != 1:
+                reason = f"class {kind}, not 1 (pedestrian), in column 8"
+                yield reason, lines.kinds == kind
+        yield "flag 0 (not considered) in column 7", lines.flags == 0
 
 
 def _check(
@@ -160,12 +186,3 @@ def _check(
     else:
         subject += ": no tracks in it"
     raise UserError("\n  ".join([f"{subject}:", *map(str, left_out)]).strip(":") + ".")
-
-
-def _track(lines: dict[int, Line], first_frame: int) -> Track:
-    frames = sorted(lines)
-    return Track(
-        np.array(frames) - first_frame + 1,
-        np.array([lines[frame].box for frame in frames]),
-        np.array([lines[frame].number for frame in frames]),
-    )

@@ -6,12 +6,17 @@ spaces. The first line may be a header; lines that begin with # are comments.
 """
 
 import dataclasses
+import itertools
 import math
 import os
 import pathlib
 import re
 from collections.abc import Collection, Iterator, Mapping
 
+import numpy as np
+from jaxtyping import Float, Int
+
+from data.videos import track_numbers
 from reid_jax.errors import UserError
 
 FORMAT = "frame,id,left,top,width,height"
@@ -26,33 +31,33 @@ _NAMES = (
 )
 """What a header may call the six columns; only letters and digits count."""
 
-_LARGEST = 2**53
-"""Beyond it a float no longer tells whole numbers apart."""
+_BLOCK = 1024
+"""Lines that are read at once, or one at a time where one of them is not plain."""
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Line:
-    """One line of the file: its box, or the problem for which it has none.
+@dataclasses.dataclass(frozen=True)
+class Lines:
+    """The lines of a file, and the numbers or the problem of each.
 
-    `frame` is the number as it is in the file, `kind` the class in column 8 if there is
-    a whole number from 0, and `is_considered` the flag of a ground truth, else None.
+    `frames` are as they are in the file. `kinds` are the classes in column 8 where that
+    is a whole number from 0, and `flags` those of a ground truth, 0 or 1; elsewhere
+    they are `track_numbers.ABSENT`. All numbers of a line with a problem are 0.
     """
 
-    number: int
-    """Its place in the file, counted from 1."""
+    numbers: Int[np.ndarray, "N"]
+    """Their places in the file, counted from 1."""
 
-    problem: str | None = None
-    text: str = ""
-    """What is in the line, where there is a problem."""
+    frames: Int[np.ndarray, "N"]
+    track_ids: Int[np.ndarray, "N"]
+    boxes: Float[np.ndarray, "N 4"]
+    kinds: Int[np.ndarray, "N"]
+    flags: Int[np.ndarray, "N"]
 
-    frame: int = 0
-    track_id: int = 0
-    box: tuple[float, ...] = ()
-    kind: int | None = None
-    is_considered: bool | None = None
+    problems: dict[int, tuple[str, str]]
+    """By its place, each line with a problem: the problem, and the line's text."""
 
 
-def read(path: str | os.PathLike, *, nobody: Collection[int] = ()) -> list[Line]:
+def read(path: str | os.PathLike, *, nobody: Collection[int] = ()) -> Lines:
     """The lines of a file that are neither empty nor comments nor its header.
 
     Ids in `nobody` are usable even if they are below 0.
@@ -61,15 +66,45 @@ def read(path: str | os.PathLike, *, nobody: Collection[int] = ()) -> list[Line]
         UserError: the file is no text, or its header names other columns or another
             order than `FORMAT`.
     """
-    lines = []
-    for number, text in _texts(path):
-        fields = _split(text.lstrip("#").strip())
-        is_comment = text.startswith("#")
-        if not lines and _is_header(fields, is_comment):
-            _check_header(path, number, fields)
-        elif not is_comment:
-            lines.append(_parse(number, text, fields, nobody))
-    return lines
+    numbers = [np.zeros(0, int)]
+    tables = [np.zeros((0, track_numbers.NUM))]
+    problems: dict[int, tuple[str, str]] = {}
+    is_any = False
+    for first, texts in _blocks(path):
+        table = track_numbers.read(texts)
+        if table is None:  # each line for itself
+            table = np.zeros((len(texts), track_numbers.NUM))
+            is_line = np.zeros(len(texts), bool)
+        else:
+            is_line = track_numbers.are_usable(table, nobody)
+        is_any |= is_line.any()
+        for index in np.flatnonzero(~is_line).tolist():
+            text = texts[index].strip()
+            fields = _split(text.lstrip("#").strip())
+            is_comment = text.startswith("#")
+            if not is_any and text and _is_header(fields, is_comment):
+                _check_header(path, first + index, fields)
+            elif text and not is_comment:
+                is_line[index] = is_any = True
+                try:
+                    table[index] = _parse(fields, nobody)
+                except UserError as error:
+                    table[index] = 0
+                    problems[first + index] = str(error), text
+        numbers.append(first + np.flatnonzero(is_line))
+        tables.append(table[is_line])
+    table = np.concatenate(tables)
+    frames, track_ids = table[:, :2].T.astype(int)
+    kinds, flags = table[:, 6:].T.astype(int)
+    return Lines(
+        np.concatenate(numbers),
+        frames,
+        track_ids,
+        np.ascontiguousarray(table[:, 2:6]),
+        kinds,
+        flags,
+        problems,
+    )
 
 
 def with_ids(
@@ -100,12 +135,13 @@ _SECOND = re.compile(r"(\s*[^\s,;]+(?:\s*[,;]\s*|\s+))[^\s,;]+")
 """The first field of a line with what follows it, and the second field."""
 
 
-def _texts(path: str | os.PathLike) -> Iterator[tuple[int, str]]:
-    """Number and text of each line that is not empty."""
+def _blocks(path: str | os.PathLike) -> Iterator[tuple[int, list[str]]]:
+    """Some lines at a time, after the number of the first of them."""
     with open(path, encoding=_encoding(path), errors="replace") as file:
-        for number, text in enumerate(file, start=1):
-            if text.strip():
-                yield number, text.strip()
+        for first in itertools.count(1, _BLOCK):
+            if not (texts := list(itertools.islice(file, _BLOCK))):
+                return
+            yield first, texts
 
 
 def _encoding(path: str | os.PathLike) -> str:
@@ -156,58 +192,47 @@ def _plain(name: str) -> str:
     return re.sub("[^a-z0-9]", "", name.lower())
 
 
-def _parse(number: int, text: str, fields: list[str], nobody: Collection[int]) -> Line:
-    try:
-        frame, track_id, *box = _numbers(fields, nobody)
-    except UserError as error:
-        return Line(number, str(error), text)
-    return Line(
-        number,
-        frame=frame,
-        track_id=track_id,
-        box=tuple(box),
-        kind=_class(fields),
-        is_considered=_flag(fields),
-    )
-
-
-def _numbers(fields: list[str], nobody: Collection[int]) -> tuple[float, ...]:
+def _parse(fields: list[str], nobody: Collection[int]) -> tuple[float, ...]:
+    """The numbers of a line, as `track_numbers.read` gives them."""
     if len(fields) < 6:
         raise UserError("fewer than six numbers")
-    if not all(map(_is_number, fields[:6])):
-        raise UserError("not a number")
-    values = [float(field) for field in fields[:6]]
+    try:
+        values = tuple(map(float, fields[:6]))
+    except ValueError:
+        raise UserError("not a number") from None
     if not all(map(math.isfinite, values)):
         raise UserError("not a finite number")
-    frame, track_id, left, top, width, height = values
-    if not 0 <= frame <= _LARGEST or not frame.is_integer():
+    frame, track_id, *_, width, height = values
+    if not _is_whole(frame):
         raise UserError("the frame is not a whole number from 0")
-    if track_id not in nobody and not (
-        0 <= track_id <= _LARGEST and track_id.is_integer()
-    ):
+    if track_id not in nobody and not _is_whole(track_id):
         raise UserError(
             "the id is not a whole number from 0; -1 is a detection without a track"
         )
     if width <= 0 or height <= 0:
         raise UserError("empty box")
-    return int(frame), int(track_id), left, top, width, height
+    return *values, _class(fields), _flag(fields)
 
 
-def _class(fields: list[str]) -> int | None:
+def _is_whole(value: float) -> bool:
+    return 0 <= value <= track_numbers.LARGEST and value.is_integer()
+
+
+def _class(fields: list[str]) -> float:
     """The class in column 8."""
     if len(fields) < 8 or not _is_number(fields[7]):
-        return None
+        return track_numbers.ABSENT
     kind = float(fields[7])
-    return int(kind) if kind.is_integer() and 0 <= kind <= _LARGEST else None
+    return kind if _is_whole(kind) else track_numbers.ABSENT
 
 
-def _flag(fields: list[str]) -> bool | None:
-    """The flag in a line of MOT16's, MOT17's or MOT20's gt.txt; None in others.
+def _flag(fields: list[str]) -> float:
+    """The flag in a line of MOT16's, MOT17's or MOT20's gt.txt; ABSENT in others.
 
     Such a line has exactly nine columns: after the box a flag, 0 or 1, a class from 1,
     and a visibility from 0 to 1. A tracker writes a confidence, and then -1.
     """
-    if len(fields) != 9 or not _class(fields) or not _is_number(fields[8]):
-        return None
-    is_one = {"0": False, "1": True}.get(fields[6].removesuffix(".0"))
-    return is_one if 0 <= float(fields[8]) <= 1 else None
+    if len(fields) != 9 or _class(fields) < 1 or not _is_number(fields[8]):
+        return track_numbers.ABSENT
+    flag = {"0": 0, "1": 1}.get(fields[6].removesuffix(".0"), track_numbers.ABSENT)
+    return flag if 0 <= float(fields[8]) <= 1 else track_numbers.ABSENT

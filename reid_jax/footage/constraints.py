@@ -1,6 +1,5 @@
 """Which tracks cannot be one person: nobody is in two places at a time."""
 
-import itertools
 from collections.abc import Sequence
 
 import numpy as np
@@ -43,17 +42,27 @@ class Constraints:
 def _sharing_a_frame(frames, recordings) -> sparse.csr_array:
     """Tracks [N, N] of one recording that have a box in the same frame."""
     num = len(frames)
-    of_frame: dict[tuple[int, int], list[int]] = {}
-    for track, (numbers, recording) in enumerate(zip(frames, recordings, strict=True)):
-        for number in numbers.tolist():
-            of_frame.setdefault((int(recording), number), []).append(track)
-    # Neighbouring frames mostly show the same tracks: each set of them counts once.
-    pairs = {
-        pair
-        for tracks in {tuple(tracks) for tracks in of_frame.values()}
-        for pair in itertools.combinations(tracks, 2)
-    }
-    one, other = np.array(sorted(pairs), int).reshape(-1, 2).T
+    lengths = [len(numbers) for numbers in frames]
+    tracks = np.repeat(np.arange(num), lengths)
+    numbers = np.concatenate([np.zeros(0, int), *frames])
+    _, numbers = np.unique(numbers, return_inverse=True)
+    of_recordings = np.repeat(np.asarray(recordings, int), lengths)
+    # A column for each frame of a recording; those of neighbours are neighbours.
+    keys = of_recordings * (numbers.max(initial=0) + 1) + numbers
+    distinct, columns = np.unique(keys, return_inverse=True)
+    # A track enters where it was not in the frame before. Two tracks that share a frame
+    # share one where one of them enters: the first of those that they share in a row.
+    enters = np.ones(len(columns), bool)
+    enters[1:] = (np.diff(columns) != 1) | (np.diff(tracks) != 0)
+
+    def incidence(chosen) -> sparse.csr_array:
+        places = tracks[chosen], columns[chosen]
+        values = np.ones(len(places[0]), bool)
+        return sparse.coo_array((values, places), shape=(num, len(distinct))).tocsr()
+
+    one, other = (incidence(enters) @ incidence(slice(None)).T).nonzero()
+    is_pair = one != other
+    one, other = one[is_pair], other[is_pair]
     both = np.concatenate([one, other]), np.concatenate([other, one])
     values = np.ones(len(both[0]), bool)
     return sparse.coo_array((values, both), shape=(num, num)).tocsr()
