@@ -45,7 +45,7 @@ def threshold(run: Run, given: argparse.Namespace) -> tuple[float, str]:
     return distance, (
         f"{name} distance up to {distance:.4g}: on {where} that links {100 * rate:g} % "
         f"of the pairs of two persons, and {100 * tpr:.1f} % of the pairs of one. "
-        "Other footage has other rates: the histogram shows where its pairs lie."
+        "Other footage has other rates."
     )
 
 
