@@ -46,6 +46,7 @@ def write_persons(
         title = f"Person {person}: {len(tracks)} tracks, {num} camera{'s' * (num > 1)}"
         several.append((title, shown, len(tracks)))
     explained = (
+        "The histogram shows where the pairs of tracks of this footage lie. "
         "Under each track: camera and track, when, and its mean distance to the "
         "person's other tracks. It is uncertain where that is above nine tenths of the "
         "threshold, or where another person whom it could be is as near."
