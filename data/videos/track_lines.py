@@ -5,10 +5,13 @@ Each line is `frame,id,left,top,width,height,…`, as MOTChallenge has it
 spaces. The first line may be a header; lines that begin with # are comments.
 """
 
+import codecs
 import dataclasses
+import io
 import itertools
 import math
 import os
+import pathlib
 import re
 from collections.abc import Collection, Iterator, Mapping
 
@@ -106,18 +109,31 @@ def read(path: str | os.PathLike, *, nobody: Collection[int] = ()) -> Lines:
     )
 
 
-def with_ids(path: str | os.PathLike, ids: Mapping[int, int]) -> str:
-    """The text of a file with other ids in the lines (counted from 1) of `ids`.
+def with_ids(
+    path: str | os.PathLike, ids: Mapping[int, int], dropped: Collection[int] = ()
+) -> bytes:
+    """The bytes of a file with other ids in the lines (counted from 1) of `ids`.
 
-    Everything else in those lines, and all other lines, stay as they are.
+    The lines `dropped` are left out. Everything else stays as it is, to the byte: the
+    encoding and its mark, the ends of lines, and what is no text in the encoding.
     """
-    lines = []
-    with open(path, encoding=_encoding(path), errors="replace", newline="") as file:
-        for number, line in enumerate(file, start=1):
-            if number in ids:
-                line = _SECOND.sub(rf"\g<1>{ids[number]}", line, count=1)
+    content = pathlib.Path(path).read_bytes()
+    codec, errors = "utf-8", "surrogateescape"
+    if _encoding(path) == "utf-16":
+        is_little = content.startswith(codecs.BOM_UTF16_LE)
+        codec, errors = "utf-16-le" if is_little else "utf-16-be", "surrogatepass"
+    num_odd = len(content) % 2 if codec != "utf-8" else 0  # half a character
+    end = len(content) - num_odd
+    text = content[:end].decode(codec, errors)
+    mark = "\ufeff" if text.startswith("\ufeff") else ""
+    lines, dropped = [mark], frozenset(dropped)
+    # With newline="", the lines are those that `read` counts, with their ends.
+    for number, line in enumerate(io.StringIO(text[len(mark) :], newline=""), start=1):
+        if number in ids:
+            line = _SECOND.sub(rf"\g<1>{ids[number]}", line, count=1)
+        if number not in dropped:
             lines.append(line)
-    return "".join(lines)
+    return "".join(lines).encode(codec, errors) + content[end:]
 
 
 _SECOND = re.compile(r"(\s*[^\s,;]+(?:\s*[,;]\s*|\s+))[^\s,;]+")
