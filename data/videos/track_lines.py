@@ -5,7 +5,9 @@ Each line is `frame,id,left,top,width,height,…`, as MOTChallenge has it
 spaces. The first line may be a header; lines that begin with # are comments.
 """
 
+import codecs
 import dataclasses
+import io
 import itertools
 import math
 import os
@@ -110,27 +112,30 @@ def read(path: str | os.PathLike, *, nobody: Collection[int] = ()) -> Lines:
 def with_ids(
     path: str | os.PathLike, ids: Mapping[int, int], dropped: Collection[int] = ()
 ) -> bytes:
-    """The content of a file with other ids in the lines (counted from 1) of `ids`.
+    """The bytes of a file with other ids in the lines (counted from 1) of `ids`.
 
-    Lines of `dropped` are left out. Everything else stays, byte for byte.
+    The lines `dropped` are left out. Everything else stays as it is, to the byte: the
+    encoding and its mark, the ends of lines, and what is no text in the encoding.
     """
     content = pathlib.Path(path).read_bytes()
-    # Latin-1 has a letter for every byte: what is not changed comes back as it was.
-    codec = "latin-1"
-    if content.startswith(b"\xff\xfe"):
-        codec = "utf-16-le"
-    elif content.startswith(b"\xfe\xff"):
-        codec = "utf-16-be"
-    lines = []
-    for number, line in enumerate(_LINE.findall(content.decode(codec)), start=1):
+    codec, errors = "utf-8", "surrogateescape"
+    if _encoding(path) == "utf-16":
+        is_little = content.startswith(codecs.BOM_UTF16_LE)
+        codec, errors = "utf-16-le" if is_little else "utf-16-be", "surrogatepass"
+    num_odd = len(content) % 2 if codec != "utf-8" else 0  # half a character
+    end = len(content) - num_odd
+    text = content[:end].decode(codec, errors)
+    mark = "\ufeff" if text.startswith("\ufeff") else ""
+    lines, dropped = [mark], frozenset(dropped)
+    # With newline="", the lines are those that `read` counts, with their ends.
+    for number, line in enumerate(io.StringIO(text[len(mark) :], newline=""), start=1):
         if number in ids:
             line = _SECOND.sub(rf"\g<1>{ids[number]}", line, count=1)
         if number not in dropped:
             lines.append(line)
-    return "".join(lines).encode(codec)
+    return "".join(lines).encode(codec, errors) + content[end:]
 
 
-_LINE = re.compile(r"[^\r\n]*(?:\r\n|\r|\n)|[^\r\n]+$")
 _SECOND = re.compile(r"(\s*[^\s,;]+(?:\s*[,;]\s*|\s+))[^\s,;]+")
 """The first field of a line with what follows it, and the second field."""
 

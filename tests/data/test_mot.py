@@ -2,7 +2,7 @@
 
 import pytest
 
-from data.videos import mot, track_lines
+from data.videos import mot
 from reid_jax.errors import UserError
 
 
@@ -220,16 +220,3 @@ def test_boxes_of_nobody_are_no_bad_lines(read):
     assert [(x.reason, x.is_bad) for x in tracks.left_out] == [
         ("persons without identity", False)
     ]
-
-
-@pytest.mark.parametrize("codec", ["utf-8", "utf-8-sig", "latin-1", "utf-16"])
-@pytest.mark.parametrize("end", ["\n", "\r\n"])
-def test_ids_are_replaced_and_all_else_stays(tmp_path, codec, end):
-    lines = ["# café", "1, 7,0,0,4,4,0.5,-1", "", "2\t7\t0 0 4 4", "2;8;0;0;4;4"]
-    path = tmp_path / "tracks.txt"
-    path.write_bytes(end.join(lines).encode(codec))
-    found = track_lines.with_ids(path, {2: 123, 4: 123, 5: 1})
-    lines[1:] = ["1, 123,0,0,4,4,0.5,-1", "", "2\t123\t0 0 4 4", "2;1;0;0;4;4"]
-    assert found == end.join(lines).encode(codec)
-    left = track_lines.with_ids(path, {5: 1}, dropped={2, 4})
-    assert left == end.join([lines[0], "", lines[4]]).encode(codec)

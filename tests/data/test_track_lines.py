@@ -91,3 +91,57 @@ def test_places_after_a_block_that_is_read_one_line_at_a_time(tmp_path):
     is_good = lines.frames > 0
     np.testing.assert_array_equal(lines.frames[is_good], lines.numbers[is_good])
     assert np.sum(~is_good) == 2
+
+
+@pytest.fixture
+def rewrite(tmp_path):
+    """Writes a file and returns its bytes with other ids."""
+
+    def rewrite(content: bytes, *arguments) -> bytes:
+        path = tmp_path / "tracks.txt"
+        path.write_bytes(content)
+        return track_lines.with_ids(path, *arguments)
+
+    return rewrite
+
+
+@pytest.mark.parametrize("separator", [",", ";", " ", "\t", ", ", " ;\t", "  "])
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+@pytest.mark.parametrize(
+    "encoding", ["utf-8", "utf-8-sig", "utf-16-le", "utf-16-be", "latin-1"]
+)
+def test_other_ids_leave_the_rest_as_it_is(rewrite, separator, end, encoding):
+    """Each encoding but UTF-8 and Latin-1 has its mark; the last line has no end."""
+
+    def file(*ids: int) -> bytes:
+        lines = [f" {n}{separator}{x}{separator}7 " for n, x in enumerate(ids)]
+        text = end.join([lines[0], "# caf\xe9", "", *lines[1:]])
+        return ("\ufeff" * encoding.startswith("utf-16") + text).encode(encoding)
+
+    assert rewrite(file(7, 70, 7), {1: 12, 5: 3}) == file(12, 70, 3)
+    assert rewrite(file(7, 70, 7), {}) == file(7, 70, 7)
+
+
+def test_the_lines_with_other_ids_are_those_that_are_read(rewrite, tmp_path):
+    """A form feed and U+2028 end no line; a no-break space is a space."""
+    content = "# \x0c \u2028\n1,\xa07,0,0,9,9\r\r\n2,7,0,0,9,9\n".encode()
+    assert rewrite(content, {2: 5, 4: 6}) == content.replace(b"7", b"5", 1).replace(
+        b"7", b"6"
+    )
+    assert track_lines.read(tmp_path / "tracks.txt").numbers.tolist() == [2, 4]
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+def test_dropped_lines_are_left_out_but_not_the_mark(rewrite, encoding):
+    content = "1,7,0\r\n2,7,0\r\n\r\n3,7,0".encode(encoding)
+    assert rewrite(content, {2: 5}, [1, 4]) == "2,5,0\r\n\r\n".encode(encoding)
+    assert rewrite(content, {1: 5, 4: 5}, {1, 2, 3}) == "3,5,0".encode(encoding)
+    assert rewrite(content, {}, range(1, 5)) == "".encode(encoding)
+
+
+def test_bytes_that_are_no_text_stay(rewrite):
+    for content in (
+        b"1,7\n# \xff\xe9\n2,7 \xc3",
+        "1,7\n2,7".encode("utf-16") + b"\x00\xd8\n",  # half a pair, half a character
+    ):
+        assert rewrite(content, {1: 8}) == content.replace(b"7", b"8", 1)
