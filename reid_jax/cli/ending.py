@@ -4,12 +4,15 @@ Before its imports, which take seconds, a program sets SIGINT to SIG_DFL: then C
 ends it without a traceback until `guard` takes over.
 """
 
+import _thread
 import contextlib
 import logging
 import os
 import pathlib
 import signal
 import sys
+import threading
+import time
 from collections.abc import Callable, Iterable, Iterator
 
 from reid_jax import files
@@ -30,7 +33,8 @@ def guard(function: Callable[[], None], *, program: str = "", note: str = "") ->
     handlers = {signal.SIGTERM: _terminate, signal.SIGINT: signal.default_int_handler}
     before = {number: signal.signal(number, h) for number, h in handlers.items()}
     try:
-        function()
+        with _lost_interrupts_sent_again():
+            function()
     except Terminated:
         _end_by(signal.SIGTERM, f"terminated{note}.", program)
     except KeyboardInterrupt:
@@ -43,6 +47,41 @@ def guard(function: Callable[[], None], *, program: str = "", note: str = "") ->
         for number, handler in before.items():
             if handler is not None:  # else it was not set from Python
                 signal.signal(number, handler)
+
+
+_SECONDS_UNTIL_SENT_AGAIN = 0.01
+
+
+@contextlib.contextmanager
+def _lost_interrupts_sent_again() -> Iterator[None]:
+    """Sends the signal again whose KeyboardInterrupt was raised where it gets lost.
+
+    Python ignores what is raised in a callback of its garbage collection (JAX has one)
+    or in `__del__`, and hands it to `sys.unraisablehook`. If the interrupt is lost
+    again, it is sent again.
+    """
+    before = sys.unraisablehook
+
+    def hook(lost) -> None:
+        if not issubclass(lost.exc_type, KeyboardInterrupt):
+            before(lost)
+            return
+        is_terminated = issubclass(lost.exc_type, Terminated)
+        number = signal.SIGTERM if is_terminated else signal.SIGINT
+        # threading.Thread takes locks that the interrupted code may hold.
+        _thread.start_new_thread(_send_soon, (number,))
+
+    sys.unraisablehook = hook
+    try:
+        yield
+    finally:
+        sys.unraisablehook = before
+
+
+def _send_soon(number: signal.Signals) -> None:
+    time.sleep(_SECONDS_UNTIL_SENT_AGAIN)
+    # To the main thread, so that it wakes if it waits for something.
+    signal.pthread_kill(threading.main_thread().ident, number)
 
 
 @contextlib.contextmanager
@@ -138,8 +177,9 @@ def _terminate(number, frame) -> None:
 
 
 def _end_by(number: signal.Signals, message: str, program: str) -> None:
+    for each in (signal.SIGINT, signal.SIGTERM):  # another one ends it at once
+        signal.signal(each, signal.SIG_DFL)
     _print_message(message, program)
-    signal.signal(number, signal.SIG_DFL)
     os.kill(os.getpid(), number)
 
 

@@ -37,12 +37,15 @@ ending.guard(main)
 
 @pytest.mark.parametrize("error", [None, ValueError("a fault"), SystemExit(0)])
 def test_guard_puts_the_handlers_back(error):
-    numbers = (signal.SIGINT, signal.SIGTERM)
-    before = [signal.getsignal(number) for number in numbers]
+    def handlers() -> list:
+        numbers = (signal.SIGINT, signal.SIGTERM)
+        return [*map(signal.getsignal, numbers), sys.unraisablehook]
+
+    before = handlers()
     within = []
 
     def main():
-        within.extend(signal.getsignal(number) for number in numbers)
+        within.extend(handlers())
         if error:
             raise error
 
@@ -50,7 +53,63 @@ def test_guard_puts_the_handlers_back(error):
         ending.guard(main)
     except (ValueError, SystemExit) as raised:
         assert raised is error
-    assert [signal.getsignal(number) for number in numbers] == before != within
+    assert handlers() == before
+    assert all(each not in before for each in within[1:])  # SIGINT's may be the same
+
+
+_LOSES = """
+import gc, os, signal, time
+from reid_jax.cli import ending
+places = []
+def lose(place):
+    places.append(place)
+    if len(places) == 1:
+        os.kill(os.getpid(), {number})
+    time.sleep(20)  # until it is interrupted, and the interrupt is lost
+class Losing:
+    def __del__(self):
+        lose("__del__")
+def main():
+    callback = lambda phase, info: phase == "start" and lose("gc")
+    gc.disable()
+    gc.callbacks.append(callback)
+    gc.collect()
+    gc.callbacks.remove(callback)
+    for _ in range(3):
+        Losing()
+    print(*places, flush=True)
+    time.sleep(20)
+ending.guard(main)
+"""
+
+
+@pytest.mark.parametrize(
+    ("number", "said"),
+    [(signal.SIGINT, "interrupted."), (signal.SIGTERM, "terminated.")],
+)
+def test_an_interrupt_that_python_ignores_comes_again(programs, number, said):
+    """Until it comes where it is not lost."""
+    start = time.monotonic()
+    ended = programs.run("-c", _LOSES.format(number=int(number)))
+    assert ended.stdout == "gc __del__ __del__ __del__\n"
+    assert ended.stderr == f"-c: {said}\n"
+    assert ended.returncode == -number
+    assert time.monotonic() - start < 20
+
+
+def test_other_errors_that_python_ignores_go_where_they_went(monkeypatch):
+    ignored = []
+    monkeypatch.setattr(sys, "unraisablehook", lambda x: ignored.append(x.exc_type))
+
+    class Failing:
+        def __del__(self):
+            raise ValueError
+
+    def main():
+        Failing()
+
+    ending.guard(main)
+    assert ignored == [ValueError]
 
 
 def _line(capsys, error: BaseException, *given: object) -> str:
