@@ -84,12 +84,9 @@ def test_another_seed_gives_another_world(tiny):
 
 @pytest.mark.parametrize(
     "frame_size",
-    [
-        (32, 16),
-        pytest.param((256, 128), marks=pytest.mark.slow),
-        pytest.param((96, 40), marks=pytest.mark.slow),
-    ],
+    [(32, 16), (256, 128), (96, 40)],
 )
+@pytest.mark.slow
 def test_a_frame_of_any_size_shows_the_same_scene(frame_size):
     height, width = frame_size
     sizes = dataclasses.replace(TINY, frame_height=height, frame_width=width)
@@ -269,13 +266,10 @@ def test_contact_sheet_is_a_grid():
     assert sheet.shape == (2 * 64, 3 * 2 * 32, 3)
 
 
-def test_builder_writes_what_the_world_renders(tmp_path, tiny):
-    from data.walkers import walkers_dataset_builder  # TensorFlow: for this test only
+def test_builder_writes_what_the_world_renders(walkers_tiny, tiny):
+    from data import prepare  # TensorFlow: for this test only
 
-    builder = walkers_dataset_builder.Builder(
-        config="tiny", data_dir=tmp_path, file_format="array_record"
-    )
-    builder.download_and_prepare()
+    builder = prepare.prepared("walkers/tiny", walkers_tiny)
     rendered = World(TINY)
     count = 0
     for split in ("train", "query", "gallery"):
