@@ -41,6 +41,7 @@ def test_xqda_is_alike():
     np.testing.assert_allclose(ours, theirs, rtol=1e-9, atol=1e-9 * abs(theirs).max())
 
 
+@pytest.mark.slow
 def test_stages_of_the_input_decode_the_same_frames(tmp_path):
     config = pool_avg.get_config()
     config.data.update(p=2, k=2)
