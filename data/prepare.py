@@ -121,7 +121,8 @@ def build(builder, source: str | os.PathLike | None = None) -> None:
             else:
                 verb = "Building" if source else "Rendering"
                 name = _full_name(builder)
-                print(f"{verb} {name} into {builder.data_dir} ...", flush=True)
+                with contextlib.suppress(BrokenPipeError):  # `| head` may have gone
+                    print(f"{verb} {name} into {builder.data_dir} ...", flush=True)
                 _build(builder, source)
     except BaseException:
         _remove_empty(is_new)

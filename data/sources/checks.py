@@ -63,9 +63,13 @@ def some(persons: Sequence) -> str:
 
 
 def warn(subject: str, warnings: Sequence[str]) -> None:
-    """Prints what is odd but no reason to stop: counted, the first ten, to stderr."""
+    """Prints what is odd but no reason to stop: counted, the first ten, to stderr.
+
+    A reader that has gone (`| head`) is no reason either.
+    """
     if warnings:
-        print(listed(subject, warnings, "warning"), file=sys.stderr, flush=True)
+        with contextlib.suppress(BrokenPipeError):
+            print(listed(subject, warnings, "warning"), file=sys.stderr, flush=True)
 
 
 def damage(image: bytes) -> str | None:

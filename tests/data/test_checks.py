@@ -1,5 +1,8 @@
 """Checks of sources: damaged images, and messages of many problems."""
 
+import io
+import sys
+
 import pytest
 
 from data.sources import checks, image_files
@@ -92,3 +95,14 @@ def test_names_that_are_not_numbered_alike_have_no_gaps():
     assert not list(image_files.gaps(["a/1.jpg", "b/9.jpg", "b/20.jpg"]))
     assert not list(image_files.gaps(["front.jpg", "side.jpg"]))
     assert not list(image_files.gaps([]))
+
+
+def test_a_reader_that_has_gone_stops_nothing(monkeypatch):
+    """As with `| head`."""
+
+    class Closed(io.StringIO):
+        def write(self, text):
+            raise BrokenPipeError
+
+    monkeypatch.setattr(sys, "stderr", Closed())
+    checks.warn("A source", ["one thing"])
