@@ -31,7 +31,14 @@ from reid_jax.report import draw
 from reid_jax.report import page as report_page
 from reid_jax.runs import folder as run_folder
 from reid_jax.runs.run import Run
-from reid_jax.scoring import calibration, requirements, roc, scores, studies
+from reid_jax.scoring import (
+    calibration,
+    requirements,
+    roc,
+    scores,
+    studies,
+    text_tables,
+)
 from reid_jax.tables import collect
 from reid_jax.tables import flags as table_flags
 from reid_jax.tables import output as table_output
@@ -88,7 +95,7 @@ def _show(run: Run, rows: list[dict], headline: scores.Scored) -> None:
     conditions = scores.conditions(asked)
     title = f"{run.source.name}, step {run.step} of {run.workdir}"
     print("\n" + ", ".join([title, *conditions]))
-    print(scores.format_table(rows))
+    print(text_tables.format_table(rows))
     name = headline.name(run.source.protocols)
     print(
         f"{name}: the right person is at rank "
@@ -204,7 +211,7 @@ def main() -> None:
         _draw_together(folders)
     if len(all_rows) > 1:
         print(f"\nmean of {len(all_rows)} runs, and standard deviation (n - 1)")
-        print(scores.format_means(all_rows))
+        print(text_tables.format_means(all_rows))
 
 
 def _of_mixture(mixture: Sequence[str], position: int, workdir: pathlib.Path) -> str:

@@ -19,7 +19,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 from benchmarks import measuring
 from reid_jax.cli import ending
 from reid_jax.retrieval import summary
-from reid_jax.scoring import scores
+from reid_jax.scoring import text_tables
 from reid_jax.tables import collect
 from reid_jax.tables import plans as table_plans
 
@@ -73,7 +73,7 @@ def main(arguments: list[str] | None = None) -> None:
         lines += [judge(c, collected(c.table)) for c in CONCLUSIONS]
     except (ValueError, OSError) as error:
         parser.error(error)
-    print(scores.aligned(lines, num_left=1))
+    print(text_tables.aligned(lines, num_left=1))
 
 
 def judge(conclusion: Conclusion, result: collect.Result) -> list[str]:

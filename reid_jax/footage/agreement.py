@@ -97,6 +97,8 @@ def agreement(
     """
     places = seen.numbers()
     known_of = {places[key]: name for key, name in persons.items() if key in places}
+    if not known_of:
+        raise UserError("No labelled track has a box inside the picture of its video.")
     numbers = np.array(sorted(known_of), int)
     names = [known_of[number] for number in numbers.tolist()]
     known = np.unique(names, return_inverse=True)[1]

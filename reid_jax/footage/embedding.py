@@ -1,11 +1,9 @@
 """Embeds the tracks of recordings, a clip at a time."""
 
-import io
 import pathlib
 from collections.abc import Callable, Iterator
 
 import numpy as np
-import PIL.Image
 
 from data.videos import cutting, mot
 from reid_jax.errors import UserError
@@ -14,13 +12,11 @@ from reid_jax.footage.appearances import Appearances
 from reid_jax.footage.cameras import Recording
 from reid_jax.footage.kept_embeddings import Part
 from reid_jax.footage.tracks import Plan
-from reid_jax.report import strips
+from reid_jax.report import html, strips
 from reid_jax.runs.run import Run
 
 _SHOWN = (1 / 6, 1 / 2, 5 / 6)
 """Which of a track's boxes are shown, as fractions of them."""
-
-_JPEG_QUALITY = 85
 
 
 def embed(
@@ -95,7 +91,7 @@ class _Seen:
         if is_first or position % every == 0:
             self.clip.append(box.crop.copy())  # lets go of the whole image
         if is_first or position in self._shown:
-            self._pictures.append(jpeg(box.crop))
+            self._pictures.append(html.jpeg(strips.resize(box.crop)))
 
     @property
     def pictures(self) -> list[bytes]:
@@ -144,11 +140,3 @@ def _embed_recording(
         [seen[track_id].pictures for track_id in there],
         warnings,
     )
-
-
-def jpeg(crop: np.ndarray) -> bytes:
-    """A crop as it is shown, as the content of a JPEG file."""
-    file = io.BytesIO()
-    image = PIL.Image.fromarray(strips.resize(crop))
-    image.save(file, "JPEG", quality=_JPEG_QUALITY)
-    return file.getvalue()

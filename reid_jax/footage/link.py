@@ -11,6 +11,7 @@ from reid_jax.footage.appearances import Appearances
 from reid_jax.footage.tracks import Plan
 from reid_jax.retrieval import linking
 from reid_jax.runs.run import Run
+from reid_jax.scoring import scores
 
 FILES = ("persons.csv", "persons.html", "embeddings.npz")
 
@@ -92,7 +93,8 @@ def _write_table(path: pathlib.Path, seen: Appearances, found: persons.Persons) 
         )
         for track in np.lexsort((rank, found.person)).tolist()
     )
-    output.write_table(path, ("person", *output.SEEN_AT, "distance", "note"), rows)
+    header = ("person", *output.SEEN_AT, "distance", "note")
+    scores.write_csv(path, [header, *rows])
 
 
 def _print_persons(seen: Appearances, found: persons.Persons) -> None:

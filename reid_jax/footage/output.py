@@ -1,12 +1,11 @@
 """What a link or a search leaves behind: all of its files together, or none."""
 
 import contextlib
-import csv
 import json
 import os
 import pathlib
 import tempfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 
@@ -84,14 +83,6 @@ def _written_before(folder: pathlib.Path) -> list[str]:
         return [name for name in names if pathlib.Path(name).name == name]
     except (OSError, ValueError, TypeError):  # none, or damaged
         return []
-
-
-def write_table(path: pathlib.Path, header: Sequence, rows: Iterable[Sequence]) -> None:
-    """Writes a CSV file."""
-    with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(header)
-        writer.writerows(rows)
 
 
 def write_embeddings(path: pathlib.Path, seen: Appearances) -> None:

@@ -9,11 +9,13 @@ import numpy as np
 
 from data.videos import pictures
 from reid_jax.errors import UserError
-from reid_jax.footage import comparing, embedding, output, page
+from reid_jax.footage import comparing, output, page
 from reid_jax.footage.appearances import Appearances
 from reid_jax.footage.tracks import Plan
+from reid_jax.report import html, strips
 from reid_jax.retrieval import distances
 from reid_jax.runs.run import Run
+from reid_jax.scoring import scores
 
 FILES = ("found.csv", "found.html", "embeddings.npz")
 
@@ -60,7 +62,7 @@ def search(run: Run, plan: Plan, seen: Appearances, given: argparse.Namespace) -
         query = run.embed([list(images.values())])[0]
         query = comparing.query_as_compared(run, query, seen, given)
         nearest = _nearest(compared, query, everybody, metric, given)
-        shown = [embedding.jpeg(image) for image in list(images.values())[:3]]
+        shown = [html.jpeg(strips.resize(image)) for image in list(images.values())[:3]]
         found.append(Found(", ".join(images), *nearest, 0, shown))
     limit, notes = _limit(run, given)
     with output.together(given.out) as folder:
@@ -135,4 +137,4 @@ def _write_table(path: pathlib.Path, seen: Appearances, found, limit) -> None:
             where = output.seen_at(seen, track)
             rows.append((one.query, rank, *where, f"{distance:.5g}", same))
     header = ("query", "rank", *output.SEEN_AT, "distance", "within_threshold")
-    output.write_table(path, header, rows)
+    scores.write_csv(path, [header, *rows])

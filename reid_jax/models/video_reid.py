@@ -36,6 +36,20 @@ class ReIDOutput:
     to_centers: Float[Array, "B N"] | None = None
 
 
+class _Centers(nnx.Module):
+    """A point for each training identity, drawn from N(0, 1) (Wen et al. 2016)."""
+
+    def __init__(self, num_pids: int, num_features: int, *, dtype, rngs):
+        shape = num_pids, num_features
+        self.weight = nnx.Param(jax.random.normal(rngs.params(), shape, dtype))
+
+    def __call__(self, embedding: Float[Array, "B D"]) -> Float[Array, "B N"]:
+        """Squared L2 distances."""
+        # Direct differences: |x|² + |c|² - 2 x·c would cancel where the loss is small.
+        points = self.weight[...]
+        return jax.vmap(lambda x: jnp.sum((x - points) ** 2, axis=1))(embedding)
+
+
 class _Identifier(nnx.Module):
     """What both kinds of network end with: perhaps a neck, and a classifier.
 
@@ -53,9 +67,9 @@ class _Identifier(nnx.Module):
         num_features,
         num_pids: int,
         *,
-        neck: bool,
-        classifier: str,
-        centers: bool,
+        neck: bool = False,
+        classifier: str = "linear",
+        centers: bool = False,
         dtype,
         rngs,
     ):
@@ -77,8 +91,7 @@ class _Identifier(nnx.Module):
         )
         self.has_centers = centers
         if centers:
-            drawn = jax.random.normal(rngs.params(), (num_pids, num_features), dtype)
-            self.centers = nnx.Param(drawn)
+            self.centers = _Centers(num_pids, num_features, dtype=dtype, rngs=rngs)
 
     def identify(self, embedding, train: bool, drop=lambda x: x):
         """The fields of a `ReIDOutput` that follow from an embedding."""
@@ -86,12 +99,10 @@ class _Identifier(nnx.Module):
         if self.neck:
             after = self.bottleneck(embedding, train=train and not self.base.frozen)
         logits = self._classify(drop(after))
-        if not (self.has_centers and train):
-            return {"embedding": embedding if train else after, "logits": logits}
-        # Direct differences: |x|² + |c|² - 2 x·c would cancel where the loss is small.
-        to_centers = jax.vmap(lambda x: jnp.sum((x - self.centers[...]) ** 2, axis=1))
-        found = {"embedding": embedding, "logits": logits}
-        return found | {"to_centers": to_centers(embedding)}
+        found = {"embedding": embedding if train else after, "logits": logits}
+        if self.has_centers and train:
+            found["to_centers"] = self.centers(embedding)
+        return found
 
     def _classify(self, x):
         if not self.is_cosine:
@@ -108,17 +119,9 @@ class VideoReID(_Identifier):
         base: ResNet,
         temporal: nnx.Module,
         num_pids: int,
-        *,
-        neck: bool = False,
-        classifier: str = "linear",
-        centers: bool = False,
-        dtype,
-        rngs,
+        **ending,
     ):
-        ending = {"neck": neck, "classifier": classifier, "centers": centers}
-        super().__init__(
-            base, temporal.num_features, num_pids, **ending, dtype=dtype, rngs=rngs
-        )
+        super().__init__(base, temporal.num_features, num_pids, **ending)
         self.temporal = temporal
 
     def __call__(
@@ -143,21 +146,8 @@ class VideoReID3D(_Identifier):
     `rng` is a key for the batch, or an array of one for each clip [B].
     """
 
-    def __init__(
-        self,
-        base: ResNet | C3D,
-        num_pids: int,
-        *,
-        neck: bool = False,
-        classifier: str = "linear",
-        centers: bool = False,
-        dtype,
-        rngs,
-    ):
-        ending = {"neck": neck, "classifier": classifier, "centers": centers}
-        super().__init__(
-            base, base.num_features, num_pids, **ending, dtype=dtype, rngs=rngs
-        )
+    def __init__(self, base: ResNet | C3D, num_pids: int, **ending):
+        super().__init__(base, base.num_features, num_pids, **ending)
 
     def __call__(
         self, clips: Float[Array, "B T H W 3"], train: bool = False, rng=None

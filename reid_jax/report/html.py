@@ -22,11 +22,11 @@ def environment() -> jinja2.Environment:
     return page
 
 
-def jpeg(image: np.ndarray) -> str:
-    """An image, uint8 [h, w, 3], as the address of a JPEG."""
+def jpeg(image: np.ndarray) -> bytes:
+    """An image, uint8 [h, w, 3], as the content of a JPEG file."""
     file = io.BytesIO()
     PIL.Image.fromarray(image).save(file, "JPEG", quality=_JPEG_QUALITY)
-    return data_uri(file.getvalue(), "jpeg")
+    return file.getvalue()
 
 
 def data_uri(content: bytes, kind: str) -> str:

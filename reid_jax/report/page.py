@@ -88,7 +88,7 @@ def write(run: Run, scored: scores.Scored, summary: dict) -> pathlib.Path:
     """
     folder = run.folder
     environment = html.environment()
-    environment.filters["strip"] = lambda s: html.jpeg(strips.side_by_side(s.frames))
+    environment.filters["strip"] = _strip
     page = environment.from_string(_TEMPLATE.read_text(encoding="utf-8"))
     text = page.render(
         workdir=run.workdir.resolve().name,
@@ -147,3 +147,8 @@ def _changed(config) -> Iterable[tuple[str, object, object]]:
     """Fields of another value than in `configs/base.py`: name, that value, its own."""
     usual, own = run_folder.flat(base.get_config()), run_folder.flat(config)
     return [(k, usual.get(k), v) for k, v in own.items() if usual.get(k) != v]
+
+
+def _strip(strip: strips.Strip) -> str:
+    """A tracklet's frames side by side, as the address of an image."""
+    return html.data_uri(html.jpeg(strips.side_by_side(strip.frames)), "jpeg")

@@ -7,15 +7,16 @@ from flax import nnx
 from reid_jax.errors import UserError
 from reid_jax.models import torch_weights
 from reid_jax.runs import weight_sources
-from reid_jax.runs.weight_sources import HEADS
+from reid_jax.runs.weight_sources import HEADS, OF_PERSONS
 
 
 def start(model: nnx.Module, config, labels: tuple[str, list[int]]) -> dict:
     """Load `config.init_from` into `model`, in place; say what was loaded and what not.
 
-    Heads that the source does not hold (`HEADS`) keep their initialisation, and so does
-    a classifier of another size. `labels` as in `read`. Returns the record that the
-    workdir keeps. Raises UserError, nothing loaded, when the rest does not fit.
+    Heads that the source does not hold (`HEADS`) keep their initialisation, and so do a
+    classifier and centres of another size. `labels` as in `read`. Returns the record
+    that the workdir keeps. Raises UserError, nothing loaded, when the rest does not
+    fit.
     """
     given = weight_sources.read(config.init_from, labels=labels, model=model)
     names = [torch_weights.canonical_name(key) for key in given.weights]
@@ -24,7 +25,7 @@ def start(model: nnx.Module, config, labels: tuple[str, list[int]]) -> dict:
     partial = [
         head
         for head in HEADS
-        if head == "classifier" or not (_has(names, head) and _has(wanted, head))
+        if head in OF_PERSONS or not (_has(names, head) and _has(wanted, head))
     ]
     try:
         report = torch_weights.load_torch_weights(model, given.weights, partial=partial)
@@ -52,7 +53,7 @@ def start(model: nnx.Module, config, labels: tuple[str, list[int]]) -> dict:
             f"this run has {normalization!r}.",
             file=sys.stderr,
         )
-    random = [name for name in initialised if name != "classifier"]
+    random = [name for name in initialised if name not in OF_PERSONS]
     if random and config.train.max_steps == 0:
         print(
             f"Warning: with config.train.max_steps=0 {', '.join(random)} "

@@ -23,6 +23,7 @@ from reid_jax.runs.run import Run
 HEADS = (
     "bottleneck",
     "classifier",
+    "centers",
     "attention_conv",
     "attention_fc",
     "attention_tconv",
@@ -30,6 +31,9 @@ HEADS = (
     "gru",
 )
 """Modules that a backbone's checkpoint does not hold, or holds for other classes."""
+
+OF_PERSONS = ("classifier", "centers")
+"""Those of them with a row for each training person."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -143,7 +147,8 @@ def _read_run(workdir: pathlib.Path, labels) -> Pretrained:
     weights = torch_weights.export_torch_weights(run.model)
     if labels is not None and labels != (run_folder.training_name(config), run.pids):
         for key in list(weights):
-            if torch_weights.canonical_name(key).startswith("classifier."):
+            name = torch_weights.canonical_name(key)
+            if name.startswith(tuple(f"{part}." for part in OF_PERSONS)):
                 del weights[key]
     return Pretrained(
         source=str(workdir),

@@ -14,7 +14,7 @@ from reid_jax import files
 from reid_jax.errors import UserError
 from reid_jax.input import noise
 from reid_jax.runs.run import Run
-from reid_jax.scoring import corruptions, embeddings, metrics, scores
+from reid_jax.scoring import corruptions, embeddings, metrics, scores, text_tables
 
 Level = corruptions.Level
 FRAMES = "frames"
@@ -44,7 +44,7 @@ class Study:
         """Level → fraction, for each score and each metric."""
         curves = {"mAP": {}, "CMC-1": {}}
         for row in self.rows:
-            level = scores.level_name(row["level"])
+            level = text_tables.level_name(row["level"])
             metric = row["metric"] + ", re-ranked" * row["rerank"]
             for score, value in (("mAP", row["mean_ap"]), ("CMC-1", row["cmc"]["1"])):
                 curves[score].setdefault(metric, []).append((level, value))
@@ -201,5 +201,7 @@ def _print_filled(run: Run, splits: Sequence[str], levels: Sequence[Level]) -> N
 
 
 def _table(study: Study) -> str:
-    shown = [row | {"method": scores.level_name(row["level"])} for row in study.rows]
-    return scores.format_table(shown, first_title=study.unit)
+    shown = [
+        row | {"method": text_tables.level_name(row["level"])} for row in study.rows
+    ]
+    return text_tables.format_table(shown, first_title=study.unit)

@@ -11,7 +11,7 @@ from configs.tables import Column, Table
 from reid_jax.retrieval import ranking, summary
 from reid_jax.runs import folder as run_folder
 from reid_jax.runs.run import Run
-from reid_jax.scoring import metrics, scores, studies
+from reid_jax.scoring import metrics, scores, studies, text_tables
 from reid_jax.tables import plans as table_plans
 from reid_jax.tables import runs as table_runs
 from reid_jax.tables.plans import Plan
@@ -159,8 +159,10 @@ def _of_study(runs, columns, workdirs) -> Measured:
             intervals[i] = score(by_run[0][level]["interval_95"], column)
     known = [v for v in by_run[0] if all(v in rows for rows in by_run)]
     curve = {
-        scores.level_name(v): np.mean([score(rows[v], columns[0]) for rows in by_run])
-        for v in known
+        text_tables.level_name(level): np.mean(
+            [score(rows[level], columns[0]) for rows in by_run]
+        )
+        for level in known
     }
     row = by_run[0][levels[0]]
     distance = row["metric"] + ", re-ranked" * row["rerank"]

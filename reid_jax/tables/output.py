@@ -7,7 +7,7 @@ import numpy as np
 
 from reid_jax import files
 from reid_jax.report import curves as curve_pictures
-from reid_jax.scoring import roc, scores
+from reid_jax.scoring import roc, scores, text_tables
 from reid_jax.tables.collect import Measured, Result
 
 
@@ -77,7 +77,7 @@ def _title(number: str) -> str:
 
 def show(result: Result) -> str:
     """The whole table as text."""
-    parts = [*heading(result), "", scores.aligned(lines(result), num_left=2)]
+    parts = [*heading(result), "", text_tables.aligned(lines(result), num_left=2)]
     if result.commands:
         parts += ["", "Rows without a run; these train them:"]
         parts += [f"  {command}" for command in result.commands]

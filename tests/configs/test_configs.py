@@ -68,6 +68,19 @@ def test_losses_that_cannot_be():
     assert "config.train.optimizer='lamb'; known: adam, sgd" in str(error.value)
 
 
+def test_losses_and_networks_that_do_not_go_together():
+    config = base.get_config()
+    config.loss.classifier, config.loss.center_weight = "arcface", 0.1
+    config.loss.metric = "triplets"
+    with pytest.raises(ValueError, match="cosface and arcface go with 'cos") as error:
+        config_checks.check_config(config)
+    assert "model.centers=False: a weight above 0 needs" in str(error.value)
+    assert "'triplets'; known: triplet, soft_triplet, circle" in str(error.value)
+    config.model.update(classifier="cosine", centers=True)
+    config.loss.metric = "circle"
+    config_checks.check_config(config)
+
+
 def test_the_recipe_of_paper_2():
     # Sec. II-A (112x112 of 128x171), II-D (cross-entropy alone), IV-A (the optimizer).
     for module in (c3d, c3d_joint, c3d_mars):

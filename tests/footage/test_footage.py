@@ -328,6 +328,13 @@ def test_agreement_by_hand():
     assert found.identity == pytest.approx((7 / 9, 7 / 9, 7 / 9))
 
 
+def test_labels_of_tracks_that_are_never_seen():
+    none, ids = np.zeros((1, 0)), np.zeros(1, int)
+    seen = appearances.Appearances([], none, ids, ids, [ids], np.zeros((1, 2)), [])
+    with pytest.raises(ValueError, match="No labelled track has a box inside"):
+        agreement.agreement(ids, {(0, 9): "a"}, seen)
+
+
 @pytest.mark.slow
 def test_interrupted_it_leaves_nothing_half_written(workdir, station):
     out = station.parent / "linked"

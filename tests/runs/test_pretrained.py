@@ -253,6 +253,13 @@ def test_another_run(run, config, tiny_model, capsys):
     assert "normalization='kinetics'" in capsys.readouterr().err
 
 
+def test_centres_of_persons_start_anew(run, config, tiny_model):
+    """A source without them, or with those of other persons, is no error."""
+    config.init_from, config.model.centers = str(run[0]), True
+    record = pretrained.start(tiny_model(config), config, LABELS)
+    assert record["initialised"] == ["centers.weight"]
+
+
 def test_sources_that_cannot_be(tmp_path, config, tiny_model):
     for source, message in (
         (tmp_path / "absent.pth", "No checkpoint file"),

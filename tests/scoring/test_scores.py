@@ -10,7 +10,7 @@ from reid_jax.errors import UserError
 from reid_jax.report import choices
 from reid_jax.retrieval import ranking
 from reid_jax.runs.embeddings import Embedded
-from reid_jax.scoring import metrics, scores
+from reid_jax.scoring import metrics, scores, text_tables
 
 
 def _row(mean_ap, **changes):
@@ -22,7 +22,7 @@ def _row(mean_ap, **changes):
 
 def test_means_of_runs_have_the_deviation_of_a_sample():
     tables = [[_row(x), _row(0.5, rerank=True)] for x in (0.2, 0.4, 0.3)]
-    lines = scores.format_means(tables).splitlines()
+    lines = text_tables.format_means(tables).splitlines()
     assert lines[2].split() == [
         *("trained", "l2", "no", "standard", "all"),
         *("30.0", "±", "10.0", "10.0", "±", "0.0"),
@@ -33,7 +33,7 @@ def test_means_of_runs_have_the_deviation_of_a_sample():
 
 def test_means_of_studies_name_the_level():
     tables = [[_row(x, level=0.001), _row(x, level=None)] for x in (0.2, 0.4)]
-    lines = scores.format_means(tables).splitlines()
+    lines = text_tables.format_means(tables).splitlines()
     assert "level" in lines[0]
     assert lines[2].split()[5:9] == ["0.001", "30.0", "±", "14.1"]
     assert "as it is" in lines[3]
@@ -42,7 +42,7 @@ def test_means_of_studies_name_the_level():
 def test_runs_of_different_rows_have_no_mean():
     tables = [[_row(0.2)], [_row(0.2, metric="xqda")]]
     with pytest.raises(ValueError, match="different rows"):
-        scores.format_means(tables)
+        text_tables.format_means(tables)
 
 
 def _side(num, seed):
@@ -66,7 +66,7 @@ def test_official_protocol_ranks_the_queries_too(tmp_path):
         assert scored.distances.shape == (6, len(scored.gallery.pids))
     assert rows["torchreid"]["num_gallery"] == 9
     assert rows["official"]["num_gallery"] == 15
-    table = scores.format_table(list(rows.values()))
+    table = text_tables.format_table(list(rows.values()))
     assert table.splitlines()[0].split()[:9] == [
         "method",
         "metric",
