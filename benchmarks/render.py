@@ -78,7 +78,7 @@ def _files(sizes, jpegs: list[bytes]) -> Callable[[], int]:
 
 def _stream(sizes) -> Callable[[], int]:
     """The function that renders batches on the device and returns how many frames."""
-    street = stream.Street(sizes)
+    street = stream.Street(World(sizes))
     persons = stream.first_person(sizes.twins) + np.arange(_NUM_PERSONS)
     keys = jax.random.split(jax.random.key(0), _NUM_BATCHES)
 

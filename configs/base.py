@@ -47,7 +47,7 @@ def get_config(variant: str = "") -> config_dict.ConfigDict:
     # "files": a prepared dataset; "render": a world of walkers, rendered as it goes,
     # without files (and without TensorFlow), each training clip from a new tracklet.
     c.data.source = "files"
-    # Of "render": persons to train on; empty: as many as the world's files have.
+    # Of "render": persons to train on, of each world; empty: as many as its files have
     c.data.num_persons = config_dict.placeholder(int)
     c.data.data_dir = "datasets"  # prepared datasets
     # Of "files", where frames wait: on the "disk" (and in the system's file cache), or

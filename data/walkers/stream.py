@@ -1,6 +1,6 @@
 """Endless walkers, sampled on the device: keys and persons in, clips out, no files.
 
-    street = stream.Street(SIZES["street_small"])
+    street = stream.Street(World(SIZES["street_small"]))
     persons = stream.first_person(street.sizes.twins) + jnp.arange(8)
     clips = street.clips(key, persons, k=4, clip_length=4)
 
@@ -17,7 +17,6 @@ from jaxtyping import Array, Int, UInt8
 
 from data.walkers import looks, plan, render, sensor
 from data.walkers.person import nth_person
-from data.walkers.sizes import Sizes
 from data.walkers.tracklet import sample_tracklet
 from data.walkers.world import World
 from reid_jax.errors import UserError
@@ -29,9 +28,8 @@ FIRST_PERSON = (1 << 24) + 1
 class Street:
     """The cameras of a world with no end of persons."""
 
-    def __init__(self, sizes: Sizes):
-        world = World(sizes)
-        self.sizes = sizes
+    def __init__(self, world: World):
+        self.sizes = sizes = world.sizes
         self._cameras = jax.tree.map(jnp.asarray, world.cameras)
         self._backdrops = jnp.asarray(world.backdrops)
         self._seed_key = plan.key(sizes.seed, plan.PERSON)

@@ -58,20 +58,20 @@ class Variety:
 
 
 EVERYTHING = Variety(
-    exposure=1.0,
-    cast=1.0,
-    tone=1.0,
-    fog=0.4,
-    low_light=0.25,
-    blur=0.35,
-    compression=0.6,
+    exposure=0.8,
+    cast=0.8,
+    tone=0.8,
+    fog=0.25,
+    low_light=0.1,
+    blur=0.2,
+    compression=0.4,
     places=1.0,
-    cloth=0.5,
-    prints=0.30,
+    cloth=0.35,
+    prints=0.25,
     folds=1.0,
     builds=0.35,
     hair=0.6,
     extras=0.3,
-    alike=0.4,
+    alike=0.5,
 )
 """Of `walkers/anywhere`."""

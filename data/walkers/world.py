@@ -20,7 +20,7 @@ from data.walkers.sizes import SIZES, Sizes
 
 __all__ = ["SIZES", "Entry", "Sizes", "World", "generate"]
 
-VERSION = "2.2.0"
+VERSION = "2.3.0"
 """Changes whenever pixels change, be it by one bit."""
 
 CHUNK = 32

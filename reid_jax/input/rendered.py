@@ -1,4 +1,4 @@
-"""Batches of rendered clips, without files and without TensorFlow."""
+"""Batches of rendered clips, of one world or several, without files and TensorFlow."""
 
 import dataclasses
 import functools
@@ -7,12 +7,13 @@ import itertools
 from collections.abc import Iterator
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
 
 from data.walkers import plan, stream, world
 from data.walkers.plan import Entry
-from data.walkers.sizes import SIZES
+from data.walkers.sizes import SIZES, Sizes
 from data.walkers.world import World
 from reid_jax import clips, parallel
 from reid_jax.arrays import Array
@@ -24,16 +25,20 @@ from reid_jax.input import augmentation, colors, jitter, noise, pixels, resizing
 class Split:
     """Tracklets of a world, without their frames."""
 
-    world: World
+    sizes: Sizes
     entries: list[Entry]
 
     def __len__(self) -> int:
         return len(self.entries)
 
+    @property
+    def world(self) -> World:
+        return _build_world(self.sizes)
+
     @functools.cached_property
     def fingerprint(self) -> str:
         """Of what is rendered: the tracklets, the world and its version."""
-        text = f"{world.VERSION} {self.world.sizes} {self.entries}"
+        text = f"{world.VERSION} {self.sizes} {self.entries}"
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
     @functools.cached_property
@@ -53,12 +58,49 @@ class Split:
         return np.array([entry.num_frames for entry in self.entries], np.int64)
 
 
-class RenderedSource:
-    """A world of walkers, rendered at `config.model.frame_size`; see `source.Source`.
+@dataclasses.dataclass(frozen=True)
+class JoinedSplit:
+    """The training tracklets of several worlds; person ids are numbered through."""
 
-    Queries and gallery are the tracklets of its files, rendered again for each
+    parts: tuple[Split, ...]
+
+    def __len__(self) -> int:
+        return sum(map(len, self.parts))
+
+    @functools.cached_property
+    def fingerprint(self) -> str:
+        return " ".join(part.fingerprint for part in self.parts)
+
+    @functools.cached_property
+    def names(self) -> np.ndarray:
+        return np.concatenate([part.names for part in self.parts])
+
+    @functools.cached_property
+    def pids(self) -> np.ndarray:
+        steps = np.cumsum([0, *(part.pids.max() for part in self.parts[:-1])])
+        return np.concatenate(
+            [part.pids + step for part, step in zip(self.parts, steps, strict=True)]
+        )
+
+    @functools.cached_property
+    def camids(self) -> np.ndarray:
+        steps = np.cumsum([0, *(part.sizes.num_cameras for part in self.parts[:-1])])
+        return np.concatenate(
+            [part.camids + step for part, step in zip(self.parts, steps, strict=True)]
+        )
+
+    @functools.cached_property
+    def num_frames(self) -> np.ndarray:
+        return np.concatenate([part.num_frames for part in self.parts])
+
+
+class RenderedSource:
+    """Walkers, rendered at `config.model.frame_size`; see `source.Source`.
+
+    Queries and gallery are the tracklets of the world's files, rendered again for each
     evaluation. Training clips are of other persons, each clip from a tracklet of its
-    own.
+    own. With `config.data.mixture` they come from several worlds, and each batch has
+    the same number of persons from each of them.
     """
 
     protocols: tuple[str, ...] = ("standard",)
@@ -66,37 +108,29 @@ class RenderedSource:
     clean_labels = None
 
     def __init__(self, config):
-        folder, _, world_name = config.data.name.partition("/")
-        if folder != "walkers" or world_name not in SIZES:
-            known = ", ".join(f"walkers/{name}" for name in SIZES)
-            raise UserError(
-                f"config.data.name={config.data.name!r} cannot be rendered; "
-                f"config.data.source='render' knows {known}."
-            )
-        if config.data.mixture:
-            raise UserError(
-                "config.data.mixture is of prepared datasets: "
-                "config.data.source='render' has one world."
-            )
-        self.name = config.data.name
-        self._seed, self._p, self._k = config.seed, config.data.p, config.data.k
+        data = config.data
+        self.name = data.name
+        self._seed, self._p, self._k = config.seed, data.p, data.k
         self._clip_length = config.model.clip_length
         self._batch_clips = config.eval.batch_clips
         self._max_frames, self._noise = config.eval.max_frames, config.eval.noise
         self._augmentation = augmentation.build_augmentation(config)
         self._jitter = jitter.build_jitter(config)
-        self._color = pixels.mean_color(config.data.normalization)
-        height, width = config.model.frame_size
-        sizes = SIZES[world_name]
-        sizes = dataclasses.replace(sizes, frame_height=height, frame_width=width)
-        rendered, entries = World(sizes), plan.plan(sizes)
-        first = stream.first_person(sizes.twins)
-        pids = range(first, first + (config.data.num_persons or sizes.num_train))
-        train = [entry for pid in pids for entry in plan.tracklets_of(pid, sizes)]
-        self._splits = {"train": Split(rendered, train)}
+        self._color = pixels.mean_color(data.normalization)
+        frame_size = config.model.frame_size
+        sizes = _sizes_of(data.name, frame_size)
+        entries = plan.plan(sizes)
+        self._splits = {"train": _training(sizes, data.num_persons)}
         for name in ("query", "gallery"):
             tested = [entry for entry in entries if entry.split == name]
-            self._splits[name] = Split(rendered, tested)
+            self._splits[name] = Split(sizes, tested)
+        self._parts = (self._splits["train"],)
+        if data.mixture:
+            self._parts = tuple(
+                _training(_sizes_of(name, frame_size), data.num_persons)
+                for name in data.mixture
+            )
+        self._shares = data.mixture_weights
 
     @property
     def fingerprint(self) -> str:
@@ -104,10 +138,10 @@ class RenderedSource:
         parts = (self._splits[name].fingerprint for name in ("query", "gallery"))
         return " ".join(parts)
 
-    @property
-    def training(self) -> Split:
+    @functools.cached_property
+    def training(self) -> Split | JoinedSplit:
         """The persons to train on; a metric is learnt on these tracklets of theirs."""
-        return self._splits["train"]
+        return self._parts[0] if len(self._parts) == 1 else JoinedSplit(self._parts)
 
     @functools.cached_property
     def pids(self) -> np.ndarray:
@@ -117,20 +151,48 @@ class RenderedSource:
     @property
     def steps_per_epoch(self) -> int:
         """Batches in which every training identity occurs once."""
-        return clips.batches_per_epoch(self.pids, self._p)
+        return max(
+            clips.batches_per_epoch(pids, p)
+            for pids, p in zip(self._persons, self._persons_of_batch, strict=True)
+        )
+
+    @functools.cached_property
+    def _persons(self) -> list[np.ndarray]:
+        """The persons of each world, by their numbers in it."""
+        return [np.unique(part.pids) for part in self._parts]
+
+    @functools.cached_property
+    def _persons_of_batch(self) -> list[int]:
+        """How many of a batch's P persons are from each world."""
+        shares = np.array(self._shares or [len(pids) for pids in self._persons])
+        if len(shares) > self._p:
+            raise UserError(
+                f"config.data.p={self._p} is too few for a person of each of the "
+                f"{len(shares)} worlds of config.data.mixture."
+            )
+        return _split_evenly(self._p, shares)
 
     def split(self, name: str) -> Split:
         """One of "train", "query" and "gallery"."""
         return self._splits[name]
 
     def train_clips(self, first_step: int = 0) -> Iterator[tuple[np.ndarray, int, int]]:
-        """(labels [P*K], epoch, position in it) of each batch from a step on."""
-        # One item for each person: the sampler repeats it K times.
-        labels = np.arange(len(self.pids))
-        for epoch, position, chosen in clips.batches_from(
-            first_step, labels, self._p, self._k, seed=self._seed
-        ):
-            yield chosen, epoch, position
+        """(labels [P*K], epoch, position in it) of each batch from a step on.
+
+        The epoch is that of the first world: others have more or fewer persons.
+        """
+        streams, first_label = [], 0
+        for index, pids in enumerate(self._persons):
+            # One item for each person: the sampler repeats it K times.
+            labels, p = np.arange(len(pids)), self._persons_of_batch[index]
+            seed = self._seed + index * _NEXT_SEED
+            drawn = clips.batches_from(first_step, labels, p, self._k, seed=seed)
+            streams.append((first_label, drawn))
+            first_label += len(pids)
+        while True:
+            batch = [(first, *next(drawn)) for first, drawn in streams]
+            labels = np.concatenate([first + chosen for first, _, _, chosen in batch])
+            yield labels, *batch[0][1:3]
 
     def train_batches(
         self, first_step: int = 0, mesh: Mesh | None = None
@@ -139,12 +201,23 @@ class RenderedSource:
         mesh = parallel.local_mesh() if mesh is None else mesh
         k, T = self._k, self._clip_length
         rows = parallel.local_rows(self._p * k, mesh)
-        street = stream.Street(self.training.world.sizes)
+        streets = [stream.Street(part.world) for part in self._parts]
+        pids = np.concatenate(self._persons)
+        # Where each world's rows begin in a batch.
+        starts = k * np.cumsum([0, *self._persons_of_batch])
 
         def render(labels: np.ndarray, epoch: int, position: int) -> dict:
-            persons = self.pids[labels[::k]]
-            key = plan.key(self._seed, plan.BATCH, epoch, position)
-            shown = street.clips(key, persons, k=k, clip_length=T, rows=rows)
+            shown = []
+            for index, street in enumerate(streets):
+                start, end = starts[index : index + 2]
+                mine = rows[(start <= rows) & (rows < end)] - start
+                if not len(mine):
+                    continue
+                which = (index,) if index else ()
+                key = plan.key(self._seed, plan.BATCH, epoch, position, *which)
+                persons = pids[labels[start:end:k]]
+                shown.append(street.clips(key, persons, k=k, clip_length=T, rows=mine))
+            shown = shown[0] if len(shown) == 1 else jnp.concatenate(shown)
             shown = self._augmented(shown, epoch, position, rows)
             return {"clips": shown, "labels": labels[rows].astype(np.int32)}
 
@@ -211,6 +284,39 @@ class RenderedSource:
         return [of.world.frame(entry, t) for t in sorted({0, last // 2, last})]
 
 
+def _sizes_of(name: str, frame_size: tuple[int, int]) -> Sizes:
+    """Of the world "walkers/…", with frames of that height and width."""
+    folder, _, world_name = name.partition("/")
+    if folder != "walkers" or world_name not in SIZES:
+        known = ", ".join(f"walkers/{name}" for name in SIZES)
+        raise UserError(
+            f"{name!r} cannot be rendered; config.data.source='render' knows {known}."
+        )
+    height, width = frame_size
+    sizes = SIZES[world_name]
+    return dataclasses.replace(sizes, frame_height=height, frame_width=width)
+
+
+def _training(sizes: Sizes, num_persons: int | None) -> Split:
+    """Persons that are not in the world's files; by default as many as those train."""
+    first = stream.first_person(sizes.twins)
+    pids = range(first, first + (num_persons or sizes.num_train))
+    return Split(sizes, [e for pid in pids for e in plan.tracklets_of(pid, sizes)])
+
+
+def _split_evenly(num: int, shares: np.ndarray) -> list[int]:
+    """Whole numbers from 1 on, of sum `num`, nearly in proportion to `shares`."""
+    exact = shares / shares.sum() * num
+    parts = np.ones(len(shares), int)
+    while parts.sum() < num:
+        parts[np.argmax(exact - parts)] += 1
+    return parts.tolist()
+
+
+_NEXT_SEED = 1 << 32
+"""Seeds of other worlds are larger than any `config.seed`."""
+
+_build_world = functools.lru_cache(8)(World)
 _change_colors = jax.jit(colors.change)
 _COLORS, _BOXES = 3, 4
 """Keep these random streams apart from each other and from `clips.identity_batches`."""

@@ -19,7 +19,7 @@ PERSONS = stream.FIRST_PERSON + np.arange(3)
 
 @pytest.fixture(scope="module")
 def street():
-    return stream.Street(SMALL)
+    return stream.Street(World(SMALL))
 
 
 def _clips(street, seed):
@@ -54,7 +54,7 @@ def test_a_clip_goes_on_from_somewhere_in_the_next_camera(monkeypatch):
         SMALL, days=2, num_frames=(9, 40), median_frames=20, frame_width=7
     )  # a shape of its own: compiled now
     persons = stream.FIRST_PERSON + np.arange(12)
-    street = stream.Street(sizes)
+    street = stream.Street(World(sizes))
     clips = street.clips(jax.random.key(0), persons, k=4, clip_length=3)
     camid, frame, mark = np.moveaxis(np.asarray(clips)[:, :, 0, 0], -1, 0)
     assert (camid == camid[:, :1]).all() and (mark == mark[:, :1]).all()
@@ -74,7 +74,9 @@ def test_a_clip_goes_on_from_somewhere_in_the_next_camera(monkeypatch):
 
 def test_batches_of_nothing():
     with pytest.raises(ValueError, match="k=0, clip_length=3: all must be at least 1"):
-        stream.Street(SMALL).clips(jax.random.key(0), PERSONS, k=0, clip_length=3)
+        stream.Street(World(SMALL)).clips(
+            jax.random.key(0), PERSONS, k=0, clip_length=3
+        )
 
 
 @pytest.mark.parametrize("twins", [1, 2, 3, 4, 5, 6])

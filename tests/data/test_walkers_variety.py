@@ -194,7 +194,7 @@ def test_a_variety_is_a_variety():
 @pytest.mark.slow
 def test_streamed_clips_of_the_world_move_and_differ():
     sizes = dataclasses.replace(SIZES["anywhere"], frame_height=32, frame_width=16)
-    street = stream.Street(sizes)
+    street = stream.Street(World(sizes))
     persons = stream.FIRST_PERSON + np.arange(3)
     clips = np.asarray(street.clips(jax.random.key(0), persons, k=2, clip_length=2))
     assert clips.shape == (6, 2, 32, 16, 3)

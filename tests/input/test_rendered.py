@@ -193,3 +193,45 @@ def test_whole_runs_without_tensorflow_resume_exactly(tmp_path):
     assert "['xqda']" in ended.stdout
     drawn = tmp_path / "straight/eval/walkers-tiny/ranked_lists.png"
     assert drawn.stat().st_size > 1000
+
+
+def test_a_batch_has_persons_of_each_world(config, monkeypatch):
+    shown = []
+
+    def noted(where, walk, persons, *args, **kwargs):
+        shown.append(np.asarray(persons))
+        return np.zeros(len(persons))
+
+    monkeypatch.setattr(stream, "_render", noted)
+    config.data.p, config.data.k, config.data.num_persons = 4, 2, 6
+    config.data.mixture = ("walkers/tiny", "walkers/street_small")
+    config.data.mixture_weights = (1.0, 3.0)
+    source = rendered.RenderedSource(config)
+    assert len(source.pids) == 12 and len(source.split("train")) < len(source.training)
+    assert len(source.training.names) == len(source.training)
+    assert len(set(source.training.camids)) == 3 + 4
+    batches = [batch["labels"] for batch in itertools.islice(source.train_batches(), 6)]
+    for labels, of_tiny, of_street in zip(
+        batches, shown[::2], shown[1::2], strict=False
+    ):
+        assert len(of_tiny) == 2 and len(of_street) == 6
+        assert labels[:2].max() < 6 <= labels[2:].min()
+    # Six of the second world's persons occur in every two batches of three.
+    assert set(np.concatenate(batches[:2])[[2, 4, 6, 10, 12, 14]]) == set(range(6, 12))
+    again = next(source.train_batches(4))["labels"]
+    np.testing.assert_array_equal(again, batches[4])
+
+
+@pytest.mark.parametrize(
+    ("shares", "expected"),
+    [((1, 1), [4, 4]), ((1, 1000), [1, 7]), ((3, 2, 2), [4, 2, 2]), ((5,), [8])],
+)
+def test_persons_are_shared_out_among_worlds(shares, expected):
+    assert rendered._split_evenly(8, np.array(shares, float)) == expected
+
+
+def test_a_batch_needs_a_person_of_each_world(config):
+    config.data.p = 1
+    config.data.mixture = ("walkers/tiny", "walkers/street_small")
+    with pytest.raises(ValueError, match="too few for a person of each of the 2"):
+        next(rendered.RenderedSource(config).train_clips())
