@@ -107,6 +107,11 @@ def claim_config(
     other tracklets.
     """
     path = pathlib.Path(workdir) / "config.json"
+    if path.with_name(PUBLISHED).exists():
+        raise WorkdirError(
+            f"{workdir} holds published weights; choose another --workdir, with "
+            f"--config.init_from={workdir} to start from them."
+        )
     # A start that failed before its first whole checkpoint claims nothing.
     saved = (path.parent / "checkpoints").glob("[0-9]*")
     if any(checkpoint.name.isdigit() for checkpoint in saved):
@@ -127,10 +132,24 @@ def claim_config(
                 "it: other tracklets or frames; choose another --workdir."
             )
     path.with_name(_FINISHED).unlink(missing_ok=True)
-    data = {"pids": pids.tolist(), "fingerprint": fingerprint}
-    files.write_json(path.with_name(_TRAINING_DATA), data)
-    files.write_json(path, json.loads(config.to_json_best_effort()))
+    write_config(workdir, config, pids.tolist(), fingerprint)
 
+
+def write_config(
+    workdir: str | os.PathLike,
+    config: config_dict.ConfigDict,
+    pids: list[int],
+    fingerprint: str,
+) -> None:
+    """Write `config.json`, and `training_data.json`: see `claim_config`."""
+    folder = pathlib.Path(workdir)
+    data = {"pids": pids, "fingerprint": fingerprint}
+    files.write_json(folder / _TRAINING_DATA, data)
+    files.write_json(folder / "config.json", json.loads(config.to_json_best_effort()))
+
+
+PUBLISHED = "weights.safetensors"
+"""File of weights that stands in the place of a run's checkpoints."""
 
 _TRAINING_DATA = "training_data.json"
 _FINISHED = "finished.json"

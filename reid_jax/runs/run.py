@@ -18,7 +18,7 @@ from reid_jax.errors import UserError
 from reid_jax.input import augmentation, pictures
 from reid_jax.input import source as sources
 from reid_jax.models import build_model
-from reid_jax.runs import checkpoints, embeddings
+from reid_jax.runs import checkpoints, embeddings, published
 from reid_jax.runs import folder as run_folder
 from reid_jax.runs.embeddings import Embedded, Methods, Network
 
@@ -30,6 +30,8 @@ _MOST_CHECKPOINTS = 10
 
 class Run:
     """The run in `workdir`, at the checkpoint that `config.eval.checkpoint` names.
+
+    A folder of published weights (`runs.published`) is a run of one checkpoint.
 
     Each thing is read once, when it is first asked for. `config` is by default the one
     that the run was trained with; a given one may differ in how it is evaluated.
@@ -55,7 +57,11 @@ class Run:
         self._choose_checkpoint()
 
     def _choose_checkpoint(self) -> None:
-        saved = self._saved = checkpoints.Checkpoints(self.workdir)
+        if published.is_published(self.workdir):
+            saved = published.PublishedWeights(self.workdir, self.config)
+        else:
+            saved = checkpoints.Checkpoints(self.workdir)
+        self._saved = saved
         which = self.config.eval.checkpoint
         if which not in ("latest", "best"):
             raise UserError(f"config.eval.checkpoint={which!r}; known: latest, best.")

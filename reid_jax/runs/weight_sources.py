@@ -18,6 +18,7 @@ from reid_jax.models import (
     weight_prefixes,
 )
 from reid_jax.runs import folder as run_folder
+from reid_jax.runs.published import OF_PERSONS
 from reid_jax.runs.run import Run
 
 HEADS = (
@@ -31,9 +32,6 @@ HEADS = (
     "gru",
 )
 """Modules that a backbone's checkpoint does not hold, or holds for other classes."""
-
-OF_PERSONS = ("classifier", "centers")
-"""Those of them with a row for each training person."""
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,0 +1,115 @@
+"""A run as one file of weights, small enough for a repository.
+
+`weights.safetensors` stands in the place of the checkpoints, under the names and in the
+layouts of the original code. What has a row for each training person is left out, and
+so are the persons. `Run`, evaluate.py and reid_jax.footage open such a folder;
+--config.init_from starts from it.
+"""
+
+import hashlib
+import os
+import pathlib
+from typing import Any
+
+import jax
+from flax import nnx
+from ml_collections import config_dict
+
+from reid_jax.models import build_model, checkpoint_files, torch_weights
+from reid_jax.runs import folder as run_folder
+from reid_jax.runs.folder import PUBLISHED, WorkdirError
+
+OF_PERSONS = ("classifier", "centers")
+"""Modules with a row for each training person."""
+
+
+def is_published(workdir: str | os.PathLike) -> bool:
+    """Whether the folder holds a file of weights in place of checkpoints."""
+    return (pathlib.Path(workdir) / PUBLISHED).is_file()
+
+
+class PublishedWeights:
+    """The weights of a published run, read as those of `checkpoints.Checkpoints`.
+
+    They are of one step, the latest and the best. Raises WorkdirError for a file that
+    is damaged or of another network.
+    """
+
+    def __init__(self, workdir: str | os.PathLike, config: config_dict.ConfigDict):
+        self._path, self._config = pathlib.Path(workdir) / PUBLISHED, config
+        self._digest = digest(self._path)
+        try:
+            self._step = int(checkpoint_files.read_metadata(self._path)["step"])
+        except (LookupError, ValueError) as error:
+            raise WorkdirError(
+                f"{self._path} does not say its step: {error!r}."
+            ) from None
+
+    def latest_step(self) -> int:
+        return self._step
+
+    def best_step(self) -> int:
+        return self._step
+
+    def fingerprint(self, step: int) -> str:
+        """SHA-256 of the file."""
+        return self._digest
+
+    def restore_weights(self, step: int, params: Any, batch_stats: Any) -> tuple:
+        """See `Checkpoints.restore_weights`."""
+        model = build_model(self._config.model, 0, rngs=nnx.Rngs(0))
+        weights = checkpoint_files.read_checkpoint(self._path)
+        try:
+            torch_weights.load_torch_weights(model, weights, partial=OF_PERSONS)
+        except torch_weights.WeightsError as error:
+            first, *others = error.problems
+            more = f" and {len(others)} more" if others else ""
+            raise WorkdirError(
+                f"{self._path} does not fit the network of config.json: {first}{more}."
+            ) from None
+        _, *trees = nnx.split(model, nnx.Param, nnx.BatchStat)
+
+        def placed(like, value):
+            return jax.device_put(value, like.sharding)
+
+        likes = (params, batch_stats)
+        return tuple(
+            jax.tree.map(placed, like, nnx.as_pure(tree))
+            for like, tree in zip(likes, trees, strict=True)
+        )
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
+def publish(
+    model: nnx.Module,
+    config: config_dict.ConfigDict,
+    step: int,
+    folder: str | os.PathLike,
+) -> pathlib.Path:
+    """Write `model` as a published run into `folder`; returns the file of weights.
+
+    What was published there before is replaced. Raises WorkdirError for the folder of
+    another run.
+    """
+    folder = pathlib.Path(folder)
+    if (folder / "checkpoints").exists():
+        raise WorkdirError(f"{folder} holds a run; publish into another folder.")
+    persons = tuple(f"{name}." for name in OF_PERSONS)
+    weights = {
+        key: value
+        for key, value in torch_weights.export_torch_weights(model).items()
+        if not torch_weights.canonical_name(key).startswith(persons)
+    }
+    noted = {"step": str(step), "normalization": config.data.normalization}
+    folder.mkdir(parents=True, exist_ok=True)
+    run_folder.write_config(folder, config, pids=[], fingerprint="")
+    checkpoint_files.write_checkpoint(folder / PUBLISHED, weights, noted)
+    return folder / PUBLISHED
+
+
+def digest(path: pathlib.Path) -> str:
+    """SHA-256 of a file."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
