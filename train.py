@@ -30,6 +30,7 @@ from reid_jax.runs import start
 from reid_jax.runs.checkpoints import Checkpoints
 from reid_jax.runs.log import MetricLog, TrainProgress
 from reid_jax.runs.meter import build_meter
+from reid_jax.runs.profiler import Profiler
 from reid_jax.runs.stop import StopOnSignal
 from reid_jax.scoring import requirements
 from reid_jax.scoring.training import build_scorer
@@ -80,7 +81,8 @@ def train(config, workdir: pathlib.Path, run: tuple[int, int] = (0, 1)) -> None:
         first_step, num_steps = int(state.step), milestones.num_steps
         log = MetricLog(workdir if parallel.is_main_process() else None, first_step)
         bar = TrainProgress(first_step, num_steps, run)
-        for resource in (log, bar):
+        profiler = Profiler(workdir, config.train.profile_steps)
+        for resource in (log, bar, profiler):
             training.enter_context(contextlib.closing(resource))
         meter = build_meter(config, log, bar, schedule, num_steps, unlogged)
 
@@ -89,7 +91,10 @@ def train(config, workdir: pathlib.Path, run: tuple[int, int] = (0, 1)) -> None:
         with training:
             training.enter_context(contextlib.closing(batches))
             for step in range(first_step + 1, num_steps + 1):
+                profiler.begin(step)
                 state, metrics = train_step(state, next(batches))
+                if profiler.end(step, metrics):
+                    bar.print(f"trace of step {step} and before: {profiler.folder}")
                 meter.add(step, metrics)
                 is_stopped = stop.is_wanted(step)
                 if milestones.is_saved(step) or is_stopped:

@@ -129,6 +129,9 @@ def get_config(variant: str = "") -> config_dict.ConfigDict:
     c.train.eval_every_epochs = 40  # also at the end
     c.train.checkpoint_every_epochs = 10  # also at the end and when interrupted
     c.train.log_every_steps = 10
+    # (first, last): writes a trace of these steps to <workdir>/profile, for TensorBoard
+    # and Perfetto
+    c.train.profile_steps = ()
 
     c.eval = config_dict.ConfigDict()
     c.eval.batch_clips = 64  # clips a batch, of any tracklets

@@ -121,6 +121,15 @@ def check_config(config: config_dict.ConfigDict) -> None:
             f"config.data.mixture_weights={tuple(weights)} must be a number "
             f"from 1e-6 to 1e6 for each of config.data.mixture={tuple(mixture)}"
         )
+    traced = tuple(config.train.profile_steps)
+    if traced and not (
+        len(traced) == 2
+        and all(type(step) is int for step in traced)
+        and 1 <= traced[0] <= traced[1]
+    ):
+        problems.append(
+            f"config.train.profile_steps={traced} must be (first, last) from 1 on"
+        )
     if not config.loss.triplet_weight + config.loss.cross_entropy_weight > 0:
         problems.append("config.loss: one of the two weights must be above 0")
     has_margin = config.loss.classifier != "softmax"

@@ -27,6 +27,7 @@ MAY_CHANGE = (
     "train.eval_every_epochs",
     "train.checkpoint_every_epochs",
     "train.log_every_steps",
+    "train.profile_steps",
     "train.accumulate",
     "model.remat",
     "eval.",
