@@ -1,7 +1,7 @@
-"""Every field of a run once: its unit, its default, where the default comes from.
+"""Every field of a config: its meaning, unit, values, default and the default's source.
 
-"P1" is Gao & Nevatia 2018, "code" its published code. A list is given on the command
-line as ('a','b'); a field that may be empty is a placeholder.
+"P1" is Gao & Nevatia 2018 and "code" its published code. A list is written ('a','b') on
+the command line. A field that may be empty is a placeholder.
 """
 
 from ml_collections import config_dict
@@ -12,160 +12,233 @@ from configs import variants
 def get_config(variant: str = "") -> config_dict.ConfigDict:
     """The configuration of temporal average pooling; other configs change it."""
     c = config_dict.ConfigDict()
+    # Seed of initial weights, batches and augmentation, from 0.
     c.seed = 0
+    # Checkpoint file or workdir of a run to start from; empty: random weights.
+    c.init_from = config_dict.placeholder(str)
 
+    # The network.
     c.model = config_dict.ConfigDict()
-    # See reid_jax.models.BACKBONES; 2-D ones with "_ibn_a" at the end normalise half of
-    # the channels by picture, for cameras that were never met (Pan et al. 2018)
+    # Name of `reid_jax.models.BACKBONES`. With "_ibn_a" at the end of a 2-D ResNet's
+    # name, half of the channels are normalised per picture (Pan et al. 2018).
     c.model.backbone = "resnet50"
-    c.model.temporal = "avg"  # none avg max attn_fc attn_tconv lstm gru
-    c.model.attention_norm = "softmax"  # softmax (Eq. 2) or sigmoid (Eq. 3); P1 Table 4
-    c.model.attention_dim = 256  # d_t, P1 Sec. 4.2
-    c.model.attention_relu = True  # the code's ReLUs; False: the paper's equations
-    c.model.rnn_dim = 512  # hidden size, P1 Tables 6 and 7
-    c.model.rnn_output = "mean"  # mean of the outputs or the last one, P1 Sec. 3.1
-    # BNNeck: the triplet loss before, classifier and retrieval after a BatchNorm
+    # How T frames become one embedding: none, avg, max, attn_fc, attn_tconv, lstm, gru.
+    c.model.temporal = "avg"
+    # Weights of the attention: softmax (Eq. 2) or sigmoid (Eq. 3); P1 Table 4.
+    c.model.attention_norm = "softmax"
+    # Channels between the attention's two layers, d_t; P1 Sec. 4.2.
+    c.model.attention_dim = 256
+    # ReLU after both layers, as in the code; False: the paper's equations.
+    c.model.attention_relu = True
+    # Hidden size of LSTM and GRU; P1 Tables 6 and 7.
+    c.model.rnn_dim = 512
+    # Embedding of an RNN: the mean of its outputs, or the last one; P1 Sec. 3.1.
+    c.model.rnn_output = "mean"
+    # BNNeck (Luo et al. 2019): a BatchNorm between the embedding of the triplet loss
+    # and that of classifier and retrieval.
     c.model.neck = False
-    # "linear", or "cosine": cosines of embedding and class weights, without a bias
+    # "linear", or "cosine" (cosines of embedding and class weights, without a bias).
     c.model.classifier = "linear"
-    c.model.centers = False  # a centre for each training person, for the center loss
-    c.model.last_stride = 2  # of the last layer; 1: a larger map. Luo et al. 2019
-    c.model.frame_size = (224, 112)  # height, width in pixels, P1 Sec. 4.1
-    c.model.clip_length = 4  # T, frames; P1 Table 3
-    c.model.dtype = "float32"  # compute: float32, bfloat16 or (tests) float64
-    # By the statistics of the "batch"; or "frozen": of the weights it starts from
+    # Whether to learn a centre for each training person, for the center loss.
+    c.model.centers = False
+    # Stride of the backbone's last layer, 2 or 1 (a larger map; Luo et al. 2019).
+    c.model.last_stride = 2
+    # Height and width of a frame in pixels; P1 Sec. 4.1.
+    c.model.frame_size = (224, 112)
+    # Frames in a clip, T; P1 Table 3.
+    c.model.clip_length = 4
+    # Type of the computation: float32, bfloat16, or float64 (tests).
+    c.model.dtype = "float32"
+    # BatchNorm in training: "batch" statistics, or "frozen" running statistics of the
+    # initial weights.
     c.model.batch_norm = "batch"
-    # Computes each block again in the backward pass: less memory, the same step
+    # Whether the backward pass computes blocks again instead of keeping them: a third
+    # more work, less memory, the same step.
     c.model.remat = False
 
+    # The dataset, and how batches are drawn from it.
     c.data = config_dict.ConfigDict()
-    c.data.name = "mars"  # TFDS name: mars, walkers/street_small, …
-    # Datasets to train on together in place of name, which then is what is scored
+    # Dataset to score on, and to train on unless `mixture` is set: mars,
+    # walkers/street, …
+    c.data.name = "mars"
+    # Datasets to train on together.
     c.data.mixture = ()
-    # Their shares of the identities drawn; empty: every identity equally often
+    # Their shares of the persons drawn; empty: every person equally often.
     c.data.mixture_weights = ()
-    # "files": a prepared dataset; "render": a world of walkers, rendered as it goes,
-    # without files (and without TensorFlow), each training clip from a new tracklet.
+    # "files" (a prepared dataset), or "render" (a world of walkers, rendered during
+    # training: no files, no TensorFlow, a new tracklet for each training clip).
     c.data.source = "files"
-    # Of "render": persons to train on, of each world; empty: as many as its files have
+    # Persons of each world to train on with source="render"; empty: as many as its
+    # files.
     c.data.num_persons = config_dict.placeholder(int)
-    c.data.data_dir = "datasets"  # prepared datasets
-    # Of "files", where frames wait: on the "disk" (and in the system's file cache), or
-    # the training frames decoded on each "device" (MARS: 50 GB)
+    # Folder of prepared datasets.
+    c.data.data_dir = "datasets"
+    # Where training frames wait with source="files": on "disk" as JPEG, or decoded in
+    # the memory of each "device" (MARS: 50 GB).
     c.data.cache = "disk"
-    # Frames of a training clip: "consecutive" ones (P1 Sec. 3.2), or "restricted": one
-    # at random from each of T equal parts of the tracklet (Li et al. 2018)
+    # Frames of a training clip: "consecutive" (P1 Sec. 3.2), or "restricted": one at
+    # random from each of T equal parts of the tracklet (Li et al. 2018).
     c.data.sampling = "consecutive"
-    c.data.p = 8  # identities a batch, P1 Sec. 4.1 (32 clips, 4 of each identity)
-    c.data.k = 4  # clips of each identity
-    # Height, width that frames are resized to before they are cropped to frame_size (at
-    # random in training, the middle in evaluation); empty: resized to frame_size.
+    # Persons in a batch, P; P1 Sec. 4.1.
+    c.data.p = 8
+    # Clips of each person in a batch, K; P1 Sec. 4.1.
+    c.data.k = 4
+    # Height and width to resize frames to before they are cropped to frame_size (at
+    # random in training, in the middle in evaluation); empty: frame_size, without a
+    # crop.
     c.data.resize = config_dict.placeholder(tuple)
-    c.data.normalization = "imagenet"  # see reid_jax.input.pixels.NORMALIZATIONS
-    c.data.mean_cube = config_dict.placeholder(str)  # file, for "c3d_cube"
+    # Name of `reid_jax.input.pixels.NORMALIZATIONS`.
+    c.data.normalization = "imagenet"
+    # File of the mean cube that normalization="c3d_cube" subtracts.
+    c.data.mean_cube = config_dict.placeholder(str)
 
-    c.augment = config_dict.ConfigDict()  # of training clips
-    # Flip and crop are for files: what is rendered is new anyway.
-    c.augment.flip = 0.5  # probability of a horizontal flip; code
-    # Probability of a random crop, of data.resize or of 1.125 times the size; code
+    # Augmentation of training clips. Flip and crop are for files only. All else is for
+    # rendered clips too; formulas and order of the colours are in
+    # reid_jax/input/colors.py.
+    c.augment = config_dict.ConfigDict()
+    # Probability of a horizontal flip; code.
+    c.augment.flip = 0.5
+    # Probability of a random crop of data.resize, or of 1.125 times frame_size; code.
     c.augment.crop = 0.5
-    c.augment.erase = 0.0  # probability of random erasing (Zhong et al. 2020)
-    # For cameras that were never met, of files and rendered clips; formulas and order
-    # are in reid_jax/input/colors.py. All are off by default. Probability that a clip's
-    # colours are jittered, by the six that follow together:
+    # Probability of random erasing (Zhong et al. 2020).
+    c.augment.erase = 0.0
+    # Probability that the six changes below, brightness to gamma, are made; MoCo v2:
+    # 0.8.
     c.augment.jitter = 0.0
-    # Factors are drawn from 1 ± this, cut at 0. These four ranges are of MoCo v2's code
-    # (Chen et al. 2020), whose jitter is 0.8.
+    # Brightness is multiplied by 1 ± this; MoCo v2's code (Chen et al. 2020).
     c.augment.brightness = 0.4
+    # Contrast is multiplied by 1 ± this; MoCo v2's code.
     c.augment.contrast = 0.4
+    # Saturation is multiplied by 1 ± this; MoCo v2's code.
     c.augment.saturation = 0.4
-    c.augment.hue = 0.1  # it turns by ± this, 0.5 is half a circle
-    # Each channel's gain, and an exponent, from 1 / (1 + this) to 1 + this
+    # The hue turns by ± this share of a circle; MoCo v2's code.
+    c.augment.hue = 0.1
+    # Each channel is multiplied by a number from 1 / (1 + this) to 1 + this.
     c.augment.white_balance = 0.0
+    # Values in 0..1 are raised to a power from 1 / (1 + this) to 1 + this.
     c.augment.gamma = 0.0
-    c.augment.autocontrast = 0.0  # probability: each channel is stretched to 0..255
-    c.augment.grayscale = 0.0  # probability of a grey picture; MoCo v2: 0.2
-    c.augment.blur = 0.0  # probability of a Gaussian blur; MoCo v2: 0.5
-    # Its largest standard deviation in pixels of frame_size, the smallest is 0.1; MoCo
-    # v2: 2.0 of 224 pixels
+    # Probability that each channel is stretched to the whole range.
+    c.augment.autocontrast = 0.0
+    # Probability of a grey picture; MoCo v2: 0.2.
+    c.augment.grayscale = 0.0
+    # Probability of a Gaussian blur; MoCo v2: 0.5.
+    c.augment.blur = 0.0
+    # Largest standard deviation of the blur in pixels of frame_size (the smallest is
+    # 0.1); MoCo v2: 2.0 of 224 pixels.
     c.augment.blur_sigma = 1.0
-    # True: all of augment is drawn for each frame by itself, as the code does it
+    # Whether augmentation is drawn for each frame, as the code does, or once for a
+    # clip.
     c.augment.per_frame = False
 
+    # The losses: metric loss × triplet_weight + classification × cross_entropy_weight +
+    # center loss × center_weight.
     c.loss = config_dict.ConfigDict()
-    # Between clips: "triplet" (batch-hard, Eq. 4), "soft_triplet" (no margin, Hermans
-    # et al. 2017) or "circle" (Sun et al. 2020); weighed by triplet_weight
+    # Metric loss: "triplet" (batch-hard, Eq. 4), "soft_triplet" (without a margin,
+    # Hermans et al. 2017) or "circle" (Sun et al. 2020).
     c.loss.metric = "triplet"
-    # Of the classifier: "softmax" (Eq. 5), or with a margin "cosface" or "arcface",
-    # which need model.classifier="cosine"; weighed by cross_entropy_weight
+    # Classification: "softmax" (Eq. 5), or "cosface" or "arcface" (with a margin; they
+    # need model.classifier="cosine").
     c.loss.classifier = "softmax"
-    c.loss.margin = 0.3  # m of Eq. 4, in units of the L2 distance; code
-    c.loss.label_smoothing = 0.1  # code; 0.0 is Eq. 5
-    c.loss.triplet_reduction = "mean"  # over anchors (code); "sum" is Eq. 4
-    c.loss.triplet_weight = 1.0  # Eq. 6; 0.0: cross-entropy only, paper 2
-    c.loss.cross_entropy_weight = 1.0  # Eq. 6; 0.0: triplet loss only
-    c.loss.circle_margin = 0.25  # m of Sun et al. 2020, Eq. 8
-    c.loss.circle_scale = 64.0  # γ of it
-    c.loss.cosine_margin = 0.35  # of cosines in "cosface", of radians in "arcface"
-    c.loss.cosine_scale = 30.0  # s: cosines are multiplied by it before the softmax
-    # Of the center loss (Wen et al. 2016); above 0 it needs model.centers. 5e-4: Luo et
-    # al. 2019
+    # Margin m of Eq. 4, in units of the L2 distance; code.
+    c.loss.margin = 0.3
+    # Label smoothing of the cross-entropy; code. Eq. 5 has none: 0.0.
+    c.loss.label_smoothing = 0.1
+    # Triplet loss over anchors: "mean" (code) or "sum" (Eq. 4).
+    c.loss.triplet_reduction = "mean"
+    # Weight of the metric loss (Eq. 6); 0.0 in paper 2.
+    c.loss.triplet_weight = 1.0
+    # Weight of the classification loss (Eq. 6).
+    c.loss.cross_entropy_weight = 1.0
+    # Margin m of the circle loss; Sun et al. 2020, Eq. 8.
+    c.loss.circle_margin = 0.25
+    # Scale γ of the circle loss.
+    c.loss.circle_scale = 64.0
+    # Margin of cosines in "cosface", of angles in radians in "arcface".
+    c.loss.cosine_margin = 0.35
+    # Scale s of "cosface" and "arcface": cosines are multiplied by it before the
+    # softmax.
+    c.loss.cosine_scale = 30.0
+    # Weight of the center loss (Wen et al. 2016); above 0 it needs model.centers. Luo
+    # et al. 2019 use 5e-4.
     c.loss.center_weight = 0.0
 
+    # Training.
     c.train = config_dict.ConfigDict()
-    c.train.optimizer = "adam"  # adam or sgd
-    c.train.momentum = 0.9  # of sgd; paper 2, Sec. IV-A
-    c.train.learning_rate = 3e-4  # P1 Sec. 4.2
-    c.train.weight_decay = 5e-4  # coupled L2 on every parameter; code
-    c.train.epochs = 800  # of all training identities once; code
-    c.train.decay_every_epochs = (
-        200  # the learning rate becomes decay_factor of it; code
-    )
+    # "adam" or "sgd".
+    c.train.optimizer = "adam"
+    # Momentum of SGD; paper 2, Sec. IV-A.
+    c.train.momentum = 0.9
+    # Learning rate after the warm-up; P1 Sec. 4.2.
+    c.train.learning_rate = 3e-4
+    # L2 penalty on every parameter, added to the gradient; code.
+    c.train.weight_decay = 5e-4
+    # Epochs; in one, every training person occurs once; code.
+    c.train.epochs = 800
+    # Epochs after which the learning rate is multiplied by decay_factor; code.
+    c.train.decay_every_epochs = 200
+    # Factor on the learning rate; code.
     c.train.decay_factor = 0.1
-    c.train.warmup_epochs = 0.0  # linear, from 0
-    # Parts that a batch is computed in, for less memory; the losses see all of it
+    # Epochs in which the learning rate rises from 0, linearly.
+    c.train.warmup_epochs = 0.0
+    # Parts that a batch is computed in, for less memory; the losses see all of it.
     c.train.accumulate = 1
-    c.train.max_steps = config_dict.placeholder(int)  # cuts a run short; 0: scores only
-    c.train.eval_every_epochs = 40  # also at the end
-    c.train.checkpoint_every_epochs = 10  # also at the end and when interrupted
+    # Steps after which a run stops early; 0: only score the initial weights.
+    c.train.max_steps = config_dict.placeholder(int)
+    # Epochs between two evaluations; there is one at the end, too.
+    c.train.eval_every_epochs = 40
+    # Epochs between two checkpoints; also at the end and when interrupted.
+    c.train.checkpoint_every_epochs = 10
+    # Steps between two lines of the log.
     c.train.log_every_steps = 10
-    # (first, last): writes a trace of these steps to <workdir>/profile, for TensorBoard
-    # and Perfetto
+    # (first, last): a trace of these steps is written to <workdir>/profile, for
+    # TensorBoard and Perfetto.
     c.train.profile_steps = ()
 
+    # Evaluation.
     c.eval = config_dict.ConfigDict()
-    c.eval.batch_clips = 64  # clips a batch, of any tracklets
-    # Only the first so many frames of every tracklet; by default all
+    # Clips in a batch.
+    c.eval.batch_clips = 64
+    # Frames of each tracklet that are used, from its first; empty: all.
     c.eval.max_frames = config_dict.placeholder(int)
-    # White Gaussian noise on query and gallery: its variance, pixels in 0..1 (paper 2:
-    # 1e-4 to 3e-3)
+    # Variance of white Gaussian noise on query and gallery, pixels in 0..1; paper 2:
+    # 1e-4 to 3e-3.
     c.eval.noise = 0.0
-    # True: before distances, the mean of each camera's embeddings in query and gallery
-    # is taken off (of all cameras together where one has fewer than 5 tracklets)
+    # Whether to subtract the mean of each camera's embeddings (of all cameras where one
+    # has fewer than 5 tracklets) before distances.
     c.eval.center_cameras = False
-    # l2, cosine, xqda, kissme; several with commas: l2,xqda. l2+qe expands queries by
-    # their nearest gallery entries, l2+qe+dba the gallery too
+    # Distances: l2, cosine, xqda, kissme; several with commas. "+qe" expands queries by
+    # their nearest gallery entries, "+qe+dba" the gallery too: l2+qe.
     c.eval.metric = "l2"
-    c.eval.expansion_k = 5  # neighbours that an expansion takes
-    # Their weight is the cosine to this power; 0: a plain mean. Radenović et al. 2018
+    # Neighbours that an expansion takes.
+    c.eval.expansion_k = 5
+    # A neighbour's weight is its cosine to this power; 0: a plain mean (Radenović et
+    # al. 2018).
     c.eval.expansion_alpha = 3.0
-    c.eval.rerank = False  # k-reciprocal re-ranking too, a row more for each metric
-    c.eval.rerank_k1 = 20  # Zhong et al. 2017, Sec. 4.1
+    # Whether to score each metric with k-reciprocal re-ranking, too.
+    c.eval.rerank = False
+    # Re-ranking's k1; Zhong et al. 2017, Sec. 4.1.
+    c.eval.rerank_k1 = 20
+    # Re-ranking's k2.
     c.eval.rerank_k2 = 6
+    # Re-ranking's λ.
     c.eval.rerank_lambda = 0.3
-    c.eval.xqda_regularizer = 1e-3  # the published code's lambda
-    c.eval.kissme_dim = 128  # of the PCA before it
-    c.eval.ap = "step"  # step (papers' code) or trapezoid (MARS's own script)
-    # Headline: torchreid or official; on MARS no_distractor or clean, too
+    # Added to the covariance within persons; the published code's λ.
+    c.eval.xqda_regularizer = 1e-3
+    # Dimensions of the PCA before KISSME.
+    c.eval.kissme_dim = 128
+    # Average precision: "step" (the papers' code) or "trapezoid" (MARS's own script).
+    c.eval.ap = "step"
+    # Protocol of the first row: torchreid or official; on MARS also no_distractor,
+    # clean.
     c.eval.protocol = "torchreid"
-    c.eval.baselines = False  # score a colour histogram and the untrained network too
-    c.eval.pictures = True  # ranked lists, CMC curve, attention, …
-    c.eval.map = "pca"  # or tsne: the picture of all embeddings
-    c.eval.checkpoint = "latest"  # or best (mAP): chosen by the score it then reports
-
-    c.init_from = config_dict.placeholder(
-        str
-    )  # checkpoint file or workdir to start from
+    # Whether to score a colour histogram and the untrained network, too.
+    c.eval.baselines = False
+    # Whether to draw ranked lists, curves and attention.
+    c.eval.pictures = True
+    # Picture of all embeddings: "pca" or "tsne".
+    c.eval.map = "pca"
+    # Checkpoint to score: "latest", or "best" (by the mAP that it then reports).
+    c.eval.checkpoint = "latest"
     return variants.apply(c, variant)
 
 

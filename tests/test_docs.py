@@ -1,0 +1,55 @@
+"""The documentation agrees with the code: links, the page of config fields."""
+
+import pathlib
+import re
+import runpy
+
+import pytest
+
+from configs import base
+from tests import ROOT
+
+PAGES = sorted(
+    [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("weights/*/*.md")]
+)
+
+
+def test_the_page_of_config_fields_is_that_of_the_config():
+    """`python docs/config_page.py` writes it again."""
+    page = runpy.run_path(str(ROOT / "docs" / "config_page.py"))["page"]()
+    assert (ROOT / "docs" / "config.md").read_text(encoding="utf-8") == page
+    config = base.get_config()
+    fields = {
+        f"{group}.{name}" if name else group
+        for group in config
+        for name in (config[group] if hasattr(config[group], "keys") else [""])
+    }
+    described = re.findall(r"^\| `([\w.]+)` \| .+? \| (.+) \|$", page, re.MULTILINE)
+    assert {name for name, _ in described} == fields
+    assert all(len(text) > 10 for _, text in described)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_lead_somewhere(page):
+    text = _without_code(page.read_text(encoding="utf-8"))
+    lost = []
+    for link in re.findall(r"\]\(([^)\s]+)\)", text):
+        file, _, anchor = link.partition("#")
+        if re.match(r"https?://", link):
+            continue
+        target = (page.parent / file).resolve() if file else page
+        if not target.exists() or (anchor and anchor not in _anchors(target)):
+            lost.append(link)
+    assert not lost
+
+
+def _anchors(page: pathlib.Path) -> set[str]:
+    """Of a page's headings, as GitHub makes them."""
+    text = _without_code(page.read_text(encoding="utf-8"))
+    titles = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
+    kept = [re.sub(r"[^\w\- ]", "", title.lower()) for title in titles]
+    return {title.replace(" ", "-") for title in kept}
+
+
+def _without_code(text: str) -> str:
+    return re.sub(r"^```.*?^```", "", text, flags=re.MULTILINE | re.DOTALL)
