@@ -53,3 +53,17 @@ def _anchors(page: pathlib.Path) -> set[str]:
 
 def _without_code(text: str) -> str:
     return re.sub(r"^```.*?^```", "", text, flags=re.MULTILINE | re.DOTALL)
+
+
+def test_errors_are_those_of_the_programs():
+    sources = [ROOT / "train.py", ROOT / "evaluate.py"]
+    sources += [*ROOT.glob("reid_jax/**/*.py"), *ROOT.glob("data/**/*.py")]
+    text = " ".join(path.read_text(encoding="utf-8") for path in sources)
+    # Strings on several lines are one; what is filled in is left out.
+    text = re.sub(r'"\s+f?"', "", text)
+    text = re.sub(r"\{[^{}]*\}", "…", text)
+    page = (ROOT / "docs" / "errors.md").read_text(encoding="utf-8")
+    messages = re.findall(r"^\| `([^`]+)`", page, re.MULTILINE)
+    parts = [part.strip() for message in messages for part in message.split("…")]
+    lost = [part for part in parts if part.strip(" .:") and part not in text]
+    assert len(messages) > 15 and not lost
