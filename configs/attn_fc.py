@@ -1,8 +1,9 @@
 """Attention from a spatial convolution and a linear layer (paper 1, Tables 4 and 5).
 
 python train.py --config=configs/attn_fc.py --workdir=runs/attn_fc
-Paper, MARS, T=4, softmax: mAP 75.8, CMC-1 82.7; sigmoid: mAP 76.1, CMC-1 82.8
-(attn_fc.py:norm=sigmoid).
+
+Paper, on MARS with T=4: mAP 75.8, CMC-1 82.7 with softmax; mAP 76.1, CMC-1 82.8 with
+sigmoid (attn_fc.py:norm=sigmoid).
 """
 
 from configs import base, variants

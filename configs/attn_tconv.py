@@ -1,7 +1,8 @@
 """Attention from a spatial and a temporal convolution (paper 1, Tables 5 and 10).
 
 python train.py --config=configs/attn_tconv.py --workdir=runs/attn_tconv
-Paper, MARS, T=4, softmax: mAP 76.7, CMC-1 83.3, its best model.
+
+Paper, on MARS with T=4 and softmax: mAP 76.7, CMC-1 83.3. It is the paper's best model.
 """
 
 from configs import base, variants

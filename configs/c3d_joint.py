@@ -1,11 +1,12 @@
-"""Paper 2, first model: C3D on half of the persons of three datasets together.
+"""Paper 2, first model: C3D trained on half of the persons of three datasets.
 
 python train.py --config=configs/c3d_joint.py --config.init_from=c3d.pickle
 python train.py --config=configs/c3d_joint.py:walkers --workdir=runs/c3d_joint0
 
-The second line is its small stand-in on rendered people, for two CPU cores and no
-weights to start from: C3D, which has no normalization, stayed at chance there, so a 3-D
-ResNet under Adam, and smaller frames. docs/paper2.md has both.
+The second line trains a small stand-in on rendered people, for two CPU cores and
+without weights to start from. C3D has no normalization layers and stayed at chance
+there, so the stand-in is a 3-D ResNet with Adam on smaller frames. docs/paper2.md has
+the results of both.
 """
 
 from configs import c3d, variants
@@ -20,7 +21,7 @@ def get_config(variant: str = ""):
     values = variants.parse(variant, variants.FOR_SCORES, data=DATA)
     data = values.pop("data", "paper")
     config = c3d.get_config()
-    config.data.mixture = DATA[data]  # Sec. IV-A; all three are scored at the end
+    config.data.mixture = DATA[data]  # Sec. IV-A; the run scores all three at its end
     config.data.name = DATA[data][0]
     if data == "walkers":
         make_small(config)
@@ -28,7 +29,7 @@ def get_config(variant: str = ""):
 
 
 def make_small(config) -> None:
-    """What two CPU cores train in minutes, from nothing."""
+    """Shrinks a C3D config to what two CPU cores train from scratch in minutes."""
     config.model.backbone = "resnet3d14_w8"
     config.model.frame_size = (64, 32)
     config.data.resize = (72, 36)

@@ -4,9 +4,10 @@ python train.py --config=configs/c3d_mars.py --config.init_from=runs/c3d_joint
 python train.py --config=configs/c3d_mars.py:walkers --workdir=runs/c3d_street \
     --config.init_from=runs/c3d_joint0
 
-The second line is its small stand-in, see c3d_joint.py. `:street` in its place has as
-many persons, cameras and distractors as MARS; its 700,000 frames are rendered as the
-run goes, of long tracklets the first 32.
+The second line trains the small stand-in that c3d_joint.py describes. With `:street`
+instead of `:walkers` the dataset has as many persons, cameras and distractors as MARS:
+700,000 frames, rendered while the run trains. Only the first 32 frames of a tracklet
+are scored.
 """
 
 from configs import c3d, c3d_joint, variants

@@ -1,6 +1,8 @@
 """A small attention model on rendered people, for two CPU cores and a few minutes.
 
-python train.py --config=configs/demo.py --workdir=runs/demo   (make demo)
+python train.py --config=configs/demo.py --workdir=runs/demo
+
+`make demo` runs this line.
 """
 
 from configs import attn_tconv, variants

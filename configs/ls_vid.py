@@ -1,8 +1,9 @@
-"""The strong baseline on LS-VID (Li et al. 2019): not of either paper.
+"""The strong baseline on LS-VID (Li et al. 2019); not from either paper.
 
 python train.py --config=configs/ls_vid.py --config.init_from=resnet50.pth
-`official` ranks all test tracklets, as LS-VID's authors and most papers do; scores
-without the queries in the gallery (`torchreid`) are in the same table.
+
+The protocol `official` ranks all test tracklets, as LS-VID's authors and most papers
+do. The score table also has `torchreid`, which takes the queries out of the gallery.
 """
 
 from configs import strong_baseline, variants

@@ -1,7 +1,8 @@
 """Temporal average pooling (paper 1, Table 3, T=4).
 
 python train.py --config=configs/pool_avg.py --workdir=runs/pool_avg
-Paper, MARS: mAP 76.5, CMC-1 83.5.
+
+Paper, on MARS: mAP 76.5, CMC-1 83.5.
 """
 
 from configs import base, variants

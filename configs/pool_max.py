@@ -1,7 +1,8 @@
 """Temporal max pooling (paper 1, Table 2, T=8).
 
 python train.py --config=configs/pool_max.py --workdir=runs/pool_max
-Paper, MARS: mAP 74.5, CMC-1 83.1.
+
+Paper, on MARS: mAP 74.5, CMC-1 83.1.
 """
 
 from configs import base, variants

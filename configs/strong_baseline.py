@@ -1,12 +1,13 @@
-"""What a good ResNet-50 video baseline is today: not of either paper.
+"""A strong ResNet-50 video baseline by today's standards; not from either paper.
 
 python train.py --config=configs/strong_baseline.py --config.init_from=resnet50.pth
-Published baselines of this kind reach about 81 to 83 mAP on MARS, official protocol;
-quoted, not measured here.
 
-Luo et al. 2019 (Bag of Tricks) on clips: larger frames and a larger last map, BNNeck,
-label smoothing, random erasing, warm-up; frames from all over the tracklet. Each is a
-field that works with every temporal model.
+Published baselines like it reach about 81 to 83 mAP on MARS with the official protocol.
+That is quoted, not measured here.
+
+It applies Luo et al. 2019 (Bag of Tricks) to clips: larger frames and a larger last
+map, BNNeck, label smoothing, random erasing, warm-up, and frames from all parts of the
+tracklet. Each of these is a config field that works with every temporal model.
 """
 
 from configs import base, variants
@@ -22,7 +23,7 @@ def get_config(variant: str = ""):
     config.data.sampling = "restricted"
     config.data.p = 16
     config.data.k = 4
-    config.augment.erase = 0.5  # one box a clip
+    config.augment.erase = 0.5  # one box in each clip
 
     config.train.learning_rate = 3.5e-4
     config.train.warmup_epochs = 10.0

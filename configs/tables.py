@@ -1,8 +1,8 @@
-"""Every table of both papers: the papers' numbers, and the config of each of our rows.
+"""All tables of both papers: the printed numbers, and the config of each row.
 
-`TABLES["5"]` is Table 5 of Gao & Nevatia 2018, `TABLES["II"]` Table II of Kansal &
-Subramanyam 2018, `TABLES["figure5"]` its Figure 5. Values are percent; what differs
-between the tables and the text, or between two tables, is in `note`.
+`TABLES["5"]` is Table 5 of Gao & Nevatia 2018, `TABLES["II"]` is Table II of Kansal &
+Subramanyam 2018, `TABLES["figure5"]` is Figure 5 of the latter. Numbers are percent.
+`note` says where a table disagrees with the text or with another table.
 """
 
 import dataclasses
@@ -13,13 +13,19 @@ Values = tuple[float | None, ...]
 
 @dataclasses.dataclass(frozen=True)
 class Row:
-    """A line of a table.
+    """One line of a table.
 
-    `paper` are its numbers, in the order of the table's columns. `config` is what
-    `--config=configs/…` takes; None: another's system, whose numbers are quoted.
-    `overrides` are fields of the config that its runs and scores have; `dataset` where
-    a table has several; `starts_from` the config whose run its own begin with. With
-    `mean_of` it is the mean of those rows.
+    Attributes:
+        name: Its title in the table.
+        paper: The printed numbers in percent, one for each column of the table; None
+            where the paper has none.
+        config: What `--config=configs/…` takes, as "rnn.py:T=8"; None where the paper
+            quotes another system's numbers.
+        overrides: Config fields that the row's runs and scores have.
+        dataset: The dataset that the row is scored on; None: that of the table.
+        starts_from: The config whose run initialises the row's runs; None: pretrained
+            weights.
+        mean_of: Names of other rows whose mean this row is.
     """
 
     name: str
@@ -37,12 +43,19 @@ class Row:
 
 @dataclasses.dataclass(frozen=True)
 class Column:
-    """A score: "mAP" or "CMC-n", under a level of a study where it names one."""
+    """A score: "mAP" or "CMC-n", of all queries or at levels of a study.
+
+    Attributes:
+        title: Its title in the table.
+        score: "mAP" or "CMC-n".
+        study: Name of the study that measures it; None: the run's normal score.
+        levels: Levels of the study; the score is the mean over them.
+    """
 
     title: str
     score: str
     study: str | None = None
-    levels: tuple[float, ...] = ()  # their mean
+    levels: tuple[float, ...] = ()
 
     def __str__(self) -> str:
         return self.title
@@ -50,7 +63,7 @@ class Column:
 
 @dataclasses.dataclass(frozen=True)
 class Table:
-    """A table: what it compares, on which dataset, under which protocol."""
+    """A table: what it compares, on which dataset, and its rows and columns."""
 
     paper: str
     caption: str
@@ -165,22 +178,30 @@ _PAPER_1 = {
     ),
 }
 
-_FIRST = "c3d_joint.py"  # model one
-_NOT_TUNED = {"train.max_steps": 0, "eval.metric": "xqda"}
+_FIRST_MODEL = "c3d_joint.py"
+# Scores C3D with the weights of Sports-1M: no step of training.
+_PRETRAINED_ONLY = {"train.max_steps": 0, "eval.metric": "xqda"}
 
 
-def _on(place: str, dataset: str, ours, xqda_top1, baseline, **others) -> list[Row]:
-    """The rows of Table I on one dataset."""
+def _table_1_rows(
+    title: str, dataset: str, euclidean, xqda_top1, baseline, **others
+) -> list[Row]:
+    """The rows of Table I for one dataset: ours, the baseline, and quoted systems."""
     rows = [
-        Row(f"{place}: Ours + Euclidean", ours, _FIRST, dataset=dataset),
+        Row(f"{title}: Ours + Euclidean", euclidean, _FIRST_MODEL, dataset=dataset),
         Row(
-            *(f"{place}: Ours + XQDA", (xqda_top1, None, None, None), _FIRST, _XQDA),
+            *(
+                f"{title}: Ours + XQDA",
+                (xqda_top1, None, None, None),
+                _FIRST_MODEL,
+                _XQDA,
+            ),
             dataset=dataset,
         ),
-        Row(f"{place}: Baseline", baseline, "c3d.py", _NOT_TUNED, dataset),
+        Row(f"{title}: Baseline", baseline, "c3d.py", _PRETRAINED_ONLY, dataset),
     ]
     return rows + [
-        Row(f"{place}: {name.replace('_', ' ')}", values, dataset=dataset)
+        Row(f"{title}: {name.replace('_', ' ')}", values, dataset=dataset)
         for name, values in others.items()
     ]
 
@@ -191,7 +212,7 @@ _PAPER_2 = {
         "first model, trained on half of the persons of three datasets",
         _P2_COLUMNS,
         (
-            *_on(
+            *_table_1_rows(
                 *("PRID-2011", "prid2011/all0"),
                 *((73.09, 98.53, 99.41, 99.41), 76.02, (58.7, 65.3, 68.3, 75.6)),
                 Chung_et_al=(78.0, 94.0, 97.0, 99.0),
@@ -203,7 +224,7 @@ _PAPER_2 = {
                 RFA=(58.2, 85.8, 93.4, 97.9),
                 TDL=(56.74, 80.0, 87.64, 93.54),
             ),
-            *_on(
+            *_table_1_rows(
                 *("iLIDS-VID", "ilids_vid/split0"),
                 *((59.2, 86.06, 99.0, 99.0), 73.62, (42.5, 54.8, 67.9, 76.3)),
                 ASTPN=(62.0, 86.0, 94.0, 98.0),
@@ -215,7 +236,7 @@ _PAPER_2 = {
                 RFA=(49.3, 76.8, 85.3, 90.0),
                 TDL=(56.33, 87.6, 91.0, 96.0),
             ),
-            *_on(
+            *_table_1_rows(
                 *("Aerial", "p_destre/seeded0"),
                 *((42.76, 68.88, 86.66, 95.66), 50.6, (29.4, 38.6, 57.2, 75.3)),
                 ASTPN=(63.0, 70.0, 85.0, 98.0),
@@ -232,16 +253,18 @@ _PAPER_2 = {
         "MARS: cross testing of the first model, and the second model",
         _P2_COLUMNS,
         (
-            Row("cross: Ours + Euclidean", (27.9, 32.8, 35.11, 42.56), _FIRST),
-            Row("cross: Ours + XQDA", (38.7, 42.6, 48.9, 55.7), _FIRST, _XQDA),
-            Row("cross: Baseline", (35.3, 44.5, 50.2, 54.9), "c3d.py", _NOT_TUNED),
+            Row("cross: Ours + Euclidean", (27.9, 32.8, 35.11, 42.56), _FIRST_MODEL),
+            Row("cross: Ours + XQDA", (38.7, 42.6, 48.9, 55.7), _FIRST_MODEL, _XQDA),
+            Row(
+                "cross: Baseline", (35.3, 44.5, 50.2, 54.9), "c3d.py", _PRETRAINED_ONLY
+            ),
             Row(
                 *("Ours + Euclidean", (61.66, 82.63, 88.33, 88.42), "c3d_mars.py"),
-                starts_from=_FIRST,
+                starts_from=_FIRST_MODEL,
             ),
             Row(
                 *("Ours + XQDA", (75.17, None, None, None), "c3d_mars.py", _XQDA),
-                starts_from=_FIRST,
+                starts_from=_FIRST_MODEL,
             ),
             Row("ASTPN", (44.0, 70.0, 74.0, 81.0)),
             Row("IDE", (68.3, 82.6, None, 89.4)),
@@ -256,7 +279,7 @@ _PAPER_2 = {
         "iLIDS-VID, Top-1 by the frames of query and gallery",
         tuple(Column(f"{n}/{n}", "CMC-1", "frames", (n,)) for n in (1, 8, 16, 32)),
         (
-            Row("Ours + Euclidean", (20.0, 33.86, 52.71, 56.8), _FIRST),
+            Row("Ours + Euclidean", (20.0, 33.86, 52.71, 56.8), _FIRST_MODEL),
             Row("ASTPN", (16.0, 35.0, 48.0, 59.0)),
             Row("RCN", (14.0, 28.0, 36.0, 44.0)),
         ),
@@ -268,7 +291,7 @@ _PAPER_2 = {
         (Column("Top-1", "CMC-1", "noise", (1e-4, 3e-4, 1e-3, 2e-3, 3e-3)),),
         (
             *(
-                Row(f"3D-CNN, {place}", (None,), _FIRST, dataset=dataset)
+                Row(f"3D-CNN, {place}", (None,), _FIRST_MODEL, dataset=dataset)
                 for place, dataset in (
                     ("PRID-2011", "prid2011/all0"),
                     ("iLIDS-VID", "ilids_vid/split0"),
@@ -278,7 +301,7 @@ _PAPER_2 = {
             Row(
                 *("3D-CNN, MARS", (None,), "c3d_mars.py"),
                 dataset="mars",
-                starts_from=_FIRST,
+                starts_from=_FIRST_MODEL,
             ),
             Row(
                 "3D-CNN, mean of the four",

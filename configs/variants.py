@@ -1,7 +1,7 @@
-"""Variants of a config, named after it: configs/rnn.py:cell=gru,output=last,dim=1024
+"""Variants of a config, written after its name: configs/rnn.py:cell=gru,output=last
 
-A config offers some of `VARIANTS` in its `get_config(variant)`; all of paper 1's offer
-`FOR_ALL`, paper 2's `FOR_SCORES`.
+A config's `get_config(variant)` says which of `VARIANTS` it takes. The configs of paper
+1 take `FOR_ALL` and those of paper 2 `FOR_SCORES`, besides a few more each.
 """
 
 import re
@@ -10,10 +10,10 @@ from collections.abc import Iterable, Mapping
 from ml_collections import config_dict
 
 Value = str | int | float
-Kind = tuple[str, ...] | type[int] | type[float]
+Allowed = tuple[str, ...] | type[int] | type[float]
 
 VARIANTS = {
-    "T": ("model.clip_length", int),  # frames of a clip
+    "T": ("model.clip_length", int),  # frames in a clip
     "pool": ("model.temporal", ("avg", "max")),
     "norm": ("model.attention_norm", ("softmax", "sigmoid")),
     "cell": ("model.temporal", ("lstm", "gru")),
@@ -21,11 +21,11 @@ VARIANTS = {
     "dim": ("model.rnn_dim", int),
     "metric": ("eval.metric", ("l2", "cosine", "xqda", "kissme")),
     "rerank": ("eval.rerank", ("no", "yes")),
-    "frames": ("eval.max_frames", int),  # of every tracklet that is scored
-    "noise": ("eval.noise", float),  # its variance
+    "frames": ("eval.max_frames", int),  # first frames of a tracklet to score
+    "noise": ("eval.noise", float),  # variance
     "preset": (None, ("paper", "small")),
 }
-"""Name: the field it sets, and its values: a list, int from 1 or float in 0..1."""
+"""Variant → the field it sets and its values: names, int from 1, or float in 0..1."""
 
 FOR_SCORES = ("metric", "rerank", "frames", "noise")
 FOR_ALL = ("T", *FOR_SCORES, "preset")
@@ -34,9 +34,15 @@ FOR_ALL = ("T", *FOR_SCORES, "preset")
 def apply(
     config: config_dict.ConfigDict, text: str, *names: str
 ) -> config_dict.ConfigDict:
-    """Set what `text`, "name=value,…", says; it may name `names` and `FOR_ALL`.
+    """Sets the fields that `text`, "name=value,…", names and returns the config.
 
-    Raises ValueError with the known names or values.
+    Args:
+        config: The config, which is changed.
+        text: Variants from the command line; may be empty.
+        *names: Variants that this config takes besides `FOR_ALL`.
+
+    Raises:
+        ValueError: for an unknown name or value; lists the known ones.
     """
     return set_fields(config, parse(text, (*names, *FOR_ALL)))
 
@@ -44,7 +50,7 @@ def apply(
 def set_fields(
     config: config_dict.ConfigDict, values: Mapping[str, Value]
 ) -> config_dict.ConfigDict:
-    """Set the fields of variants that were parsed."""
+    """Sets the fields of parsed variants and returns the config."""
     for name, value in values.items():
         if name != "preset":
             value = value == "yes" if name == "rerank" else value
@@ -54,41 +60,51 @@ def set_fields(
     return config
 
 
-def parse(text: str, names: Iterable[str], **own: Iterable[str]) -> dict[str, Value]:
-    """The values in "name=value,…", of `names` or of a config's `own` variants.
+def parse(
+    text: str, names: Iterable[str], **choices: Iterable[str]
+) -> dict[str, Value]:
+    """The values in "name=value,…" by variant.
 
-    A value without a name is one of the first of `own`. Raises ValueError with the
-    known names or values.
+    Args:
+        text: Variants from the command line; may be empty.
+        names: Variants of `VARIANTS` that this config takes.
+        **choices: Variants of this config alone, with their values. A value without a
+            name sets the first of them.
+
+    Raises:
+        ValueError: for an unknown or repeated name, or an unknown value; lists the
+            known ones.
     """
-    known = {n: tuple(values) for n, values in own.items()}
-    known |= {name: VARIANTS[name][1] for name in names}
+    allowed = {n: tuple(values) for n, values in choices.items()}
+    allowed |= {name: VARIANTS[name][1] for name in names}
     values = {}
     for item in filter(None, text.split(",")):
         name, is_named, value = item.partition("=")
-        if not is_named and own:
-            name, value = next(iter(own)), item
-        if name not in known or name in values:
+        if not is_named and choices:
+            name, value = next(iter(choices)), item
+        if name not in allowed or name in values:
             reason = "is given twice" if name in values else "is unknown"
-            listed = ", ".join(known)
+            listed = ", ".join(allowed)
             raise ValueError(f"The variant {item!r} {reason}; known: {listed}.")
-        values[name] = _value(name, value, known[name])
+        values[name] = _value(name, value, allowed[name])
     return values
 
 
-def _value(name: str, value: str, known: Kind) -> Value:
-    if known is int:
+def _value(name: str, value: str, allowed: Allowed) -> Value:
+    """The value of variant `name` as its type; ValueError unless it is allowed."""
+    if allowed is int:
         if not value.isascii() or not value.isdigit() or int(value) < 1:
             raise ValueError(
                 f"The variant {name}={value!r} must be a whole number from 1."
             )
         return int(value)
-    if known is float:
+    if allowed is float:
         if not _FRACTION.fullmatch(value) or float(value) > 1:
             raise ValueError(f"The variant {name}={value!r} must be in 0..1.")
         return float(value)
-    if value not in known:
+    if value not in allowed:
         raise ValueError(
-            f"The variant {name}={value!r} is unknown; known: {', '.join(known)}."
+            f"The variant {name}={value!r} is unknown; known: {', '.join(allowed)}."
         )
     return value
 
@@ -97,7 +113,7 @@ _FRACTION = re.compile(r"[0-9]*\.?[0-9]+(e-?[0-9]+)?", re.ASCII)
 
 
 def slug(config_file: str) -> str:
-    """A folder's name for "configs/rnn.py:cell=gru,T=8": "rnn-cell-gru-T-8"."""
+    """The folder name of a config: "rnn-cell-gru-T-8" of "rnn.py:cell=gru,T=8"."""
     file, _, text = config_file.partition(":")
     stem = file.rpartition("/")[2].removesuffix(".py")
     return "-".join([stem, *text.replace("=", ",").split(",")]) if text else stem
@@ -108,25 +124,26 @@ _SMALL_BACKBONES = {
     "resnet50_ibn_a": "resnet14_w16_ibn_a",
     "resnet3d50": "resnet3d14_w8",
 }
-_NARROWER = 8  # than the paper's: the other layers of a small network
-
+_WIDTH_DIVISOR = 8
+"""Layers after the backbone are this many times narrower than the paper's."""
 
 RNN_START = "image.py"
-"""Whose small run those of small RNN start from."""
+"""Config whose small-preset run initialises the small RNN runs."""
 
 
 def make_small(config: config_dict.ConfigDict) -> None:
-    """Some minutes for two CPU cores on `walkers/street_small`.
+    """Shrinks a config to some minutes of two CPU cores on `walkers/street_small`.
 
-    One recipe for every temporal model, from nothing; 3-D networks learn at the rate of
-    the others. RNN need a trained CNN to start from, as the paper's have (`RNN_START`):
-    from nothing their outputs are so alike that the triplet loss draws them to a point.
+    There is one recipe for all temporal models, from random weights. 3-D networks learn
+    at the rate of the others. RNN start from a trained CNN (`RNN_START`), as the
+    paper's do: from random weights their outputs are so alike that the triplet loss
+    draws them to a single point.
     """
     config.model.backbone = _SMALL_BACKBONES[config.model.backbone]
     for field in ("attention_dim", "rnn_dim"):
-        config.model[field] = max(1, config.model[field] // _NARROWER)
-    # With the published code's ReLUs every score of so small a network soon is 0 and
-    # stays there: all frames weigh the same. These are the paper's plain equations.
+        config.model[field] = max(1, config.model[field] // _WIDTH_DIVISOR)
+    # With the ReLUs of the published code, all attention scores of so small a network
+    # soon are 0 and stay there. Without them these are the paper's equations.
     config.model.attention_relu = False
     config.model.frame_size = (64, 32)
 
@@ -135,7 +152,7 @@ def make_small(config: config_dict.ConfigDict) -> None:
     config.data.p = 16
 
     is_rnn = config.model.temporal in ("lstm", "gru")
-    config.train.learning_rate = 2e-3 / 3 if is_rnn else 2e-3  # P1 Sec. 4.2: a third
+    config.train.learning_rate = 2e-3 / 3 if is_rnn else 2e-3  # P1 Sec. 4.2
     config.train.epochs = 46
     config.train.decay_every_epochs = 18
     config.train.warmup_epochs = 2.0
