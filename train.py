@@ -136,8 +136,8 @@ def train_table(number: str, runs: pathlib.Path, num_seeds: int, **settings) -> 
     `settings` are those of `tables.plans.plans`.
     """
     plans = table_plans.plans(number, **settings)
-    lacking = table_runs.lacking(plans, table_runs.read(runs), num_seeds)
-    total = table_runs.number(plans, num_seeds)
+    lacking = table_runs.missing_runs(plans, table_runs.read(runs), num_seeds)
+    total = table_runs.count_runs(plans, num_seeds)
     began = time.monotonic()
     for i, wanted in enumerate(lacking):
         left = "" if i == 0 else _minutes((time.monotonic() - began) / i, lacking[i:])

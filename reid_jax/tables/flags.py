@@ -1,4 +1,4 @@
-"""The flags of `--table`, which train.py and evaluate.py share."""
+"""The flags that go with `--table`, shared by train.py and evaluate.py."""
 
 import sys
 from typing import Any
@@ -14,56 +14,64 @@ from reid_jax.tables import plans as table_plans
 
 
 def define() -> None:
+    """Defines the flags."""
     flags.DEFINE_string(
         "table", None, f"A table of the papers: {', '.join(tables.TABLES)}."
     )
-    flags.DEFINE_string("runs", "runs", "With --table: the folder of all workdirs.")
-    flags.DEFINE_string("dataset", None, "With --table: what takes the place of MARS.")
+    flags.DEFINE_string("runs", "runs", "With --table: folder of all workdirs.")
+    flags.DEFINE_string(
+        "dataset", None, "With --table: dataset to use instead of MARS."
+    )
     flags.DEFINE_enum(
         *("preset", "paper", list(table_plans.PRESETS)),
-        "With --table: small is for two CPU cores.",
+        "With --table: sizes of the papers, or small ones for two CPU cores.",
     )
     flags.DEFINE_enum(
         "source", "files", list(sources.SOURCES), "With --table: config.data.source."
     )
     flags.DEFINE_string(
-        "weights", "weights", "With --table: the pretrained files' folder."
+        "weights", "weights", "With --table: folder of pretrained weights."
     )
 
 
 def are_asked() -> bool:
-    """Whether the arguments, not parsed yet, ask for a table."""
+    """Whether the command line, which is not parsed yet, has `--table`."""
     return any(True for _ in cli_arguments.values_of(sys.argv[1:], "table"))
 
 
-def settings(*others: str) -> dict[str, Any]:
-    """What `table_plans.plans` takes; UserError where one of `others` is set too.
+def settings(*conflicting: str) -> dict[str, Any]:
+    """Keyword arguments of `table_plans.plans` from the flags.
 
-    `--config.field=value` are fields that every run of the table gets.
+    `--config.field=value` becomes an override of all runs of the table.
+
+    Raises:
+        UserError: one of the flags `conflicting` is set too, or a config field that
+            rows set.
     """
-    values = flags.FLAGS
-    for name in others:
-        if values[name].present:
+    parsed = flags.FLAGS
+    for name in conflicting:
+        if parsed[name].present:
             raise UserError(f"--{name} and --table do not go together.")
-    overrides = config_flags.get_override_values(values["config"])
-    for field, instead in _OF_ROWS.items():
+    overrides = config_flags.get_override_values(parsed["config"])
+    for field, advice in _ROW_FIELDS.items():
         if field in overrides:
-            raise UserError(f"--config.{field} is the rows' own: {instead}.")
+            raise UserError(f"--config.{field} is the rows' own: {advice}.")
     names = ("dataset", "preset", "source", "weights")
-    return {name: values[name].value for name in names} | {"overrides": overrides}
+    return {name: parsed[name].value for name in names} | {"overrides": overrides}
 
 
-_OF_ROWS = {
+_ROW_FIELDS = {
     "data.name": "--dataset takes the place of MARS",
     "data.mixture": "--seeds trains on other splits",
     "data.source": "use --source",
     "seed": "use --seeds",
     "init_from": "use --weights",
 }
+"""Config field that the rows of a table set → what to use instead."""
 
 
 def refuse_without_table(*others: str) -> None:
-    """Raise UserError where a flag of `--table`, or one of `others`, is set."""
+    """Raises UserError where a flag of `--table`, or one of `others`, is set."""
     for name in ("runs", "dataset", "preset", "source", "weights", *others):
         if flags.FLAGS[name].present:
             raise UserError(f"--{name} belongs to --table.")

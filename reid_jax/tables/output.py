@@ -1,4 +1,4 @@
-"""The papers' tables as text, Markdown, CSV, LaTeX and JSON."""
+"""Writes a table as text, Markdown, CSV, LaTeX and JSON."""
 
 import pathlib
 from collections.abc import Iterator
@@ -8,11 +8,15 @@ import numpy as np
 from reid_jax import files
 from reid_jax.report import curves as curve_pictures
 from reid_jax.scoring import roc, scores, text_tables
-from reid_jax.tables.collect import Measured, Result
+from reid_jax.tables.collect import Measurement, Result
 
 
 def lines(result: Result) -> list[list[str]]:
-    """Titles and cells: the paper's numbers, the measured ones, the difference."""
+    """The table as cells of text, percent: titles, then up to four lines for each row.
+
+    They hold the paper's numbers, the measured ones, their 95 % intervals, and the
+    difference.
+    """
     columns = result.table.columns
     titles = ["row", "", *(str(column) for column in columns)]
     cells = []
@@ -20,14 +24,18 @@ def lines(result: Result) -> list[list[str]]:
         label = "quoted" if row.is_quoted else "paper"
         paper = ["-" if v is None else _percent(v) for v in row.paper]
         cells.append([row.name, label, *paper])
-        found = result.measured.get(row.name)
-        if found is None:
+        measurement = result.measured.get(row.name)
+        if measurement is None:
             continue
-        mean, std, ends = 100 * found.mean, 100 * found.std, 100 * found.intervals
+        mean, std, ends = (
+            100 * measurement.mean,
+            100 * measurement.std,
+            100 * measurement.intervals,
+        )
         deviation = ["" if np.isnan(s) else f" ± {s:.1f}" for s in std]
         both = zip(mean, deviation, strict=True)
         measured = [f"{m:.1f}{deviation}" for m, deviation in both]
-        cells.append(["", _of_runs(found), *measured])
+        cells.append(["", _measured_label(measurement), *measured])
         if not np.isnan(ends).all():
             cells.append(["", "95 %", *(f"{a:.1f} to {b:.1f}" for a, b in ends)])
         pairs = zip(mean, row.paper, strict=True)
@@ -37,46 +45,51 @@ def lines(result: Result) -> list[list[str]]:
 
 
 def _percent(value: float) -> str:
-    """As printed in the paper: one decimal or two."""
+    """A number with as many decimals as the paper prints: one or two."""
     return f"{value:.1f}" if round(value, 1) == value else f"{value:.2f}"
 
 
-def _of_runs(found: Measured) -> str:
-    num = len(found.workdirs)
+def _measured_label(measurement: Measurement) -> str:
+    """The label of a measured line, with the number of runs."""
+    num = len(measurement.workdirs)
     return "measured" if num == 1 else f"measured, {num} runs"
 
 
 def heading(result: Result) -> list[str]:
-    """What the table is of, on which datasets, by which rules, what is odd about it."""
+    """Sentences above a table: what it compares, the datasets, the rules, a note."""
     table = result.table
-    own = [row.dataset or table.dataset for row in table.rows if row.config]
-    papers = dict.fromkeys(_OF_PAPERS[name.partition("/")[0]] for name in own)
-    places = dict.fromkeys(plan.dataset for plan in result.planned.values())
-    rules = dict.fromkeys(f.protocol for f in result.measured.values() if f)
-    said = [
+    row_datasets = [row.dataset or table.dataset for row in table.rows if row.config]
+    paper_datasets = dict.fromkeys(
+        _PAPER_DATASETS[name.partition("/")[0]] for name in row_datasets
+    )
+    datasets = dict.fromkeys(plan.dataset for plan in result.planned.values())
+    protocols = dict.fromkeys(f.protocol for f in result.measured.values() if f)
+    sentences = [
         f"{_title(result.number)} of {table.paper}: {table.caption}",
-        f"paper: {', '.join(papers)}; measured: {', '.join(places)}; percent",
+        f"paper: {', '.join(paper_datasets)}; measured: {', '.join(datasets)}; percent",
     ]
-    if rules:
-        said.append(f"measured by {'; '.join(rules)}")
-    return said + ([f"Note: {table.note}."] if table.note else [])
+    if protocols:
+        sentences.append(f"measured by {'; '.join(protocols)}")
+    return sentences + ([f"Note: {table.note}."] if table.note else [])
 
 
-_OF_PAPERS = {
+_PAPER_DATASETS = {
     "mars": "MARS",
     "prid2011": "PRID-2011",
     "ilids_vid": "iLIDS-VID",
     "p_destre": "an aerial set of its own",
 }
+"""Dataset → the paper's name for what it measured there."""
 
 
 def _title(number: str) -> str:
+    """The printed title of a table or figure: "Table 5", "Figure 5"."""
     is_figure = number.startswith("figure")
     return f"Figure {number.removeprefix('figure')}" if is_figure else f"Table {number}"
 
 
 def show(result: Result) -> str:
-    """The whole table as text."""
+    """The table as text, with the commands of missing rows and what was left out."""
     parts = [*heading(result), "", text_tables.aligned(lines(result), num_left=2)]
     if result.commands:
         parts += ["", "Rows without a run; these train them:"]
@@ -87,13 +100,16 @@ def show(result: Result) -> str:
 
 
 def write(result: Result, runs: pathlib.Path) -> pathlib.Path:
-    """Write it as .md, .csv, .tex and .json; returns the path without a suffix.
+    """Writes the table as .md, .csv, .tex and .json into `<runs>/tables`.
 
-    What is measured at the levels of a study is drawn too (.png).
+    A study of several levels is drawn too (.png).
+
+    Returns:
+        The path of these files without a suffix.
     """
-    places = {plan.dataset.replace("/", "-") for plan in result.planned.values()}
+    datasets = {plan.dataset.replace("/", "-") for plan in result.planned.values()}
     title = _title(result.number).lower().replace(" ", "")
-    path = runs / "tables" / f"{title}-{'-'.join(sorted(places))}"
+    path = runs / "tables" / f"{title}-{'-'.join(sorted(datasets))}"
     titles, *cells = lines(result)
     files.write_text(path.with_suffix(".md"), _markdown(result, titles, cells))
     files.write_text(path.with_suffix(".tex"), _latex(result, titles, cells))
@@ -105,17 +121,22 @@ def write(result: Result, runs: pathlib.Path) -> pathlib.Path:
         "heading": heading(result),
         "rows": records,
         "runs": {
-            name: {str(seed): str(workdir) for seed, workdir in found.workdirs.items()}
-            for name, found in result.measured.items()
-            if found
+            name: {
+                str(seed): str(workdir)
+                for seed, workdir in measurement.workdirs.items()
+            }
+            for name, measurement in result.measured.items()
+            if measurement
         },
         "verification": {
             name: {
-                str(seed): roc.summary(one.verification)
-                for seed, one in zip(found.workdirs, found.scored, strict=True)
+                str(seed): roc.summary(scored.verification)
+                for seed, scored in zip(
+                    measurement.workdirs, measurement.scored, strict=True
+                )
             }
-            for name, found in result.measured.items()
-            if found and found.scored  # studies keep their own
+            for name, measurement in result.measured.items()
+            if measurement and measurement.scored  # a study stores its rankings itself
         },
         "rows_without_a_run": result.commands,
         "left_out": result.notes,
@@ -123,9 +144,9 @@ def write(result: Result, runs: pathlib.Path) -> pathlib.Path:
     files.write_json(path.with_suffix(".json"), content)
     column = result.table.columns[0]
     curves = {
-        name: list(found.curves.items())
-        for name, found in result.measured.items()
-        if found and len(found.curves) > 1
+        name: list(measurement.curves.items())
+        for name, measurement in result.measured.items()
+        if measurement and len(measurement.curves) > 1
     }
     if curves:
         curve_pictures.study(
@@ -159,20 +180,20 @@ def _latex(result: Result, titles: list[str], cells: list[list[str]]) -> str:
         texts += [number.translate(_LATEX) for number in numbers]
         return f"  {' & '.join(texts)} \\\\"
 
-    said = [f"% {text}" for text in heading(result)]
+    comments = [f"% {text}" for text in heading(result)]
     begin = f"\\begin{{tabular}}{{ll{'r' * (len(titles) - 2)}}}"
     rows = [line(titles, []), "  \\hline", *(line(c[:2], c[2:]) for c in cells)]
-    return "\n".join([*said, begin, *rows, "\\end{tabular}"]) + "\n"
+    return "\n".join([*comments, begin, *rows, "\\end{tabular}"]) + "\n"
 
 
 def _records(result: Result) -> Iterator[dict]:
-    """A record for each number; None for what is not known, percent."""
+    """A record of each row and column; values in percent, None where there is none."""
 
     def percent(value: float) -> float | None:
         return None if np.isnan(value) else round(100 * float(value), 3)
 
     for row in result.table.rows:
-        found = result.measured.get(row.name)
+        measurement = result.measured.get(row.name)
         plan = result.planned.get(row.name)
         for i, column in enumerate(result.table.columns):
             paper = row.paper[i]
@@ -192,15 +213,15 @@ def _records(result: Result) -> Iterator[dict]:
                 "dataset": plan.dataset if plan else None,
                 "config": plan.config_file if plan else None,
             }
-            if found is not None:
-                measured = percent(found.mean[i])
+            if measurement is not None:
+                measured = percent(measurement.mean[i])
                 record |= {
                     "measured": measured,
-                    "std": percent(found.std[i]),
-                    "low_95": percent(found.intervals[i, 0]),
-                    "high_95": percent(found.intervals[i, 1]),
+                    "std": percent(measurement.std[i]),
+                    "low_95": percent(measurement.intervals[i, 0]),
+                    "high_95": percent(measurement.intervals[i, 1]),
                     "difference": None if paper is None else round(measured - paper, 3),
-                    "seeds": " ".join(map(str, found.workdirs)),
-                    "protocol": found.protocol,
+                    "seeds": " ".join(map(str, measurement.workdirs)),
+                    "protocol": measurement.protocol,
                 }
             yield record

@@ -1,4 +1,4 @@
-"""What the rows of the papers' tables need: configs, starts, commands."""
+"""Plans of the tables' rows: config, the run to start from, command line."""
 
 import dataclasses
 import importlib
@@ -17,86 +17,108 @@ from reid_jax.errors import UserError
 from reid_jax.runs import folder as run_folder
 
 PRESETS = {"paper": None, "small": "walkers/street_small"}
-"""Sizes of a study, each with the dataset that stands in for MARS."""
+"""Preset → the dataset that stands in for MARS; None: MARS itself."""
 
-_STAND_INS = {
+_SMALL_DATASETS = {
     "prid2011/all0": "walkers/outdoor",
     "ilids_vid/split0": "walkers/hall",
     "p_destre/seeded0": "walkers/aerial",
     "mars": "walkers/street_small",
 }
-"""What the small preset has in place of paper 2's datasets."""
+"""Dataset of paper 2 → the rendered dataset that the small preset uses instead."""
 
-_WEIGHTS = {
+_PRETRAINED = {
     "resnet50": "resnet50-19c8e357.pth",
     "resnet3d50": "resnet-50-kinetics.pth",
     "c3d": "c3d.pickle",
 }
-"""The published weights that the papers start from: docs/weights.md."""
+"""Backbone → file of published weights that the papers start from (docs/weights.md)."""
 
-_RNN = ("lstm", "gru")
+_RNN_CELLS = ("lstm", "gru")
 
 
 @dataclasses.dataclass(frozen=True)
 class Plan:
-    """One row of a table: how its runs are trained and on what they are scored."""
+    """Plan of one row of a table: how its runs are trained, and where they are scored.
+
+    Attributes:
+        row: The row of the paper's table.
+        config_file: Name of its config, as configs/rnn.py:T=8.
+        config: That config with everything that the plan changes.
+        dataset: The dataset that its runs are scored on.
+        first: Plan of the runs that this row's runs start from; None: they start from
+            weights, or from nothing.
+    """
 
     row: Row
-    config_file: str  # configs/rnn.py:T=8
+    config_file: str
     config: config_dict.ConfigDict
-    dataset: str  # that it is scored on
-    first: "Plan | None" = None  # whose run its own start from
+    dataset: str
+    first: "Plan | None" = None
 
-    def of_seed(
+    def training_config(
         self, runs: pathlib.Path, seed: int, start: pathlib.Path | None = None
     ) -> config_dict.ConfigDict:
-        """The config of one of its runs; `start` is the run of `first` it begins with,
-        by itself the one that `first`'s command trains."""
+        """The config that trains the run of `seed`.
+
+        Args:
+            runs: Folder of all workdirs.
+            seed: Seed of the run, and number of its split where the dataset has
+                several.
+            start: Run of `first` to start from; by default the one that `first`'s
+                command trains.
+        """
         config = self.config.copy_and_resolve_references()
         config.seed = seed
-        # Repetitions of the papers draw other halves of the persons.
-        config.data.name = _of_split(config.data.name, seed)
-        config.data.mixture = tuple(_of_split(n, seed) for n in config.data.mixture)
+        # The papers repeat a run on other halves of the persons.
+        config.data.name = _with_split(config.data.name, seed)
+        config.data.mixture = tuple(_with_split(n, seed) for n in config.data.mixture)
         if self.first is not None:
             config.init_from = str(start or self.first.workdir(runs, seed))
         return config
 
-    def of_scores(self, run: config_dict.ConfigDict) -> config_dict.ConfigDict:
-        """The config that scores a run of this row, whatever the run's own scores."""
+    def scoring_config(self, run: config_dict.ConfigDict) -> config_dict.ConfigDict:
+        """The config that scores a run of this row, from the one that trained it.
+
+        Fields of `eval` come from the plan, not from the run.
+        """
         config = run.copy_and_resolve_references()
-        own = (n for n in trained_on(run) if _are_of_one(n, self.dataset))
-        config.data.name = next(own, self.dataset)  # in the split it was not trained on
+        training_datasets = (
+            n for n in trained_on(run) if _share_persons(n, self.dataset)
+        )
+        # The split that the run was trained on: its test persons are new to the run.
+        config.data.name = next(training_datasets, self.dataset)
         config.eval = self.config.eval.copy_and_resolve_references()
         config.eval.update(batch_clips=run.eval.batch_clips, baselines=False)
-        config.update_from_flattened_dict(_of(self.row, training=False))
+        config.update_from_flattened_dict(_row_overrides(self.row, training=False))
         return config
 
     def command(
         self, runs: pathlib.Path, seed: int, start: pathlib.Path | None = None
     ) -> str:
-        """What trains one of its runs."""
-        usual = run_folder.flat(load_config(self.config_file))
-        config = run_folder.flat(self.of_seed(runs, seed, start))
+        """The command line that trains the run of `seed`."""
+        defaults = run_folder.flat(load_config(self.config_file))
+        config = run_folder.flat(self.training_config(runs, seed, start))
         parts = ["python", "train.py", f"--config={self.config_file}"]
         parts += [
             f"--config.{field}={value}"
             for field, value in config.items()
-            if value != usual[field]
+            if value != defaults[field]
         ]
         return shlex.join([*parts, f"--workdir={self.workdir(runs, seed)}"])
 
     def workdir(self, runs: pathlib.Path, seed: int) -> pathlib.Path:
-        """Where `command` trains it."""
-        names = [_of_split(name, seed) for name in trained_on(self.config)]
-        place = "-".join(names).replace("/", "_")
+        """The workdir that `command` trains the run of `seed` in."""
+        datasets = [_with_split(name, seed) for name in trained_on(self.config)]
+        dataset = "-".join(datasets).replace("/", "_")
         name = variants.slug(self.config_file)
         steps = self.row.overrides.get("train.max_steps")
-        untrained = "" if steps is None else f"-steps-{steps}"
-        return runs / f"{name}{untrained}-{place}-seed-{seed}"
+        steps_suffix = "" if steps is None else f"-steps-{steps}"
+        return runs / f"{name}{steps_suffix}-{dataset}-seed-{seed}"
 
 
 def trained_on(config) -> Sequence[str]:
-    """The names of the datasets that a config trains on."""
+    """Names of the datasets that a config trains on."""
     return config.data.mixture or (config.data.name,)
 
 
@@ -109,40 +131,47 @@ def plans(
     weights: str = "weights",
     overrides: Mapping[str, Any] | None = None,
 ) -> list[Plan]:
-    """A plan for each row of the table that is measured.
+    """Plans of the rows of a table that are measured here, in the table's order.
 
-    `dataset` takes the place of MARS, `preset` "small" of the papers' sizes, `source`
-    is `config.data.source`. `weights` is the folder of the pretrained ones that the
-    papers' sizes start from. `overrides` are fields that all configs get.
-    Raises UserError for an unknown table or preset, and where there is no MARS.
+    Args:
+        number: A key of `configs.tables.TABLES`.
+        dataset: Dataset to use instead of MARS.
+        preset: "paper", or "small" for two CPU cores.
+        source: `config.data.source` of all runs.
+        weights: Folder of the pretrained weights that preset "paper" starts from.
+        overrides: Config fields to set in all runs.
+
+    Raises:
+        UserError: for an unknown table, preset or dataset, and for `dataset` where the
+            table has no MARS.
     """
-    table = known(number)
+    table = find_table(number)
     if preset not in PRESETS:
         raise UserError(f"--preset={preset} is unknown; known: {', '.join(PRESETS)}.")
-    if dataset and source == "files":  # the renderer's needs no TensorFlow
+    if dataset and source == "files":  # rendering works without TensorFlow
         from data import prepare
 
-        prepare.find_builder(dataset, "")  # known?
+        prepare.find_builder(dataset, "")  # fail now if the dataset is unknown
     is_small = preset == "small"
 
-    def planned(row: Row) -> Plan:
+    def plan_row(row: Row) -> Plan:
         scored_on, starts_from = row.dataset or table.dataset, row.starts_from
         file = f"configs/{row.config}"
         if is_small and table.paper == tables.P2:
-            file, scored_on = f"{file}:walkers", _STAND_INS[scored_on]
+            file, scored_on = f"{file}:walkers", _SMALL_DATASETS[scored_on]
         elif is_small:
             file += ("," if ":" in file else ":") + "preset=small"
             scored_on = PRESETS[preset]
         if dataset and scored_on in ("mars", PRESETS["small"]):
             scored_on = dataset
         config = load_config(file)
-        config.update_from_flattened_dict(_of(row, training=True))
+        config.update_from_flattened_dict(_row_overrides(row, training=True))
         config.data.source = source
         if not config.data.mixture:
             config.data.name = scored_on
         if not is_small:
-            config.init_from = f"{weights}/{_WEIGHTS[config.model.backbone]}"
-        elif config.model.temporal in _RNN:
+            config.init_from = f"{weights}/{_PRETRAINED[config.model.backbone]}"
+        elif config.model.temporal in _RNN_CELLS:
             starts_from = variants.RNN_START
         config.update_from_flattened_dict(dict(overrides or {}))
         config_checks.check_config(config)
@@ -152,44 +181,51 @@ def plans(
             )
         first = None
         if starts_from:
-            first = planned(Row(row.name, row.paper, starts_from, dataset=row.dataset))
+            first = plan_row(Row(row.name, row.paper, starts_from, dataset=row.dataset))
         return Plan(row, file, config, scored_on, first)
 
-    found = [
-        planned(row)
+    row_plans = [
+        plan_row(row)
         for row in table.rows
         if row.config and not (is_small and is_only_weights(row))
     ]
-    if dataset and all(plan.dataset != dataset for plan in found):
+    if dataset and all(plan.dataset != dataset for plan in row_plans):
         raise UserError(
             f"--dataset={dataset} takes the place of MARS, and table {number} has none."
         )
-    return found
+    return row_plans
 
 
 def is_only_weights(row: Row) -> bool:
-    """Whether it scores published weights as they are: nothing for the small preset."""
+    """Whether a row scores published weights without training.
+
+    The small preset has no such row, as no weights of its networks are published.
+    """
     return row.config == "c3d.py"
 
 
-def _of(row: Row, *, training: bool) -> dict[str, object]:
-    """The overrides of a row that its runs have, or those of their scores."""
+def _row_overrides(row: Row, *, training: bool) -> dict[str, object]:
+    """A row's overrides of training (all but `eval.…`), or those of scoring."""
     fields = row.overrides.items()
     return {k: v for k, v in fields if k.startswith("eval.") != training}
 
 
-def _are_of_one(name: str, other: str) -> bool:
+def _share_persons(name: str, other: str) -> bool:
+    """Whether two dataset names are splits of the same persons."""
     return base.whole_dataset(name) == base.whole_dataset(other)
 
 
-def _of_split(dataset: str, number: int) -> str:
-    """That of a number, where the dataset is split 0 of several of the same persons."""
+def _with_split(dataset: str, number: int) -> str:
+    """`dataset` with split `number` instead of 0; unchanged where it has no splits.
+
+    Only datasets whose splits share persons have numbers to change.
+    """
     is_split = base.whole_dataset(dataset) != dataset
     return re.sub("0$", str(number), dataset) if is_split else dataset
 
 
-def known(number: str) -> Table:
-    """The table; UserError with the known ones."""
+def find_table(number: str) -> Table:
+    """The table of this number; UserError with the known numbers if there is none."""
     if number not in tables.TABLES:
         listed = ", ".join(tables.TABLES)
         raise UserError(f"--table={number} is unknown; known: {listed}.")
@@ -197,7 +233,7 @@ def known(number: str) -> Table:
 
 
 def load_config(config_file: str) -> config_dict.ConfigDict:
-    """The config of "configs/rnn.py:cell=gru"."""
+    """The config of a name such as configs/rnn.py:cell=gru."""
     file, _, variant = config_file.partition(":")
     name = pathlib.PurePath(file).with_suffix("").as_posix().replace("/", ".")
     module = importlib.import_module(name)

@@ -1,4 +1,4 @@
-"""The runs of a folder that the rows of a table are measured by."""
+"""Finds the runs of a folder that belong to the rows of a table, and those missing."""
 
 import dataclasses
 import pathlib
@@ -13,57 +13,73 @@ from reid_jax.runs import folder as run_folder
 from reid_jax.tables import plans as table_plans
 from reid_jax.tables.plans import Plan
 
-_LENGTH = ("train.epochs", "train.max_steps")
+_LENGTH_FIELDS = ("train.epochs", "train.max_steps")
 _MAY_DIFFER = ("seed", "init_from", "data.name", "data.mixture")
-_MAY_DIFFER += tuple(f for f in run_folder.MAY_CHANGE if f not in _LENGTH)
+_MAY_DIFFER += tuple(f for f in run_folder.MAY_CHANGE if f not in _LENGTH_FIELDS)
 
 
 @dataclasses.dataclass(frozen=True)
 class Runs:
-    """The finished runs below a folder; `left_out` says which others are there, why."""
+    """The finished runs below a folder.
+
+    Attributes:
+        folder: The folder.
+        configs: Config of each finished run, by workdir.
+        left_out: A sentence for each other run: which, and why it does not count.
+    """
 
     folder: pathlib.Path
     configs: dict[pathlib.Path, config_dict.ConfigDict]
     left_out: list[str]
 
-    def of(self, plan: Plan) -> dict[int, pathlib.Path]:
-        """Seed → workdir of those trained as planned; of one seed the first by name."""
-        found = {}
+    def workdirs(self, plan: Plan) -> dict[int, pathlib.Path]:
+        """Seed → workdir of the runs that were trained as planned, sorted by seed.
+
+        Of several runs with one seed it is the first by name.
+        """
+        by_seed = {}
         for workdir, config in self.configs.items():
-            if self._is_of(plan, config):
-                found.setdefault(config.seed, workdir)
-        return dict(sorted(found.items()))
+            if self._matches(plan, config):
+                by_seed.setdefault(config.seed, workdir)
+        return dict(sorted(by_seed.items()))
 
-    def doubled(self, plan: Plan) -> list[pathlib.Path]:
-        """Those of `plan` that `of` leaves out: another one has their seed."""
-        used = set(self.of(plan).values())
-        alike = [w for w, config in self.configs.items() if self._is_of(plan, config)]
-        return [workdir for workdir in alike if workdir not in used]
+    def duplicates(self, plan: Plan) -> list[pathlib.Path]:
+        """Runs of `plan` that `workdirs` leaves out, as another run has their seed."""
+        chosen = set(self.workdirs(plan).values())
+        matching = [
+            w for w, config in self.configs.items() if self._matches(plan, config)
+        ]
+        return [workdir for workdir in matching if workdir not in chosen]
 
-    def _is_of(self, plan: Plan, config) -> bool:
+    def _matches(self, plan: Plan, config) -> bool:
+        """Whether a run with this config was trained as planned."""
         return (
             not run_folder.changes(config, plan.config, _MAY_DIFFER)
             and _whole_datasets(config) == _whole_datasets(plan.config)
-            and self._starts_as(plan, config)
+            and self._has_planned_start(plan, config)
         )
 
-    def _starts_as(self, plan: Plan, config) -> bool:
-        """From a run of `plan.first`, or from a file or nothing as planned."""
+    def _has_planned_start(self, plan: Plan, config) -> bool:
+        """Whether a run started as planned.
+
+        That is from a run of `plan.first`, or else from a file or from nothing.
+        """
         if plan.first is None:
             return bool(config.init_from) == bool(plan.config.init_from)
         if not config.init_from:
             return False
-        start = pathlib.Path(config.init_from).resolve()
+        start_dir = pathlib.Path(config.init_from).resolve()
         return any(
-            workdir.resolve() == start and self._is_of(plan.first, own)
-            for workdir, own in self.configs.items()
+            workdir.resolve() == start_dir and self._matches(plan.first, start_config)
+            for workdir, start_config in self.configs.items()
         )
 
 
 def read(folder: pathlib.Path) -> Runs:
-    """Every run below a folder, which may not be there yet.
+    """Reads the runs below a folder, which need not exist yet.
 
-    Raises UserError where it is no folder.
+    Raises:
+        UserError: `folder` is not a folder.
     """
     if folder.exists() and not folder.is_dir():
         raise UserError(f"--runs={folder} is no folder.")
@@ -89,8 +105,16 @@ def _whole_datasets(config) -> list[str]:
 
 
 @dataclasses.dataclass(frozen=True)
-class Wanted:
-    """A run to be trained; `start` is the one it begins with, if that is there."""
+class MissingRun:
+    """A run that a plan needs and that is not trained yet.
+
+    Attributes:
+        plan: The plan it belongs to.
+        seed: Its seed.
+        folder: Folder of all workdirs.
+        start: The trained run it starts from; None: it starts from none, or that one is
+            missing too.
+    """
 
     plan: Plan
     seed: int
@@ -103,34 +127,34 @@ class Wanted:
 
     @property
     def config(self) -> config_dict.ConfigDict:
-        return self.plan.of_seed(self.folder, self.seed, self.start)
+        return self.plan.training_config(self.folder, self.seed, self.start)
 
     @property
     def command(self) -> str:
         return self.plan.command(self.folder, self.seed, self.start)
 
 
-def lacking(plans: Iterable[Plan], runs: Runs, num_seeds: int) -> list[Wanted]:
-    """Each run of seeds 0, 1, … that the plans have not yet, once.
+def missing_runs(plans: Iterable[Plan], runs: Runs, num_seeds: int) -> list[MissingRun]:
+    """Runs with seeds 0 … `num_seeds` - 1 that the plans still need, each once.
 
-    What others start from comes first.
+    A run that others start from comes before them.
     """
-    wanted = {}
+    missing = {}
     for plan in plans:
-        there = runs.of(plan)
-        starts = {} if plan.first is None else runs.of(plan.first)
+        trained = runs.workdirs(plan)
+        starts = {} if plan.first is None else runs.workdirs(plan.first)
         for seed in range(num_seeds):
-            if seed in there:
+            if seed in trained:
                 continue
             start = starts.get(seed)
             if plan.first is not None and start is None:
-                first = Wanted(plan.first, seed, runs.folder, None)
-                wanted.setdefault(first.workdir, first)
-            own = Wanted(plan, seed, runs.folder, start)
-            wanted.setdefault(own.workdir, own)
-    return list(wanted.values())
+                start_run = MissingRun(plan.first, seed, runs.folder, None)
+                missing.setdefault(start_run.workdir, start_run)
+            run = MissingRun(plan, seed, runs.folder, start)
+            missing.setdefault(run.workdir, run)
+    return list(missing.values())
 
 
-def number(plans: Iterable[Plan], num_seeds: int) -> int:
-    """Of all runs that the plans need, there or not."""
-    return len(lacking(plans, Runs(pathlib.Path(), {}, []), num_seeds))
+def count_runs(plans: Iterable[Plan], num_seeds: int) -> int:
+    """Number of runs that the plans need with `num_seeds` seeds, trained or not."""
+    return len(missing_runs(plans, Runs(pathlib.Path(), {}, []), num_seeds))

@@ -59,10 +59,10 @@ def runs(settings, tmp_path_factory):
 
 def test_what_is_lacking_is_trained(settings, runs, capsys):
     plans, there = table_plans.plans("98", **settings), table_runs.read(runs)
-    assert table_runs.lacking(plans, there, 2) == []
-    (wanted,) = table_runs.lacking(plans, there, 3)
+    assert table_runs.missing_runs(plans, there, 2) == []
+    (wanted,) = table_runs.missing_runs(plans, there, 3)
     assert wanted.seed == 2
-    assert table_runs.number(plans, 3) == 3
+    assert table_runs.count_runs(plans, 3) == 3
     train.train_table("98", runs, 2, **settings)
     assert "run 1" not in capsys.readouterr().out
 
@@ -80,7 +80,7 @@ def test_the_table_shows_paper_and_measured(settings, runs, capsys):
     ):
         assert text in printed
     plan = table_plans.plans("99", **settings)[0]
-    workdirs = table_runs.read(runs).of(plan)
+    workdirs = table_runs.read(runs).workdirs(plan)
     assert list(workdirs) == [0, 1]
     scores = [
         json.loads((run / "eval/walkers-tiny/scores.json").read_text())["rows"][0]
@@ -176,7 +176,7 @@ def test_without_runs_there_are_commands(tmp_path):
 
 def test_a_level_of_a_study_is_a_column(settings, runs, monkeypatch):
     plan = table_plans.plans("99", **settings)[0]
-    workdir = table_runs.read(runs).of(plan)[0]
+    workdir = table_runs.read(runs).workdirs(plan)[0]
     columns = [
         tables.Column("1/1", "CMC-1", "frames", (1,)),
         tables.Column("mean", "mAP", "frames", (1, 2)),

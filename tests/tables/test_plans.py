@@ -74,7 +74,9 @@ def test_every_row_has_a_config_that_builds(number, preset):
                 config.update_from_flattened_dict({field: kind(value)})
         # The command's run is one that the row finds.
         assert not run_folder.changes(
-            config, plan.of_seed(pathlib.Path("runs"), 1), run_folder.MAY_CHANGE[:-1]
+            config,
+            plan.training_config(pathlib.Path("runs"), 1),
+            run_folder.MAY_CHANGE[:-1],
         )
         assert "preset" in file or "walkers" in file or preset == "paper"
 
@@ -94,7 +96,7 @@ def test_what_a_row_varies():
     assert other == "walkers/tiny"
     for plan in table_plans.plans("8", preset="small"):
         assert plan.first.config.model.temporal == "none"
-        assert plan.of_seed(pathlib.Path("r"), 2).init_from == (
+        assert plan.training_config(pathlib.Path("r"), 2).init_from == (
             "r/image-preset-small-walkers_street_small-seed-2"
         )
         assert plan.config.train.learning_rate == pytest.approx(2e-3 / 3)
@@ -122,20 +124,20 @@ def test_fields_for_all_runs_are_in_their_commands():
 
 def test_scores_are_by_the_row_whatever_the_run_says():
     plans = {plan.row.name: plan for plan in table_plans.plans("10")}
-    run = plans["Ours (att)"].of_seed(pathlib.Path("r"), 3)
+    run = plans["Ours (att)"].training_config(pathlib.Path("r"), 3)
     run.eval.update(metric="cosine", rerank=True, max_frames=3, batch_clips=7)
-    scored = plans["Ours (att)"].of_scores(run)
+    scored = plans["Ours (att)"].scoring_config(run)
     usual = base.get_config().eval
     assert (scored.eval.metric, scored.eval.rerank) == ("l2", False)
     assert scored.eval.max_frames == usual.max_frames
     assert scored.eval.batch_clips == 7  # what fits into its memory
-    assert plans["Ours (re-rank)"].of_scores(run).eval.rerank
+    assert plans["Ours (re-rank)"].scoring_config(run).eval.rerank
     assert run.eval.rerank
 
 
 def test_a_seed_of_paper_2_is_a_split(tmp_path):
     plan = table_plans.plans("II")[0]
-    config = plan.of_seed(tmp_path, 3)
+    config = plan.training_config(tmp_path, 3)
     assert config.data.mixture == (
         "prid2011/all3",
         "ilids_vid/split3",
@@ -148,14 +150,14 @@ def test_a_seed_of_paper_2_is_a_split(tmp_path):
         if "mixture" in argument
     ]
     assert fields == [f"--config.data.mixture={config.data.mixture}"]
-    tuned = table_plans.plans("II")[3].of_seed(tmp_path, 3)
+    tuned = table_plans.plans("II")[3].training_config(tmp_path, 3)
     assert tuned.data.name == "mars"
     assert tuned.init_from == str(plan.workdir(tmp_path, 3))
     for plan in table_plans.plans("I"):
         name = plan.dataset[:-1] + "3"
-        config = plan.of_seed(tmp_path, 3)
+        config = plan.training_config(tmp_path, 3)
         assert config.data.name in (name, "prid2011/all3")
-        assert plan.of_scores(config).data.name == name
+        assert plan.scoring_config(config).data.name == name
 
 
 @pytest.mark.parametrize(

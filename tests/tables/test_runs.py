@@ -29,7 +29,7 @@ def run(tmp_path, monkeypatch):
     monkeypatch.setattr(checkpoints.Checkpoints, "__init__", remember)
 
     def make(plan, name, *, seed=0, start=None, **changes):
-        config = plan.of_seed(tmp_path, seed, start)
+        config = plan.training_config(tmp_path, seed, start)
         config.update_from_flattened_dict(changes)
         run_folder.claim_config(tmp_path / name, config, np.arange(2), "data")
         run_folder.mark_finished(tmp_path / name, 5)
@@ -42,7 +42,7 @@ def run(tmp_path, monkeypatch):
 
 def _lacking(number, folder, num_seeds):
     plans = table_plans.plans(number, preset="small")
-    return table_runs.lacking(plans, table_runs.read(folder), num_seeds)
+    return table_runs.missing_runs(plans, table_runs.read(folder), num_seeds)
 
 
 def test_what_may_differ_and_what_may_not(tmp_path, run):
@@ -54,7 +54,7 @@ def test_what_may_differ_and_what_may_not(tmp_path, run):
     run(plan, "elsewhere", **{"data.name": "mars"})
     run(plan, "pretrained", **{"init_from": "weights/x.pth"})
     runs = table_runs.read(tmp_path)
-    assert runs.of(plan) == {1: tmp_path / "also", 3: same}
+    assert runs.workdirs(plan) == {1: tmp_path / "also", 3: same}
     assert runs.left_out == []
     wanted = _lacking("4", tmp_path, 2)
     assert [(w.plan.row.name, w.seed) for w in wanted] == [
@@ -72,8 +72,8 @@ def test_what_is_left_out_is_named(tmp_path, run):
     (tmp_path / "damaged" / "config.json").write_text("{")
     run.with_checkpoint.remove(run(plan, "empty"))
     runs = table_runs.read(tmp_path)
-    assert runs.of(plan) == {0: good}
-    assert runs.doubled(plan) == [twin]
+    assert runs.workdirs(plan) == {0: good}
+    assert runs.duplicates(plan) == [twin]
     assert len(runs.left_out) == 3
     for text in ("damaged/config.json", "unfinished is not f", "empty holds no check"):
         assert any(text in reason for reason in runs.left_out)
@@ -82,7 +82,9 @@ def test_what_is_left_out_is_named(tmp_path, run):
 def test_training_further_is_not_finished(tmp_path, run):
     (plan, *_) = table_plans.plans("4", preset="small")
     workdir = run(plan, "run")
-    run_folder.claim_config(workdir, plan.of_seed(tmp_path, 0), np.arange(2), "data")
+    run_folder.claim_config(
+        workdir, plan.training_config(tmp_path, 0), np.arange(2), "data"
+    )
     assert not run_folder.is_finished(workdir)
 
 
@@ -98,9 +100,9 @@ def test_a_start_counts_wherever_it_is(tmp_path, run):
     run(lstm, "from_other", start=other)
     run(lstm, "from_nothing", **{"init_from": None})
     run(lstm, "from_gone", start=tmp_path / "gone")
-    assert table_runs.read(tmp_path).of(lstm) == {}
+    assert table_runs.read(tmp_path).workdirs(lstm) == {}
     own = run(lstm, "own", start=image)
-    assert table_runs.read(tmp_path).of(lstm) == {0: own}
+    assert table_runs.read(tmp_path).workdirs(lstm) == {0: own}
 
 
 def test_what_others_start_from_comes_first(tmp_path):
@@ -125,4 +127,4 @@ def test_splits_of_paper_2_are_seeds(tmp_path, run):
     runs = table_runs.read(tmp_path)
     for row in table_plans.plans("I"):
         expected = {3: workdir} if row.row.config == "c3d_joint.py" else {}
-        assert runs.of(row) == expected
+        assert runs.workdirs(row) == expected
