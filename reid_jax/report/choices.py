@@ -1,4 +1,4 @@
-"""What pictures and report of a run show: queries that tell, attention that varies."""
+"""Selects what pictures and the report show: informative queries, uneven attention."""
 
 import jax
 import jax.numpy as jnp
@@ -16,77 +16,88 @@ from reid_jax.scoring import color_histogram
 from reid_jax.scoring.scores import Scored
 
 NUM_QUERIES = 8
-_MOST_CONFUSED = 300  # queries whose first results are compared by color
+_MAX_COMPARED = 300
+"""Queries whose first result is compared by color, for speed."""
 
 
 class Frames:
-    """First, middle and last frame of queries and of the gallery of any protocol.
+    """Reads the first, middle and last frame of queries and gallery tracklets.
 
-    `query(q)` and `gallery(g)` are one to three frames, uint8 [h, w, 3].
+    `query(q)` and `gallery(g)` return one to three frames, uint8 [h, w, 3]. A gallery
+    that has the queries too, as in the protocol "official", holds them after its other
+    entries.
     """
 
     def __init__(self, source: Source):
-        read = source.first_middle_last
+        read_frames = source.first_middle_last
         num_gallery = len(source.split("gallery"))
-        self.query = lambda q: read("query", q)
+        self.query = lambda q: read_frames("query", q)
         self.gallery = lambda g: (
-            read("gallery", g) if g < num_gallery else read("query", g - num_gallery)
+            read_frames("gallery", g)
+            if g < num_gallery
+            else read_frames("query", g - num_gallery)
         )
 
 
-def evenly(queries: Int[np.ndarray, "_"], num: int) -> Int[np.ndarray, "_"]:
-    """At most `num` of them, evenly spaced."""
+def evenly_spaced(queries: Int[np.ndarray, "_"], num: int) -> Int[np.ndarray, "_"]:
+    """At most `num` of the queries, evenly spaced."""
     return queries[np.linspace(0, len(queries) - 1, min(num, len(queries))).astype(int)]
 
 
 def valid_queries(scored: Scored) -> Int[np.ndarray, "_"]:
-    """Those that the gallery has a right match for."""
+    """Queries with a right match in the gallery."""
     return np.flatnonzero(np.isfinite(scored.ranking.ap))
 
 
-def found_first(scored: Scored) -> Int[np.ndarray, "_"]:
+def correct_at_rank_1(scored: Scored) -> Int[np.ndarray, "_"]:
     """Queries whose first result is right."""
     return np.flatnonzero(scored.ranking.first_rank == 1)
 
 
-def found_last(scored: Scored) -> Int[np.ndarray, "_"]:
-    """Queries whose first result is wrong, the one of the worst rank first."""
+def worst_failures(scored: Scored) -> Int[np.ndarray, "_"]:
+    """Queries whose first result is wrong, those with the worst rank first."""
     rank = scored.ranking.first_rank
-    wrong = np.flatnonzero(rank > 1)
-    return wrong[np.argsort(-rank[wrong], kind="stable")]
+    failures = np.flatnonzero(rank > 1)
+    return failures[np.argsort(-rank[failures], kind="stable")]
 
 
-def same_clothes(scored: Scored, frames: Frames) -> Int[np.ndarray, "_"]:
-    """Queries whose first result is another person, the one most alike in color first.
+def most_similar_failures(scored: Scored, frames: Frames) -> Int[np.ndarray, "_"]:
+    """Queries whose first result is another person, by rising distance in color.
 
-    Colors are those of `stripe_histogram`; at most 300 queries are looked at.
+    Colors are `color_histogram.stripe_histogram`; at most 300 queries are compared.
     """
-    wrong = evenly(np.flatnonzero(scored.ranking.first_rank > 1), _MOST_CONFUSED)
-    apart = [
+    failures = evenly_spaced(
+        np.flatnonzero(scored.ranking.first_rank > 1), _MAX_COMPARED
+    )
+    color_distances = [
         np.linalg.norm(
-            _colors(frames.query(q)) - _colors(frames.gallery(_ranked(scored, q)[0]))
+            _colors(frames.query(q))
+            - _colors(frames.gallery(_ranked_entries(scored, q)[0]))
         )
-        for q in wrong.tolist()
+        for q in failures.tolist()
     ]
-    return wrong[np.argsort(apart, kind="stable")]
+    return failures[np.argsort(color_distances, kind="stable")]
 
 
 def _colors(frames: list[np.ndarray]) -> np.ndarray:
-    alike = [np.asarray(strips.resize(frame))[None] for frame in frames]
-    return np.mean([color_histogram.stripe_histogram(f)[0] for f in alike], axis=0)
+    """Mean color histogram of some frames."""
+    resized = [np.asarray(strips.resize(frame))[None] for frame in frames]
+    return np.mean([color_histogram.stripe_histogram(f)[0] for f in resized], axis=0)
 
 
-def _ranked(scored: Scored, q: int) -> list[int]:
-    """What the gallery holds for a query, nearest first.
+def _ranked_entries(scored: Scored, q: int) -> list[int]:
+    """Gallery entries of a query, nearest first.
 
-    Entries that the scores leave out (same person and camera, junk) are left out.
+    Entries that do not count in the scores (same person and camera, junk) are left out.
     """
     query, gallery = scored.query, scored.gallery
     if scored.ids is not None:
-        kept = shared_ids.are_kept(shared_ids.of(scored.ids[0], [q]), scored.ids[1])[0]
+        is_ranked = shared_ids.are_kept(
+            shared_ids.of(scored.ids[0], [q]), scored.ids[1]
+        )[0]
         order = np.argsort(scored.distances[q], kind="stable")
-        return order[kept[order]].tolist()
-    kept = ranking.kept_entries(
+        return order[is_ranked[order]].tolist()
+    is_ranked = ranking.kept_entries(
         query.pids[q],
         gallery.pids,
         query.camids[q],
@@ -94,21 +105,21 @@ def _ranked(scored: Scored, q: int) -> list[int]:
         gallery.pids == places.JUNK_PID,
     )
     order = np.argsort(scored.distances[q], kind="stable")
-    return order[kept[order]].tolist()
+    return order[is_ranked[order]].tolist()
 
 
 def ranked_rows(
     scored: Scored, queries: Int[np.ndarray, "_"], frames: Frames
 ) -> list[RankedRow]:
-    """The queries, each with what was ranked first for it and its first right match."""
+    """The queries, each with its first ten results and its first right match."""
     query, gallery = scored.query, scored.gallery
     rows = []
     for q in queries.tolist():
-        ranked = _ranked(scored, q)
+        entries = _ranked_entries(scored, q)
         is_right = gallery.pids == query.pids[q]
         if scored.ids is not None:
-            of_query = shared_ids.of(scored.ids[0], [q])
-            is_right = shared_ids.share(of_query, scored.ids[1])[0]
+            query_ids = shared_ids.of(scored.ids[0], [q])
+            is_right = shared_ids.share(query_ids, scored.ids[1])[0]
         results = [
             Result(
                 frames.gallery(g),
@@ -117,7 +128,7 @@ def ranked_rows(
                 bool(is_right[g]),
                 rank,
             )
-            for rank, g in enumerate(ranked, start=1)
+            for rank, g in enumerate(entries, start=1)
             if rank <= NUM_RESULTS or rank == scored.ranking.first_rank[q]
         ]
         rows.append(RankedRow(Strip(frames.query(q), _caption(query, q)), results))
@@ -131,21 +142,24 @@ def _caption(side: Embedded, index: int) -> str:
 def uneven_attention(
     batch: dict[str, np.ndarray], attention: Float[np.ndarray, "B T"]
 ) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Clips and weights where the frames' weights differ most, each tracklet once."""
+    """Clips with the largest differences between their frames' weights.
+
+    Each tracklet occurs once; at most `NUM_QUERIES` pairs of frames and weights.
+    """
     spread = attention.max(axis=1) - attention.min(axis=1)
-    shown, seen = [], {-1}
+    chosen, tracklets = [], {-1}
     for clip in np.argsort(-spread, kind="stable"):
         tracklet = int(batch["tracklet"][clip])
-        if tracklet not in seen:
-            seen.add(tracklet)
-            shown.append((batch["clips"][clip], attention[clip]))
-    return shown[:NUM_QUERIES]
+        if tracklet not in tracklets:
+            tracklets.add(tracklet)
+            chosen.append((batch["clips"][clip], attention[clip]))
+    return chosen[:NUM_QUERIES]
 
 
 def first_layers(
     model: nnx.Module, clip: Float[Array, "1 T H W 3"]
 ) -> dict[str, Float[np.ndarray, "t h w C"]]:
-    """What the trunk's first two stages, pooled, answer to a normalised clip."""
+    """Responses of the trunk's first two stages to a normalised clip, by stage."""
     graphdef, state = nnx.split(model.base)
     is_2d = model.base.dims == 2
 
@@ -154,7 +168,7 @@ def first_layers(
         trunk = nnx.merge(graphdef, state)
         stages = trunk.stages(clip[0] if is_2d else clip, train=False)
         maps = (jnp.asarray(next(stages), jnp.float32) for _ in range(2))
-        return [answer if is_2d else answer[0] for answer in maps]
+        return [response if is_2d else response[0] for response in maps]
 
-    named = zip(model.base.stage_names, first_two(state, clip), strict=False)
-    return {name: np.asarray(answer) for name, answer in named}
+    responses = zip(model.base.stage_names, first_two(state, clip), strict=False)
+    return {name: np.asarray(response) for name, response in responses}

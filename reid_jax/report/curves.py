@@ -1,4 +1,4 @@
-"""Curves of results: CMC, ROC, training, studies; told apart without colors too."""
+"""Draws curves: CMC, ROC, training, studies; readable without colors, too."""
 
 import os
 from collections.abc import Mapping, Sequence
@@ -7,7 +7,7 @@ import numpy as np
 
 from reid_jax.report import style
 
-# A panel's title → a column of `metrics.jsonl` → its name in the legend.
+# Title of a panel → column of `metrics.jsonl` → name in the legend.
 _TRAINING = {
     "loss": {
         "loss": "all",
@@ -26,7 +26,7 @@ _TRAINING = {
 
 
 def cmc(path: str | os.PathLike, curves: dict[str, np.ndarray]) -> None:
-    """Draws CMC curves: `curves[name][r - 1]` is the fraction found by rank r."""
+    """Draws CMC curves: `curves[name][r - 1]` is the fraction matched by rank r."""
     if not all(map(len, curves.values())):
         raise ValueError(f"There is no curve to draw: {curves!r}.")
     lines = {
@@ -34,7 +34,7 @@ def cmc(path: str | os.PathLike, curves: dict[str, np.ndarray]) -> None:
         for name, curve in curves.items()
     }
     title = "queries with a match up to this rank, %"
-    # The axis need not begin at 0: good runs differ by little near 100 %.
+    # An axis from 0 would hide how good runs differ near 100 %.
     canvas, (axes,) = _panels({title: lines}, "rank", width=6, bottom=None)
     num_ranks = max(map(len, curves.values()))
     step = 10 if num_ranks > 25 else 5
@@ -61,13 +61,13 @@ def roc(path: str | os.PathLike, curves: Mapping[str, Mapping[float, float]]) ->
 def training(path: str | os.PathLike, log: Sequence[dict[str, float | int]]) -> None:
     """Draws a run's log (rows of `metrics.jsonl`) over its steps.
 
-    One panel each for the loss and its parts, what the batches still teach, and the
-    score on the test set. A panel without numbers is left out.
+    There is a panel for the losses, one for how hard the batches still are, and one for
+    the scores on the test set. A panel without numbers is left out.
     """
     panels = {
         title: {
-            shown: [(row["step"], row[name]) for row in log if name in row]
-            for name, shown in names.items()
+            label: [(row["step"], row[name]) for row in log if name in row]
+            for name, label in names.items()
         }
         for title, names in _TRAINING.items()
     }
@@ -83,9 +83,14 @@ def study(
     *,
     title: str = "",
 ) -> None:
-    """Draws `curves[score][name]`, lists of (level, fraction), one panel a score.
+    """Draws the scores of a study: one panel for each score, one line for each name.
 
-    Levels are named and set apart evenly, in the order given.
+    Args:
+        path: The picture to write.
+        curves: `curves[score][name]` is a list of (level, fraction). Levels are names;
+            they are drawn in this order at equal distances.
+        unit: Label of the x axis.
+        title: Title of the whole picture.
     """
     panels = {f"{score}, %": lines for score, lines in curves.items()}
     canvas, _ = _panels(panels, unit)
@@ -100,15 +105,15 @@ def _panels(
     width: float | int = 4.2,
     bottom: int | None = 0,
 ):
-    """A figure of panels side by side, and their axes; the caller saves it.
+    """Draws panels side by side; returns the figure, which is not saved, and its axes.
 
     `panels[title][name]` is a line, a list of (x, y). A panel whose title ends in %
-    gets fractions. A line without points is left out, and the others keep their colors.
+    takes fractions. A line without points is left out; the others keep their colors.
     """
     if not panels or not all(any(lines.values()) for lines in panels.values()):
         raise ValueError(f"There is no curve to draw: {panels!r}.")
     longest = max(len(name) for lines in panels.values() for name in lines)
-    # About as many columns as have room; a name of any length has room.
+    # Columns of the legend: as many as fit, and at least one for any length of name.
     ncols = max(1, 75 // (longest + 12))
     width = max(width, 1.5 + 0.1 * longest)
     legend_rows = -(-max(map(len, panels.values())) // ncols)

@@ -1,4 +1,4 @@
-"""The pictures of a scored run: curves, ranked lists, what its network has learnt."""
+"""Draws the pictures of a scored run: curves, ranked lists, what the network learnt."""
 
 import pathlib
 from collections.abc import Mapping
@@ -21,13 +21,20 @@ def draw_run(
     cmc_curves: dict[str, np.ndarray],
     verified: Mapping[str, Verification],
 ) -> None:
-    """Draws all of them into the run's evaluation folder; `scored` is the headline."""
+    """Draws all pictures into the run's evaluation folder.
+
+    Args:
+        run: The run.
+        scored: The headline score, whose ranked lists are drawn.
+        cmc_curves: CMC curve of each row, by its name.
+        verified: Same-or-different scores of each row, by its name.
+    """
     curves.cmc(run.folder / "cmc.png", cmc_curves)
-    rocs = {name: roc.curve(found) for name, found in verified.items()}
+    rocs = {name: roc.curve(verification) for name, verification in verified.items()}
     (run.folder / "roc.png").unlink(missing_ok=True)
-    if any(rocs.values()):  # there are pairs of different persons
+    if any(rocs.values()):  # else there are no pairs of different persons
         curves.roc(run.folder / "roc.png", rocs)
-    (run.folder / "training.png").unlink(missing_ok=True)  # of a run before this one
+    (run.folder / "training.png").unlink(missing_ok=True)  # perhaps of an earlier run
     if log := metric_log.read(run.workdir):
         curves.training(run.folder / "training.png", log)
     _draw_ranked_lists(run, scored)
@@ -36,8 +43,8 @@ def draw_run(
 
 
 def has_network_pictures(run: Run) -> bool:
-    """Whether the pictures of the network are drawn, of these weights and queries."""
-    return strips.made_from(run.folder / "filters.png") == run.cache_key  # drawn last
+    """Whether the network's pictures exist, from these weights and queries."""
+    return strips.made_from(run.folder / "filters.png") == run.cache_key  # written last
 
 
 def draw_study(run: Run, study: Study) -> pathlib.Path:
@@ -49,7 +56,8 @@ def draw_study(run: Run, study: Study) -> pathlib.Path:
 
 
 def _draw_ranked_lists(run: Run, scored: Scored) -> None:
-    queries = choices.evenly(choices.valid_queries(scored), choices.NUM_QUERIES)
+    """Draws the results of some queries, evenly spaced."""
+    queries = choices.evenly_spaced(choices.valid_queries(scored), choices.NUM_QUERIES)
     rows = choices.ranked_rows(scored, queries, choices.Frames(run.source))
     distance = scored.metric.name + ", re-ranked" * scored.metric.rerank
     title = f"{run.source.name}, {scored.protocol} protocol, {distance} distance"
@@ -57,7 +65,7 @@ def _draw_ranked_lists(run: Run, scored: Scored) -> None:
 
 
 def _draw_map(run: Run, scored: Scored) -> None:
-    """A map of all tracklets of query and gallery."""
+    """Draws a map of the embeddings of all tracklets of query and gallery."""
     sides = scored.query, scored.gallery
     embeddings, pids, camids = (
         np.concatenate([getattr(side, name) for side in sides])
@@ -74,9 +82,9 @@ def _draw_map(run: Run, scored: Scored) -> None:
 
 
 def _draw_network(run: Run) -> None:
-    """First filters, first responses and, for attention models, frames' weights.
+    """Draws filters, responses and, for attention models, the weights of frames.
 
-    They depend on weights and queries only: pictures of the same ones are kept.
+    Pictures of the same weights and queries are not drawn again.
     """
     if has_network_pictures(run):
         return

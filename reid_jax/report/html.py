@@ -1,4 +1,4 @@
-"""Pages that need no other file: template settings, and pictures inside them."""
+"""Builds pages that need no other file: template settings, embedded pictures."""
 
 import base64
 import io
@@ -23,12 +23,12 @@ def environment() -> jinja2.Environment:
 
 
 def jpeg(image: np.ndarray) -> bytes:
-    """An image, uint8 [h, w, 3], as the content of a JPEG file."""
+    """The bytes of a JPEG file with an image, uint8 [h, w, 3]."""
     file = io.BytesIO()
     PIL.Image.fromarray(image).save(file, "JPEG", quality=_JPEG_QUALITY)
     return file.getvalue()
 
 
-def data_uri(content: bytes, kind: str) -> str:
-    """The content of an image file as an address."""
-    return f"data:image/{kind};base64,{base64.b64encode(content).decode()}"
+def data_uri(content: bytes, subtype: str) -> str:
+    """An image file's bytes as a data: address; `subtype` is "png" or "jpeg"."""
+    return f"data:image/{subtype};base64,{base64.b64encode(content).decode()}"

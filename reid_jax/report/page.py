@@ -1,4 +1,4 @@
-"""One page about a scored run that needs no other file: `evaluate.py --report`."""
+"""Writes the page of `evaluate.py --report`: a scored run in one file."""
 
 import dataclasses
 import pathlib
@@ -18,7 +18,7 @@ _TEMPLATE = pathlib.Path(__file__).with_name("page.html")
 
 @dataclasses.dataclass(frozen=True)
 class Group:
-    """Ranked lists under a heading."""
+    """Ranked lists under one heading."""
 
     title: str
     note: str
@@ -27,12 +27,12 @@ class Group:
 
 @dataclasses.dataclass(frozen=True)
 class Figure:
-    """A picture of the run's folder, shown at least `least_width` em wide."""
+    """A picture from the run's folder, shown at least `min_width_em` em wide."""
 
     file: str
     title: str
     note: str
-    least_width: int
+    min_width_em: int
 
 
 _CURVES = (
@@ -82,9 +82,15 @@ _NETWORK = (
 
 
 def write(run: Run, scored: scores.Scored, summary: dict) -> pathlib.Path:
-    """Write `report.html` beside the run's scores and pictures, which are made before.
+    """Writes `report.html` beside the run's scores and pictures, which must exist.
 
-    `summary` is what `scores.json` holds, `scored` its first row. Returns its path.
+    Args:
+        run: The run.
+        scored: The headline score, first row of `summary`.
+        summary: The content of `scores.json`.
+
+    Returns:
+        The path of the page.
     """
     folder = run.folder
     environment = html.environment()
@@ -106,7 +112,7 @@ def write(run: Run, scored: scores.Scored, summary: dict) -> pathlib.Path:
         curves=[figure for figure in _CURVES if (folder / figure.file).exists()],
         network=[figure for figure in _NETWORK if (folder / figure.file).exists()],
         picture=lambda file: html.data_uri((folder / file).read_bytes(), "png"),
-        changed=_changed(run.config),
+        changed=_changed_fields(run.config),
         fields=run_folder.flat(run.config),
     )
     path = folder / "report.html"
@@ -115,40 +121,44 @@ def write(run: Run, scored: scores.Scored, summary: dict) -> pathlib.Path:
 
 
 def _groups(scored: scores.Scored, frames: choices.Frames) -> list[Group]:
-    right, wrong = choices.found_first(scored), choices.found_last(scored)
-    alike = choices.same_clothes(scored, frames)
-    of = f"of {scored.ranking.num_valid} queries with a match in the gallery"
-    chosen = (
+    """Groups of ranked lists: right at once, worst failures, similar clothes."""
+    successes, failures = (
+        choices.correct_at_rank_1(scored),
+        choices.worst_failures(scored),
+    )
+    similar = choices.most_similar_failures(scored, frames)
+    of_valid = f"of {scored.ranking.num_valid} queries with a match in the gallery"
+    groups = (
         (
             "Found at once",
-            f"{len(right)} {of}; some of them, evenly spaced.",
-            choices.evenly(right, choices.NUM_QUERIES),
+            f"{len(successes)} {of_valid}; some of them, evenly spaced.",
+            choices.evenly_spaced(successes, choices.NUM_QUERIES),
         ),
         (
             "Worst failures",
-            f"{len(wrong)} {of} have another person first; those whose right match "
-            "comes last. It is shown at the end of its list.",
-            wrong[: choices.NUM_QUERIES],
+            f"{len(failures)} {of_valid} have another person first. Shown are "
+            "those whose match ranks worst, with that match at the list's end.",
+            failures[: choices.NUM_QUERIES],
         ),
         (
             "Same clothes",
-            "The first result is another person; those of the most similar colors "
-            "(histograms of six stripes).",
-            alike[: choices.NUM_QUERIES],
+            "The first result is another person. Shown are the queries where both have "
+            "the most similar colors (histograms of six stripes).",
+            similar[: choices.NUM_QUERIES],
         ),
     )
     return [
         Group(title, note, choices.ranked_rows(scored, queries, frames))
-        for title, note, queries in chosen
+        for title, note, queries in groups
     ]
 
 
-def _changed(config) -> Iterable[tuple[str, object, object]]:
-    """Fields of another value than in `configs/base.py`: name, that value, its own."""
-    usual, own = run_folder.flat(base.get_config()), run_folder.flat(config)
-    return [(k, usual.get(k), v) for k, v in own.items() if usual.get(k) != v]
+def _changed_fields(config) -> Iterable[tuple[str, object, object]]:
+    """(field, default, value) of config fields that differ from `configs/base.py`."""
+    defaults, fields = run_folder.flat(base.get_config()), run_folder.flat(config)
+    return [(k, defaults.get(k), v) for k, v in fields.items() if defaults.get(k) != v]
 
 
 def _strip(strip: strips.Strip) -> str:
-    """A tracklet's frames side by side, as the address of an image."""
+    """A tracklet's frames side by side, as the data: address of a JPEG."""
     return html.data_uri(html.jpeg(strips.side_by_side(strip.frames)), "jpeg")

@@ -1,6 +1,6 @@
-"""Pictures of tracklets: ranked lists, attention over a clip's frames.
+"""Draws tracklets: ranked lists, and attention over the frames of a clip.
 
-Results are told apart without colors too: right ones have a solid frame and a tick,
+Results are told apart without colors, too: right ones have a solid frame and a tick,
 wrong ones a dashed frame and a cross.
 """
 
@@ -15,17 +15,17 @@ from reid_jax.report.style import made_from as made_from
 
 NUM_RESULTS = 10
 
-# Pixels. Frames are drawn as they are resized here, pixel by pixel.
-_FRAME_HEIGHT, _GAP, _LEAST_WIDTH = 128, 18, 48
-_BETWEEN_ROWS = 64  # a caption, a title and some air
+# Sizes in pixels; a frame of the picture is a resized frame, pixel by pixel.
+_FRAME_HEIGHT, _GAP, _MIN_WIDTH = 128, 18, 48
+_BETWEEN_ROWS = 64  # room for a caption and a title
 _BARS_HEIGHT = 96
-# A grid that fills its figure; `save` adds what stands around it.
-_FILLED = {"left": 0, "right": 1, "bottom": 0, "top": 1, "wspace": 0}
+# The grid fills its figure; `save` makes room for titles and captions.
+_NO_MARGINS = {"left": 0, "right": 1, "bottom": 0, "top": 1, "wspace": 0}
 
 
 @dataclasses.dataclass(frozen=True)
 class Strip:
-    """One tracklet: one to three of its frames, uint8 [h, w, 3] of any sizes."""
+    """A tracklet: one to three frames, uint8 [h, w, 3] of any sizes, and a caption."""
 
     frames: list[np.ndarray]
     caption: str
@@ -33,13 +33,14 @@ class Strip:
 
 @dataclasses.dataclass(frozen=True)
 class Result(Strip):
-    """A gallery tracklet: its distance to the query, and whether that is right."""
+    """A gallery tracklet that was ranked for a query."""
 
     distance: float | np.floating
+    """Distance to the query."""
     is_match: bool | np.bool_ | None
-    """None where it is not known."""
+    """Whether it shows the query's person; None where that is unknown."""
     rank: int | None = None
-    """None: its place in the list."""
+    """Rank for the query, from 1; None: its position in the list."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,9 +54,9 @@ class RankedRow:
 def ranked_lists(
     path: str | os.PathLike, rows: list[RankedRow], *, title: str = ""
 ) -> None:
-    """Draws each query with the first ten of its results, one query to a row.
+    """Draws each query with its first ten results, one query to a row.
 
-    A query with fewer results, even none, gets a shorter row.
+    A query with fewer results, or without any, gets a shorter row.
     """
     if not rows:
         raise ValueError("There is no query to draw: rows is empty.")
@@ -73,10 +74,10 @@ def ranked_lists(
     height = len(rows) * (_FRAME_HEIGHT + _BETWEEN_ROWS) - _BETWEEN_ROWS
     canvas.set_size_inches(sum(widths) / style.DPI, height / style.DPI)
     grid[0, 0].get_gridspec().set_width_ratios(widths)
-    canvas.subplots_adjust(**_FILLED, hspace=_BETWEEN_ROWS / _FRAME_HEIGHT)
-    place = {"xycoords": "axes fraction", "textcoords": "offset points"}
-    look = {"fontsize": style.TEXT + 3, "weight": "bold", "parse_math": False}
-    grid[0, 0].annotate(title, (0, 1), (0, 30), **place, **look)
+    canvas.subplots_adjust(**_NO_MARGINS, hspace=_BETWEEN_ROWS / _FRAME_HEIGHT)
+    offset = {"xycoords": "axes fraction", "textcoords": "offset points"}
+    font = {"fontsize": style.TEXT + 3, "weight": "bold", "parse_math": False}
+    grid[0, 0].annotate(title, (0, 1), (0, 30), **offset, **font)
     style.save(canvas, path)
 
 
@@ -86,9 +87,13 @@ def attention_strips(
     *,
     made_from: str | None = None,
 ) -> None:
-    """Draws clips, uint8 [T, H, W, 3], with each frame's weight [T] as a bar below.
+    """Draws clips with a bar below each frame for its weight.
 
-    Bars are to one scale in the whole picture, from 0 to the greatest weight.
+    Args:
+        path: The picture to write.
+        clips: Pairs of frames, uint8 [T, H, W, 3], and weights [T]. All bars have one
+            scale, from 0 to the largest weight.
+        made_from: Key to keep in the file; see `style.save`.
     """
     if not clips:
         raise ValueError("There is no clip to draw: clips is empty.")
@@ -99,7 +104,7 @@ def attention_strips(
             )
     highest = max(float(np.max(weights)) for _, weights in clips) or 1.0
     images = [
-        np.concatenate([_widened(resize(frame)) for frame in frames], axis=1)
+        np.concatenate([_with_margins(resize(frame)) for frame in frames], axis=1)
         for frames, _ in clips
     ]
     width = max(image.shape[1] for image in images)
@@ -107,7 +112,7 @@ def attention_strips(
     size = width / style.DPI, sum(heights) / style.DPI
     canvas = style.new_figure(*size, dpi=style.DPI, layout=None)
     grid = canvas.subplots(
-        len(heights), height_ratios=heights, gridspec_kw=_FILLED | {"hspace": 0}
+        len(heights), height_ratios=heights, gridspec_kw=_NO_MARGINS | {"hspace": 0}
     )
     for i, (image, (_, weights)) in enumerate(zip(images, clips, strict=True)):
         above, below = grid[2 * i : 2 * i + 2]
@@ -128,7 +133,7 @@ def attention_strips(
 
 
 def resize(frame: np.ndarray) -> np.ndarray:
-    """`frame` at the height all frames are drawn in, its shape kept."""
+    """`frame` resized to the height of all drawn frames, its proportions kept."""
     frame = np.asarray(frame)
     if frame.dtype != np.uint8 or frame.ndim != 3 or frame.shape[2] != 3:
         raise ValueError(
@@ -149,14 +154,14 @@ def side_by_side(frames: list[np.ndarray]) -> np.ndarray:
     return np.concatenate(parts[1:], axis=1)
 
 
-def _widened(image: np.ndarray) -> np.ndarray:
-    """`image` between white margins, wide enough for a number below it."""
-    margin = max(2, -(-(_LEAST_WIDTH - image.shape[1]) // 2))
+def _with_margins(image: np.ndarray) -> np.ndarray:
+    """`image` with white margins, so that a number fits below it."""
+    margin = max(2, -(-(_MIN_WIDTH - image.shape[1]) // 2))
     return np.pad(image, ((0, 0), (margin, margin), (0, 0)), constant_values=255)
 
 
-def _draw_strip(axes, strip: Strip, place: int) -> float | int:
-    """Draws a framed tracklet, its title and its caption; returns pixels of width."""
+def _draw_strip(axes, strip: Strip, column: int) -> float | int:
+    """Draws a framed tracklet with title and caption; returns its width in pixels."""
     image = side_by_side(strip.frames)
     axes.imshow(image, interpolation="nearest")
     axes.set(xticks=[], yticks=[])
@@ -169,7 +174,7 @@ def _draw_strip(axes, strip: Strip, place: int) -> float | int:
             False: (style.RED, (0, (1.25, 0.75)), "✗"),
             None: (style.GREY, "-", "?"),
         }[None if strip.is_match is None else bool(strip.is_match)]
-        rank = place if strip.rank is None else strip.rank
+        rank = column if strip.rank is None else strip.rank
         name = f"rank {rank}  {mark} {strip.distance:#.3g}"
         title = axes.set_title(name, color=color, weight="bold", **text)
         caption = axes.set_xlabel(strip.caption, **text)

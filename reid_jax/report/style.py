@@ -1,4 +1,4 @@
-"""What all pictures share: colors, sizes, empty figures, and how they are saved."""
+"""Style of all pictures: colors, sizes, empty figures, and how they are saved."""
 
 import os
 
@@ -25,7 +25,7 @@ def new_figure(
     dpi: int = 2 * DPI,
     layout: str | None = "constrained",
 ):
-    """An empty figure of so many inches."""
+    """An empty figure of this size in inches."""
     # Half a second to import: train.py, which draws nothing, should not wait for it.
     from matplotlib import figure
 
@@ -33,9 +33,9 @@ def new_figure(
 
 
 def finish(axes, **legend) -> None:
-    """Opens the axes at the top and right, and puts their legend above them.
+    """Removes the upper and right border of the axes and puts the legend above them.
 
-    There it covers no line and no point.
+    There it covers neither lines nor points.
     """
     axes.spines[["top", "right"]].set_visible(False)
     axes.legend(loc="lower left", bbox_to_anchor=(0, 1), frameon=False, **legend)
@@ -44,8 +44,12 @@ def finish(axes, **legend) -> None:
 def save(canvas, path: str | os.PathLike, *, made_from: str | None = None) -> None:
     """Writes a figure whole or not at all, cropped to what is drawn.
 
-    The format (.png, .pdf, .svg) follows from the path's suffix; the folder is made if
-    needed. `made_from` is kept inside a PNG: the function `made_from` reads it.
+    Args:
+        canvas: The figure.
+        path: File to write; its suffix (.png, .pdf, .svg) sets the format. Folders are
+            created.
+        made_from: Text to keep inside a PNG, which the function `made_from` reads: a
+            key of the weights and data that the picture shows.
     """
     with files.write_whole(path) as unfinished:
         canvas.savefig(
@@ -56,7 +60,7 @@ def save(canvas, path: str | os.PathLike, *, made_from: str | None = None) -> No
 def made_from(path: str | os.PathLike) -> str | None:
     """The text that `save` kept in a PNG.
 
-    None if there is none, and for a file that is missing, damaged or not a PNG.
+    None where there is none, or the file is missing, damaged or not a PNG.
     """
     try:
         with PIL.Image.open(path, formats=["PNG"]) as image:

@@ -45,15 +45,15 @@ class Frames(choices.Frames):
 
 def test_which_queries(scored):
     assert choices.valid_queries(scored).tolist() == [0, 1, 2, 3]
-    assert choices.found_first(scored).tolist() == [0, 3]
+    assert choices.correct_at_rank_1(scored).tolist() == [0, 3]
     ranks = scored.ranking.first_rank
-    last = choices.found_last(scored)
+    last = choices.worst_failures(scored)
     assert set(last.tolist()) == {1, 2}
     assert ranks[last[0]] >= ranks[last[1]] > 1
-    assert choices.same_clothes(scored, Frames()).tolist() == [1, 2]
-    assert choices.evenly(np.arange(10), 4).tolist() == [0, 3, 6, 9]
-    assert choices.evenly(np.arange(2), 4).tolist() == [0, 1]
-    assert choices.evenly(np.arange(0), 4).tolist() == []
+    assert choices.most_similar_failures(scored, Frames()).tolist() == [1, 2]
+    assert choices.evenly_spaced(np.arange(10), 4).tolist() == [0, 3, 6, 9]
+    assert choices.evenly_spaced(np.arange(2), 4).tolist() == [0, 1]
+    assert choices.evenly_spaced(np.arange(0), 4).tolist() == []
 
 
 def test_rows_hold_the_first_results_and_the_first_right_one(scored, monkeypatch):
