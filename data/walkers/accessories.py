@@ -1,4 +1,4 @@
-"""Beard, bun, brim and straps, and which cloth each part of a body is cut from."""
+"""Beard, bun, brim and straps of a body, and the cloth of each of its parts."""
 
 import dataclasses
 
@@ -11,8 +11,8 @@ from data.walkers.primitives import Primitives, part, stack
 
 _NAPE = 20
 _NONE, _UPPER, _LOWER = range(3)
-# In the order of `body.pose`: legs, trunk, arms, head, luggage; then what is here.
-_CUT_FROM = np.array(
+# In the order of `body.pose` (legs, trunk, arms, head, luggage), then `_extra_parts`.
+_CLOTH_OF_PART = np.array(
     2 * [_LOWER, _LOWER, _NONE]
     + [_LOWER, _UPPER, _UPPER, _LOWER, _UPPER]
     + 2 * [_UPPER, _UPPER, _NONE]
@@ -22,7 +22,7 @@ _CUT_FROM = np.array(
 
 
 def dress(parts: Primitives, person, joints) -> Primitives:
-    """The 27 parts and five more, each with its cloth."""
+    """The 27 parts of a body and five extra ones, each with its cloth."""
     extras = person.extras
     ends = jnp.array([-1.0, 0.45])
     parts = dataclasses.replace(
@@ -31,15 +31,20 @@ def dress(parts: Primitives, person, joints) -> Primitives:
         band=parts.band.at[_NAPE].set(ends),
     )
     parts = jax.tree.map(
-        lambda *arrays: jnp.concatenate(arrays), parts, stack(_more(person, joints))
+        lambda *arrays: jnp.concatenate(arrays),
+        parts,
+        stack(_extra_parts(person, joints)),
     )
     sizes = 0.25 * (parts.start_size.sum(1) + parts.end_size.sum(1))
     length = jnp.sqrt(jnp.sum((parts.end - parts.start) ** 2, 1) + 1e-8)
-    woven = cloth.cut(extras.cloths, _CUT_FROM, sizes, length + parts.cap.sum(1))
-    return dataclasses.replace(parts, cloth=woven)
+    packed_cloths = cloth.cut(
+        extras.cloths, _CLOTH_OF_PART, sizes, length + parts.cap.sum(1)
+    )
+    return dataclasses.replace(parts, cloth=packed_cloths)
 
 
-def _more(person, joints):
+def _extra_parts(person, joints):
+    """Yields beard, bun or tail, brim, and two straps; unused ones are transparent."""
     build, face, outfit = person.build, person.face, person.outfit
     extras, h, up = person.extras, build.height, joints.up
     forward, right = jnp.array([0.0, 1.0, 0.0]), jnp.array([1.0, 0.0, 0.0])

@@ -1,4 +1,4 @@
-"""What a camera sees without people: a street, several boxes wide and two high."""
+"""Backdrops: what a camera sees without people, several boxes wide and two high."""
 
 import functools
 
@@ -30,11 +30,16 @@ _WALLS = np.array(
 def paint_backdrop(
     key, camera: Camera, clutter, places_share=None
 ) -> UInt8[Array, "3 Hb Wb"]:
-    """Ground with verges, kerbs, markings; walls with windows and parked cars.
+    """A street, uint8 [3, Hb, Wb]: ground with verges, kerbs and markings; walls; cars.
 
-    Ground fills a view from high above; a level one has up to two thirds of wall.
-    `clutter` is how far all of it stands out from an even grey, 0 to 1;
-    `places_share` how far it is another place than a street (`Variety.places`).
+    Ground fills a view from high above; a level view has up to two thirds of wall.
+
+    Args:
+        key: Random key.
+        camera: The camera that sees it.
+        clutter: Contrast against an even grey, 0 to 1.
+        places_share: How far it is another place than a street, 0 to 1
+            (`Variety.places`); None: no code for that is compiled.
     """
     keys = jax.random.split(key, 6)
     n = stream(keys[0], 24)
@@ -74,7 +79,7 @@ def paint_backdrop(
         _thing, rows=rows, columns=columns, horizon=horizon, key=keys[4]
     )
     image = jax.lax.fori_loop(0, 22, things, image)
-    # The camera's automatic exposure and white balance, not quite complete.
+    # The camera corrects exposure and white balance, but not completely.
     image = image * (_GREY / image.mean((1, 2), keepdims=True)) ** 0.85
     if places_share is not None:
         image = places.furnish(
@@ -89,16 +94,17 @@ def paint_backdrop(
 
 
 def _edge(distance):
-    """1 where `distance` (boxes) is positive, over a pixel's width."""
+    """Coverage, 0 to 1: 1 where `distance` (boxes) is positive, soft over a pixel."""
     return jnp.clip(distance * PX_PER_BOX * 0.7 + 0.5, 0.0, 1.0)
 
 
 def _over(image, color, coverage):
+    """`image` with `color` painted over it where `coverage` is above 0."""
     return image + coverage * (jnp.asarray(color)[:, None, None] - image)
 
 
 def _texture(key, amplitudes) -> Float[Array, "1 Hb Wb"]:
-    """Patches of four sizes, the largest first."""
+    """Noise with patches of four sizes; `amplitudes` are for the largest size first."""
     total = 0.0
     for octave, (cell, amplitude) in enumerate(
         zip((160, 40, 10, 2), amplitudes, strict=True)
@@ -110,18 +116,18 @@ def _texture(key, amplitudes) -> Float[Array, "1 Hb Wb"]:
 
 
 def _marking(i, image, rows, columns, flatness, key):
-    """A line on the ground, white, yellow or dark, every second one doubled."""
+    """Paints marking `i` on the ground: white, yellow or dark; half are double."""
     n = stream(jax.random.fold_in(key, i), 8)
     slope = between(n(), -0.9, 0.9) * flatness
-    at = jnp.abs(rows - between(n(), 0.3, 2.0) - slope * (columns - 8 * n()))
-    at = jnp.where(n() < 0.5, jnp.abs(at - 0.05), at)
+    distance = jnp.abs(rows - between(n(), 0.3, 2.0) - slope * (columns - 8 * n()))
+    distance = jnp.where(n() < 0.5, jnp.abs(distance - 0.05), distance)
     colors = jnp.array([[0.85, 0.85, 0.83], [0.72, 0.60, 0.25], [0.2, 0.2, 0.2]])
-    line = _edge(between(n(), 0.006, 0.02) - at)
+    line = _edge(between(n(), 0.006, 0.02) - distance)
     return _over(image, colors[choose(n(), (3, 2, 2))], 0.6 * line)
 
 
 def _thing(i, image, rows, columns, horizon, key):
-    """A post, a door, a bin, a sign, or (the first six) a car at the wall's foot."""
+    """Paints thing `i`: a post, door, bin or sign; the first six are parked cars."""
     n = stream(jax.random.fold_in(key, i), 16)
     is_car, is_post = i < 6, i % 3 == 0
     x = 8 * n()

@@ -1,6 +1,6 @@
-"""The body that a person poses: patterned capsules in 3-D, in JAX.
+"""Poses the body of a person: patterned capsules in 3-D, in JAX.
 
-Frame of reference and units are those of `gait`.
+Axes and units are those of `gait`.
 """
 
 import jax.numpy as jnp
@@ -12,7 +12,7 @@ from data.walkers.primitives import Primitives, part, stack
 
 
 def pose(person: Person, phase, effort) -> Primitives:
-    """The body at a phase of its gait: 27 primitives, 32 of those with `Extras`."""
+    """The body at a phase of its gait: 27 primitives, or 32 with `Extras`."""
     holding = (person.outfit.carried > 0) & (
         person.outfit.bag_side == jnp.asarray(gait.SIDES)
     )
@@ -32,21 +32,22 @@ def pose(person: Person, phase, effort) -> Primitives:
 
 
 _LONG_COAT = 0.18
-"""Share of the leg below which a coat covers the thighs."""
+"""Length of coat over leg length from which the thighs are covered."""
 
 
 def _two(a, b):
+    """Two numbers as a float32 array [2]."""
     return jnp.stack([jnp.asarray(a, jnp.float32), jnp.asarray(b, jnp.float32)])
 
 
 def _legs(person, joints):
-    """Thigh, shin and shoe of either side; bare below the hem of shorts and skirts."""
+    """Yields thigh, shin and shoe of both sides; bare below shorts and skirts."""
     build, outfit = person.build, person.outfit
     h, thick = build.height, build.height * build.limbs
     cloth = jnp.where(outfit.leg_cover > 0.3, outfit.leg_width, 1.0)
     covered = jnp.where(outfit.leg_cover > 0.9, cloth, 1.0)
     hip, knee, ankle = 0.060 * thick * build.girth**0.5, 0.040 * thick, 0.030 * thick
-    # All of both legs behind a skirt or coat, whichever leg is nearer.
+    # Puts both legs behind a skirt or coat, whichever leg is nearer to the camera.
     beside = 0.048 * h * build.girth + 0.02 * h * jnp.abs(person.gait.stance - 1) + hip
     is_covered = (outfit.skirt > 0) | (outfit.coat > _LONG_COAT)
     bias = jnp.where(is_covered, -joints.reach - beside, 0.0)
@@ -67,7 +68,7 @@ def _legs(person, joints):
 
 
 def _trunk(person, joints):
-    """Hips, trunk, shoulders, and what hangs below: a skirt, a coat."""
+    """Yields hips, trunk and shoulders, and what hangs below: a skirt, a coat."""
     build, outfit = person.build, person.outfit
     h, up, hips, neck = build.height, joints.up, joints.hips, joints.neck
     bulk = outfit.bulk**0.5
@@ -104,7 +105,7 @@ def _trunk(person, joints):
     )  # fmt: skip
     is_long = outfit.coat > _LONG_COAT
     coat_width = waist * (1.06 + 0.25 * outfit.coat)
-    # A hem of the second colour is that of the garment's lowest part.
+    # With a hem in the second colour, all that hangs below the hips has it.
     hem = jnp.where(outfit.band[0] < 0, _two(-1.0, 9.0), jnp.asarray(NOWHERE))
     yield part(
         hips - outfit.coat * leg * up, hips + 0.05 * h * up,
@@ -117,7 +118,7 @@ def _trunk(person, joints):
 
 
 def _arms(person, joints):
-    """Upper arm, forearm and hand of either side; bare below short sleeves."""
+    """Yields upper arm, forearm and hand of both sides; bare below short sleeves."""
     build, outfit = person.build, person.outfit
     h, thick = build.height, build.height * build.limbs
     upper, second, _ = outfit.upper
@@ -144,7 +145,10 @@ def _arms(person, joints):
 
 
 def _head(person, joints):
-    """Neck, face, hair or hat as a larger ellipsoid behind the face, and collars."""
+    """Yields neck, face, hair or hat, hair in the neck, and hood.
+
+    Hair and hats are an ellipsoid that is larger than the face and lies behind it.
+    """
     face, outfit, h, up = person.face, person.outfit, person.build.height, joints.up
     forward = jnp.array([0.0, 1.0, 0.0])
     neck, radius = joints.neck, 0.045 * h * person.build.head
@@ -183,7 +187,7 @@ def _head(person, joints):
 
 
 def _luggage(person, joints):
-    """Backpack, a bag at the hip with its two straps, and what a hand holds."""
+    """Yields backpack, a bag at the hip with its two straps, and what a hand holds."""
     build, outfit = person.build, person.outfit
     h, up, hips, neck = build.height, joints.up, joints.hips, joints.neck
     forward, right = jnp.array([0.0, 1.0, 0.0]), jnp.array([1.0, 0.0, 0.0])
@@ -204,7 +208,7 @@ def _luggage(person, joints):
         _two(0.028 * bag, 0.070 * bag) * h + 1e-3, 0.015 * h, outfit.bag, bias=0.08,
         opacity=bag > 0,
     )  # fmt: skip
-    for face in (-1.0, 1.0):  # a strap over the back, another over the chest
+    for face in (-1.0, 1.0):  # one strap over the back, the other over the chest
         far = neck - 0.03 * h * up - side * 0.06 * h * right
         reach = face * (depth * 0.9) * forward
         yield part(

@@ -1,4 +1,4 @@
-"""Cameras: a place, a lens, a sensor, and how its colours come out."""
+"""Cameras: their view, lens and sensor, and how they render colours."""
 
 import jax
 import jax.numpy as jnp
@@ -12,53 +12,56 @@ from data.walkers.style import Style
 
 @pytree
 class Camera:
-    """Everything that stays from one tracklet of a camera to the next."""
+    """Everything that is the same in all tracklets of a camera."""
 
     heading: Array
     """Direction of the path people walk, -pi to pi; 0 comes towards the camera."""
     elevation: Array
-    """Downward tilt of the view, the style's range."""
+    """Downward tilt of the view in rad, within the style's range."""
     distance: Array
-    """Distance to the person, 5 to 25 m: sets the perspective."""
+    """Distance to the person, 5 to 25 m; sets the perspective."""
     figure_px: Array
-    """The sensor's pixels on a box, the style's range, small ones more frequent."""
+    """Height of a box in sensor pixels, within the style's range.
+
+    Small values are more frequent.
+    """
     gain: Float[Array, "3"]
     """Exposure 0.72 to 1.30, times white balance 0.85 to 1.17 per channel."""
     bend: Array
     """Tone curve x + b x (1 - x), b from -0.35 (dark middle tones) to 0.30."""
     saturation: Array
-    """0.5 to 1.4; 0 would be grey."""
+    """Saturation of colours, 0.5 to 1.4; 0 would be grey."""
     contrast: Array
-    """Factor about mid-grey, 0.9 to 1.5; blacks and whites are cut off."""
+    """Contrast around mid-grey, factor 0.9 to 1.5; blacks and whites are clipped."""
     haze: Array
     """Light added to every pixel, 0 to 0.06."""
     blur: Array
     """Standard deviation of the lens blur, 0.3 to 0.9 sensor pixels."""
     sharpening: Array
-    """Halo of the camera's own sharpening, 0 to 0.8."""
+    """Halo of the camera's sharpening filter, 0 to 0.8."""
     noise: Array
     """Standard deviation of the sensor noise, 0.006 to 0.030."""
     interlace: Array
-    """Share of a frame's motion between its two fields, 0 (70 %) or 0.2 to 0.6."""
+    """Share of a frame's motion between its two fields: 0 (70 %) or 0.2 to 0.6."""
     quality: Array
     """JPEG quality of the files, 55 to 92."""
     light: Float[Array, "3"]
-    """Unit vector to the light: image right, image up, towards the camera."""
+    """Unit vector towards the light: image right, image up, towards the camera."""
     ambient: Array
-    """Light on surfaces turned away, 0.55 (sun) to 0.9 (overcast)."""
+    """Light on surfaces that face away from it, 0.55 (sun) to 0.9 (overcast)."""
     shadow: Array
     """Darkness of the shadow on the ground, 0.05 to 0.55."""
     look: Look | None = None
-    """What makes it hard to recognise people, in worlds with a `Variety`."""
+    """What makes people hard to recognise, in worlds with a `Variety`; else None."""
 
 
 def sample_camera(key, camid, style: Style) -> Camera:
-    """Camera `camid` of a world; its heading is spread so that views differ."""
+    """Camera `camid` of a world; headings depend on it, so that views differ."""
     n = stream(key, 40)
     spread = style.color
 
     def about(low, high):
-        """A factor around 1 whose range grows with the style's `color`."""
+        """A factor near 1, in a range that grows with the style's `color`."""
         return 1 + spread * (between(n(), low, high) - 1)
 
     heading = jnp.pi * (0.29 * camid + 0.2 * n())
@@ -94,10 +97,10 @@ def sample_camera(key, camid, style: Style) -> Camera:
 def expose(
     image: Float[Array, "3 H W"], camera: Camera, light: Array
 ) -> Float[Array, "3 H W"]:
-    """What the camera makes of colours, with `light` as a factor."""
+    """The colours a camera makes of a scene; `light` is a factor on the brightness."""
     look = camera.look
     image = image * (camera.gain * light)[:, None, None]
-    if look is not None:  # fog lies before what it hides, and is exposed as that is
+    if look is not None:  # fog is in front of the scene, and exposed like it
         veil = look.veil[:, None, None]
         image = image + veil * ((camera.gain * light)[:, None, None] - image)
     image = jnp.clip(image, 0.0, 1.1)

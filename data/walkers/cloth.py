@@ -1,7 +1,7 @@
 """Woven and printed cloth: patterns that lie on a garment and turn with its wearer.
 
 Two triangle waves around and along a part of the body make stripes (one wave), checks
-(their sum), dots and blocks (their product), and blots (each bends the other).
+(the sum of both), dots and blocks (their product), and blots (each bends the other).
 """
 
 import dataclasses
@@ -17,35 +17,39 @@ from data.walkers.draws import pytree
 
 @pytree
 class Cloth:
-    """A garment's cloth, or that of one part of a body."""
+    """The cloth of a garment, or of one part of a body."""
 
     is_on: Array
-    """1 where there is any of what follows, else 0."""
+    """1 if there is any pattern, fold or print, else 0."""
     waves: Float[Array, "2 2"]
-    """Two waves, each around and along: cycles a metre, of parts in whole."""
+    """Frequencies of two waves, each around and along.
+
+    In cycles a metre; for a part of a body in cycles over the part.
+    """
     duty: Array
-    """Share of a wave that has the colour `ink`, 0.2 to 0.7."""
+    """Share of a wave in the colour `ink`, 0.2 to 0.7."""
     both: Array
-    """0: either wave adds half of `ink` (checks); 1: only where both are (dots)."""
+    """0: each wave adds half of `ink` (checks). 1: ink where both waves are (dots)."""
     warp: Array
     """How far each wave bends the other, 0 or 0.5 to 1.3 cycles."""
     ink: Float[Array, "3"]
+    """Colour of the pattern."""
     inner: Array
-    """1 where the pattern is that of the shirt under an open jacket."""
+    """1 if the pattern is on the shirt under an open jacket, else 0."""
     grain: Array
-    """Contrast of melange: cells of about 2 by 3 cm, 0 or 0.15 to 0.5."""
+    """Contrast of melange, in cells of about 2 by 3 cm: 0 or 0.15 to 0.5."""
     folds: Float[Array, "3"]
-    """Depth, 0.05 to 0.5 of the light; cycles around and cycles a metre along."""
+    """Folds: depth (0.05 to 0.5 of the light), cycles around, cycles a metre along."""
     seam: Array
-    """How dark the hem and the line of buttons are, 0 to 0.5."""
+    """Darkness of the hem and of the line of buttons, 0 to 0.5."""
     letters: Array
-    """24 bits: which cells of a 4x6 print are printed; all ones for a plain patch."""
+    """24 bits: the printed cells of a 4x6 print; all ones for a plain patch."""
     size: Float[Array, "2"]
-    """Of parts: metres around and along."""
+    """For a part of a body: metres around and along."""
 
 
 def plain() -> Cloth:
-    """No pattern at all."""
+    """Cloth without any pattern."""
     zero = jnp.zeros(())
     return Cloth(
         is_on=zero, waves=jnp.zeros((2, 2)), duty=zero, both=zero, warp=zero,
@@ -55,25 +59,29 @@ def plain() -> Cloth:
 
 
 def pack(cloth: Cloth) -> Float[Array, "20"]:
-    """All of it in one array: a renderer's loop then moves one and not twelve."""
+    """The cloth as one array, so that a renderer's loop moves one array, not twelve."""
     return flatten_util.ravel_pytree(cloth)[0]
 
 
 def unpack(packed: Float[Array, "20"]) -> Cloth:
-    """The cloth that `pack` has packed."""
+    """The cloth in an array of `pack`."""
     return flatten_util.ravel_pytree(plain())[1](packed)
 
 
 def cut(
     garments: Float[Array, "G 20"], which: np.ndarray, radii, lengths
 ) -> Float[Array, "K 20"]:
-    """The packed cloth of K parts: `which` garment each is cut from, and its size.
+    """The packed cloth of the K parts of a body.
 
-    `radii` [K] and `lengths` [K], with caps, are in metres.
+    Args:
+        garments: Packed cloth of each garment.
+        which: Garment that each part is cut from [K].
+        radii: Radius of each part in metres [K].
+        lengths: Length of each part in metres, caps included [K].
     """
     around = 2 * jnp.pi * radii
 
-    def one(packed, around, length):
+    def cut_one(packed, around, length):
         cloth = unpack(packed)
         turns, along = cloth.waves[:, 0] * around, cloth.waves[:, 1] * length
         # Whole cycles around, so that the pattern has no seam at the back.
@@ -81,17 +89,28 @@ def cut(
         waves, size = jnp.stack([turns, along], -1), jnp.stack([around, length])
         return pack(dataclasses.replace(cloth, waves=waves, size=size))
 
-    return jax.vmap(one)(garments[which], around, lengths)
+    return jax.vmap(cut_one)(garments[which], around, lengths)
 
 
 def weave(
     cloth: Cloth, facing, patch, flat, lateral, ahead, level, total, radius
 ) -> Int[Array, "H W"]:
-    """A word for each pixel of a part: ink, ink of what is inside, light, print.
+    """The pattern of one part at each pixel, packed in an int32 [H, W].
 
-    8 bits each but for the print's single one. `flat` is -1 to 1 across the part as it
-    is seen, `lateral` and `ahead` right and front of the body, `level` 0 to 1 along;
-    `total` and `radius` are its length and half-width in pixels.
+    Bits 0 to 7 are the coverage with ink, 8 to 15 that of the shirt under an open
+    jacket, 16 to 23 the light on the cloth (128 is a factor of 1), and bit 24 the
+    print.
+
+    Args:
+        cloth: Cloth of the part.
+        facing: Cosine and sine of the angle from the camera to the body's front.
+        patch: Print: half-width, side, height.
+        flat: Position across the part as seen, -1 to 1.
+        lateral: Position to the right of the body.
+        ahead: Position to the front of the body.
+        level: Position along the part, 0 to 1.
+        total: Length of the part in pixels.
+        radius: Half-width of the part in pixels.
     """
     square = flat * flat
     arc = flat * (1 + square * (0.167 + square * (0.03 + 0.374 * square * square)))
@@ -99,17 +118,17 @@ def weave(
     a, b = (wave[0] * turn + wave[1] * level for wave in cloth.waves)
     bent_a = a + cloth.warp * _triangle(0.61 * b + 0.3)
     bent_b = b + cloth.warp * _triangle(0.73 * a)
-    inks = []
+    coverages = []
     for at, wave in ((bent_a, cloth.waves[0]), (bent_b, cloth.waves[1])):
-        # Cycles a pixel: where they are many, edges blend into an even mixture.
+        # Cycles a pixel. Where a pixel has many, the edges blend into an even mixture.
         pace = jnp.hypot(wave[0] / (2 * jnp.pi * radius), wave[1] / total)
         edge = 0.5 / (pace * (1 + cloth.warp) + 1e-6)
-        inks.append(
+        coverages.append(
             jnp.clip((_triangle(at) - 1 + cloth.duty) * edge + 0.5, 0.0, 1.0)
             * (pace > 0)
         )
-    mean = 0.5 * (inks[0] + inks[1])
-    ink = mean + cloth.both * (inks[0] * inks[1] - mean)
+    mean = 0.5 * (coverages[0] + coverages[1])
+    ink = mean + cloth.both * (coverages[0] * coverages[1] - mean)
 
     cell = jnp.floor(turn * (45 * cloth.size[0])).astype(jnp.int32) * 374761393
     cell = cell + jnp.floor(level * (30 * cloth.size[1])).astype(jnp.int32) * 668265263
@@ -134,9 +153,10 @@ def weave(
 
 
 def _byte(x):
+    """Numbers in 0..1 as integers in 0..255."""
     return (jnp.clip(x, 0.0, 1.0) * 255.0 + 0.5).astype(jnp.int32)
 
 
 def _triangle(x):
-    """A triangle wave of period 1 between 0 (whole numbers) and 1 (halves)."""
+    """A triangle wave of period 1: 0 at whole numbers, 1 at halves."""
     return 1.0 - 2.0 * jnp.abs(x - jnp.floor(x) - 0.5)

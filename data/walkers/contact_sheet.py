@@ -1,4 +1,4 @@
-"""A contact sheet: a row for each of some persons, under every camera of a world.
+"""Draws a contact sheet: a row for each of some persons, under all cameras of a world.
 
 python -m data.walkers.contact_sheet --configs=street_small,hall --folder=docs/images
 """
@@ -14,20 +14,24 @@ from data.walkers import plan, world
 from data.walkers.sizes import SIZES, Sizes, names
 
 _NUM_FRAMES = 16
-"""Length of the tracklets whose frames are shown."""
+"""Length of the tracklets that are shown."""
 
 
 def contact_sheet(
     sizes: Sizes, num_persons: int, num_frames: int, num_tracklets: int = 1
 ) -> np.ndarray:
-    """uint8 image: `num_persons` test persons down, cameras × frames across.
+    """A uint8 image with a row for each of `num_persons` test persons.
 
-    Frames are spread over each tracklet. Every camera sees everybody.
+    Args:
+        sizes: The world; every camera sees every person.
+        num_persons: Rows.
+        num_frames: Frames of each tracklet, spread over it.
+        num_tracklets: Tracklets of each person and camera.
     """
     sizes = dataclasses.replace(sizes, unseen=0.0)
-    test = [e for e in plan.plan(sizes) if e.pid > sizes.num_train]
-    pids = sorted({e.pid for e in test})[:num_persons]
-    entries = [e for e in test if e.pid in pids and e.index < num_tracklets]
+    test_entries = [e for e in plan.plan(sizes) if e.pid > sizes.num_train]
+    pids = sorted({e.pid for e in test_entries})[:num_persons]
+    entries = [e for e in test_entries if e.pid in pids and e.index < num_tracklets]
     height, width = sizes.frame_height, sizes.frame_width
     shape = (len(pids), sizes.num_cameras, num_tracklets, num_frames, height, width, 3)
     cells = np.zeros(shape, np.uint8)
@@ -39,6 +43,7 @@ def contact_sheet(
 
 
 def main():
+    """Writes the sheet of each world to `<folder>/<world>.jpg`."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument(
         "--configs", type=names, default="street_small", help="a,b,… or all"
@@ -61,10 +66,14 @@ def main():
             median_frames=_NUM_FRAMES,
             edge_cases=False,
         )
-        each = args.frames // (sizes.num_cameras * sizes.days)
-        each = min(max(each, 1), _NUM_FRAMES)
-        sheet = contact_sheet(sizes, args.persons, each, num_tracklets=sizes.days)
-        Image.fromarray(sheet).save(args.folder / f"{name}.jpg", quality=75)
+        frames_per_camera = args.frames // (sizes.num_cameras * sizes.days)
+        frames_per_camera = min(max(frames_per_camera, 1), _NUM_FRAMES)
+        sheet = contact_sheet(
+            sizes, args.persons, frames_per_camera, num_tracklets=sizes.days
+        )
+        path = args.folder / f"{name}.jpg"
+        Image.fromarray(sheet).save(path, quality=75)
+        print(f"wrote {path}")
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
-"""Who else walks: children, stout and bent people, other hair, boots, common colours.
+"""More kinds of people: children, stout and bent ones, hairstyles, common outfits.
 
-`vary_person` draws again what a person's own keys have drawn, with a key of its own.
+`vary_person` replaces some of what `person` has drawn, with a separate key.
 """
 
 import dataclasses
@@ -27,31 +27,31 @@ _SHOES = np.array(
     np.float32,
 )  # fmt: skip
 NUM_COMMON = 16
-"""Outfits whose colours many people wear."""
+"""Number of outfits whose colours many people wear."""
 
 
 @pytree
 class Extras:
-    """What a body has besides `body.pose`'s 27 parts."""
+    """What a body has besides the 27 parts of `body.pose`."""
 
     cloths: Float[Array, "3 20"]
-    """Packed: none, that of the upper garment, that of trousers or skirt."""
+    """Packed cloths: none, upper garment, trousers or skirt."""
     ends: Float[Array, "3"]
     """Colour of the ends of long hair."""
     beard: Array
-    """Size, 0 or factor 0.7 to 1.1."""
+    """Size of the beard, 0 or factor 0.7 to 1.1."""
     knot: Float[Array, "2"]
-    """Bun or tail: radius, 0 or 0.014 to 0.034 of the height; metres that it hangs."""
+    """Bun or tail: radius, 0 or 0.014 to 0.034 of the height; metres it hangs down."""
     brim: Float[Array, "2"]
-    """Of a hat: radius over the head's, 0 or 1.3 to 2.0; share that is a peak."""
+    """Brim: radius over the head's, 0 or 1.3 to 2.0; 1 where it is a peak in front."""
     straps: Array
-    """1 where a backpack's straps are seen in front, else 0."""
+    """1 if a backpack's straps are seen in front, else 0."""
 
 
 def vary_person(person, key, common_key, day, dark, variety: Variety):
-    """The person in more various build, hair and clothes; see `Variety`.
+    """The person with more varied build, hair and clothes (`Variety`).
 
-    All who share `common_key` also share the 16 common outfits.
+    All persons with the same `common_key` share the 16 common outfits.
     """
     build_key, hair_key, outfit_key = jax.random.split(key, 3)
     outfit_key = jax.random.fold_in(outfit_key, day)
@@ -60,7 +60,9 @@ def vary_person(person, key, common_key, day, dark, variety: Variety):
     outfit, upper, lower, worn = _outfit(
         outfit_key, common_key, person.outfit, face.skin, dark, variety
     )
-    packed = jnp.stack([cloth.pack(one) for one in (cloth.plain(), upper, lower)])
+    packed = jnp.stack(
+        [cloth.pack(garment) for garment in (cloth.plain(), upper, lower)]
+    )
     extras = Extras(cloths=packed, **hair, **worn)
     return dataclasses.replace(
         person, build=build, face=face, outfit=outfit, gait=gait, extras=extras
@@ -68,14 +70,15 @@ def vary_person(person, key, common_key, day, dark, variety: Variety):
 
 
 def _build(key, build, gait, variety: Variety):
+    """Build and gait, redrawn for children and for stout, slim and bent people."""
     n = stream(key, 16)
-    is_other, kind = n() < variety.builds, choose(n(), (25, 40, 20, 15))
-    child, stout, slim, bent = (is_other & (kind == i) for i in range(4))
+    is_other, build_type = n() < variety.builds, choose(n(), (25, 40, 20, 15))
+    child, stout, slim, bent = (is_other & (build_type == i) for i in range(4))
 
     def redrawn(name, *choices):
         value = getattr(build, name)
-        for is_so, low, high in choices:
-            value = jnp.where(is_so, between(n(), low, high), value)
+        for is_case, low, high in choices:
+            value = jnp.where(is_case, between(n(), low, high), value)
         return value
 
     build = dataclasses.replace(
@@ -91,10 +94,12 @@ def _build(key, build, gait, variety: Variety):
 
 
 def _hair(key, face, outfit, variety: Variety):
-    """The face with other hair, and the fields of `Extras` that are hair."""
+    """The face with another hairstyle, and the fields of `Extras` for hair."""
     n = stream(key, 24)
-    is_other, kind = n() < variety.hair, choose(n(), (20, 25, 15, 15, 10, 15))
-    knot, beard, volume, tones, veil, long = (is_other & (kind == i) for i in range(6))
+    is_other, hairstyle = n() < variety.hair, choose(n(), (20, 25, 15, 15, 10, 15))
+    knot, beard, volume, tones, veil, long = (
+        is_other & (hairstyle == i) for i in range(6)
+    )
     dyed = jnp.asarray(_HAIRS)[choose(n(), (5, 3, 3, 4, 4, 0.7, 0.5))]
     hair = jnp.where(is_other & (n() < 0.6), dyed, face.hair)
     hair = jnp.where(veil, outfit.bag, hair)
@@ -115,7 +120,7 @@ def _hair(key, face, outfit, variety: Variety):
 
 
 def _outfit(key, common_key, outfit, skin, dark, variety: Variety):
-    """(outfit, cloth of the top, of the trousers, the other fields of `Extras`)."""
+    """The outfit, cloth of top and of trousers, and the other fields of `Extras`."""
     n = stream(key, 32)
     number = (n() * NUM_COMMON).astype(jnp.int32)
     common = sample_outfit(jax.random.fold_in(common_key, number), skin, dark)

@@ -1,7 +1,7 @@
-"""How a person walks: sampled from a key, and the joints at a phase of the stride.
+"""How people walk: a gait sampled from a key, and the joints at a phase of the stride.
 
-Lengths are metres, angles radians. In the body's frame x points to the person's right,
-y forward, z up, and the ground is z = 0.
+Lengths are in metres, angles in radians. In the body's frame x points to the person's
+right, y forward, z up; the ground is z = 0.
 """
 
 import jax.numpy as jnp
@@ -10,41 +10,41 @@ from jaxtyping import Array, Float
 from data.walkers.draws import between, pytree, stream
 
 SIDES = (-1.0, 1.0)
-"""Left and right, the order of every pair of joints."""
+"""Left and right: the order of every pair of joints."""
 
 
 @pytree
 class Gait:
-    """What moves, and how a person holds the trunk."""
+    """How a person moves and holds the trunk."""
 
     cadence: Array
-    """Phase per frame at normal speed, 0.38 to 0.80 rad (a stride is 2 pi)."""
+    """Phase per frame at normal speed, 0.38 to 0.80 rad; a stride is 2 pi."""
     stride: Array
     """Amplitude of the hip's angle, 0.26 to 0.55 rad."""
     knee: Array
-    """Flexion of the knee in its swing, 0.45 to 1.15 rad."""
+    """Flexion of the swinging knee, 0.45 to 1.15 rad."""
     arm_swing: Array
     """Amplitude of the shoulder's angle, 0.05 to 0.65 rad."""
     elbow_swing: Array
-    """Amplitude of the elbow's flexion over the arm's swing, 0 to 0.8."""
+    """Amplitude of the elbow's flexion over that of the arm, 0 to 0.8."""
     twist: Array
-    """Turn of the shoulders against the hips, 0 to 0.22 rad."""
+    """Rotation of the shoulders against the hips, 0 to 0.22 rad."""
     sway: Array
-    """Movement of the trunk to the standing leg, 0 to 0.03 m."""
+    """Sideways movement of the trunk over the standing leg, 0 to 0.03 m."""
     bob: Array
     """Nodding of the trunk, twice a stride, 0 to 0.05 rad."""
     asymmetry: Array
-    """What the right stride is longer and the left one shorter: share -0.22 to 0.22."""
+    """How much longer right strides, and shorter left ones, are: -0.22 to 0.22."""
     elbow: Array
     """Mean flexion of the elbow, 0.05 to 0.8 rad."""
     lean: Array
     """Forward lean of the trunk, -0.04 to 0.15 rad."""
     stance: Array
-    """Distance of each foot from the middle, factor 0.6 to 1.5."""
+    """Distance of the feet from the middle line, factor 0.6 to 1.5."""
 
 
 def sample_gait(key, posture_key) -> Gait:
-    """A gait; what a single picture shows of it comes from `posture_key`."""
+    """A gait; `posture_key` draws the part of it that a single picture shows."""
     n, m = stream(key, 16), stream(posture_key, 8)
     return Gait(
         cadence=between(n(), 0.38, 0.80),
@@ -64,16 +64,16 @@ def sample_gait(key, posture_key) -> Gait:
 
 @pytree
 class Joints:
-    """Where the joints are; pairs are ordered left, right."""
+    """Positions of the joints; pairs are ordered left, right."""
 
     hips: Float[Array, "3"]
-    """Between the two hip joints."""
+    """Midpoint of the two hip joints."""
     neck: Float[Array, "3"]
     hip: Float[Array, "2 3"]
     knee: Float[Array, "2 3"]
     ankle: Float[Array, "2 3"]
     toe: Float[Array, "2 3"]
-    """Direction of the toes, not a place."""
+    """Direction of the toes, not a position."""
     shoulder: Float[Array, "2 3"]
     elbow: Float[Array, "2 3"]
     wrist: Float[Array, "2 3"]
@@ -81,14 +81,19 @@ class Joints:
     up: Float[Array, "3"]
     """Direction of the trunk."""
     reach: Array
-    """How far a knee is before or behind the hips."""
+    """Distance of the foremost or hindmost knee from the hips."""
 
 
 def joints(build, gait: Gait, phase, effort, holding: Float[Array, "2"]) -> Joints:
-    """The joints at a phase; `effort` scales every swing: 0 stands, 1 walks.
+    """The joints at a phase of the stride; the lower foot is on the ground.
 
-    The lower foot is on the ground. A hand that holds something (`holding` 1) bends its
-    arm more and swings it less.
+    Args:
+        build: Proportions of the body (`person.Build`).
+        gait: The gait.
+        phase: Phase of the stride in rad.
+        effort: Factor on all swings: 0 stands, 1 walks.
+        holding: 1 for a hand (left, right) that holds something: its arm is bent more
+            and swings less.
     """
     h = build.height
     thigh_length, shin_length = 0.245 * h * build.legs, 0.235 * h * build.legs
@@ -132,5 +137,5 @@ def joints(build, gait: Gait, phase, effort, holding: Float[Array, "2"]) -> Join
 
 
 def _hanging(angle):
-    """Unit vectors hanging down at angle 0, swung forward by a positive angle."""
+    """Unit vectors that hang down at angle 0 and swing forward at positive angles."""
     return jnp.stack([jnp.zeros_like(angle), jnp.sin(angle), -jnp.cos(angle)], -1)

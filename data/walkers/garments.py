@@ -1,4 +1,4 @@
-"""Clothes and what is carried: an outfit, sampled from a key. Colours are in [0, 1]."""
+"""Clothes and luggage: an outfit, sampled from a key. Colours are in [0, 1]."""
 
 import jax.numpy as jnp
 import numpy as np
@@ -6,7 +6,7 @@ from jaxtyping import Array, Float
 
 from data.walkers.draws import between, choose, pytree, sign, sometimes, stream
 
-# Colour; weight among tops, among dark people's tops, among trousers and skirts.
+# Colour; its weight among tops, among dark tops, and among trousers and skirts.
 _PALETTE = (
     ((0.045, 0.045, 0.05), 24, 60, 30),  # black
     ((0.16, 0.16, 0.18), 12, 14, 13),  # dark grey
@@ -34,30 +34,33 @@ _SHOES = np.array(
 )
 _BLACK = np.array([0.05, 0.05, 0.055], np.float32)
 NOWHERE = np.array([9.0, 9.0], np.float32)
-"""A band that no part of a garment lies in."""
+"""A band outside every garment."""
 
 
 @pytree
 class Outfit:
-    """What a person wears and carries on one day, in every camera and tracklet."""
+    """What a person wears and carries on a day, in all cameras and tracklets."""
 
     upper: Float[Array, "3 3"]
-    """Upper garment: base colour, second colour (pattern), what an open front shows."""
+    """Upper garment: base colour, pattern colour, colour inside an open front."""
     open_front: Array
-    """Half-width of the open front over the trunk's: 0 (62 %) or 0.15 to 0.5."""
+    """Half-width of the open front over the trunk's, 0 (62 %) or 0.15 to 0.5."""
     stripes: Array
-    """Horizontal stripes over the trunk, 0 (82 %) or 3 to 7."""
+    """Number of horizontal stripes over the trunk, 0 (82 %) or 3 to 7."""
     columns: Array
-    """Vertical stripes over the trunk, 0 (94 %) or 3 to 6."""
+    """Number of vertical stripes over the trunk, 0 (94 %) or 3 to 6."""
     band: Float[Array, "2"]
-    """Part of the trunk in the second colour, bottom 0 to top 1: yoke (13 %), hem
-    (10 %), chest band (10 %) or none; only without stripes."""
+    """Part of the trunk in the second colour, from 0 (bottom) to 1 (top).
+
+    It is a yoke (13 %), a hem (10 %), a chest band (10 %) or none; only without
+    stripes.
+    """
     patch: Float[Array, "3"]
     """Print on chest or back (20 %): half-width, side (1 front, -1 back), height."""
     sleeve: Array
-    """Sleeves' length over the arm's, 1 (80 %) or 0.25 to 0.5."""
+    """Length of the sleeves over the arm's, 1 (80 %) or 0.25 to 0.5."""
     sleeve_second: Array
-    """1 where the sleeves have the second colour (18 %), else 0."""
+    """1 if the sleeves have the second colour (18 %), else 0."""
     bulk: Array
     """Thickness of the upper garment, factor 1.0 to 1.4 (down jackets)."""
     sheen: Array
@@ -67,13 +70,13 @@ class Outfit:
     hood: Array
     """Size of a hood or thick collar on the shoulders, 0 (70 %) or 0.7 to 1.2."""
     scarf: Array
-    """1 where a scarf of the bag's colour is round the neck (12 %), else 0."""
+    """1 with a scarf in the bag's colour (12 %), else 0."""
     lower: Float[Array, "3"]
     """Colour of trousers, skirt or shorts."""
     leg_width: Array
     """Width of the trousers, factor 0.95 to 1.4."""
     leg_cover: Array
-    """Trousers' length over the leg's: 1, 0.4-0.55 (shorts, 8 %) or 0 (skirts)."""
+    """Length of the trousers over the leg's: 1, shorts (8 %) 0.4-0.55, skirts 0."""
     skirt: Array
     """Length of a skirt or dress over the leg's, 0 (86 %) or 0.35 to 0.8."""
     stockings: Float[Array, "3"]
@@ -84,13 +87,13 @@ class Outfit:
     hat_color: Float[Array, "3"]
     bag: Float[Array, "3"]
     backpack: Array
-    """Size, 0 (74 %) or factor 0.7 to 1.2."""
+    """Size of a backpack, 0 (74 %) or factor 0.7 to 1.2."""
     shoulder_bag: Array
-    """Size of the bag at one hip, 0 (74 %) or factor 0.7 to 1.3."""
+    """Size of a bag at one hip, 0 (74 %) or factor 0.7 to 1.3."""
     bag_side: Array
-    """-1 left or 1 right: the side of shoulder bag and what the hand holds."""
+    """Side of the shoulder bag and of the hand with something: -1 left, 1 right."""
     carried: Array
-    """Size of what the hand holds (papers, a bag), 0 (75 %) or factor 0.6 to 1.4."""
+    """Size of what a hand holds (papers, a bag), 0 (75 %) or factor 0.6 to 1.4."""
     carried_color: Float[Array, "3"]
 
 
@@ -108,7 +111,7 @@ def sample_outfit(key, skin, dark) -> Outfit:
     def top():
         return jnp.where(is_dark, dyed(DARK_TOPS), dyed(TOPS))
 
-    # What is worn under a dark jacket is as bright as anyone's.
+    # The shirt under a dark jacket is as bright as under other jackets.
     upper = jnp.stack([top(), dyed(TOPS), dyed(TOPS)])
     lower = jnp.where(is_dark, dyed(0.4 * BOTTOMS + DARK_TOPS), dyed(BOTTOMS))
     stripes = jnp.round(sometimes(0.18, n(), n(), 2.5, 7.5))

@@ -1,7 +1,7 @@
-"""How hard a camera is to recognise people in: light, colours, fog, noise, blocks.
+"""Looks: how light, colours, fog and noise make people hard to recognise.
 
-A look is drawn for each camera and drawn again, nearer to the camera's, for each of
-its tracklets. Only worlds with a `Variety` have looks.
+A look is drawn for each camera and, close to that, for each of its tracklets. Only
+worlds with a `Variety` have looks.
 """
 
 import dataclasses
@@ -20,36 +20,36 @@ _PER_TRACKLET = 0.5
 
 @pytree
 class Look:
-    """What a tracklet's frames look like, on top of its camera."""
+    """Changes to a tracklet's frames on top of those of its camera."""
 
     draws: Float[Array, "16"]
-    """Standard normal numbers; a tracklet draws them again, near its camera's."""
+    """Standard normal numbers; those of a tracklet are near its camera's."""
     chances: Float[Array, "12"]
-    """Uniform numbers; those of its camera hold for a tracklet."""
+    """Uniform numbers; a tracklet has those of its camera."""
     gain: Float[Array, "3"]
-    """Exposure (stops σ 0.6, cut at 2.6 σ) times white balance (σ 3 to 27 %)."""
+    """Exposure (stops σ 0.6, clipped at 2.6 σ) times white balance (σ 3 to 27 %)."""
     tint: Float[Array, "3"]
-    """Factor 0.7 to 1 on the finished picture: whites take the cast too."""
+    """Factor on the finished picture, 0.7 to 1: tints whites, too."""
     veil: Float[Array, "3"]
     """Light that fog or flare adds, 0 to 0.45, in the colour of the cast."""
     bend: Array
-    """Added to the camera's tone curve, σ 0.22: -0.57 to 0.57."""
+    """Added to the camera's `bend`, σ 0.22: -0.57 to 0.57."""
     contrast: Array
-    """Factor on the camera's, σ 17 %: 0.64 to 1.56."""
+    """Factor on the camera's contrast, σ 17 %: 0.64 to 1.56."""
     saturation: Array
-    """Factor on the camera's, σ 24 %: 0.5 to 1.8; in low light 0.4-0.9 of it."""
+    """Factor on the camera's saturation, σ 24 %: 0.5 to 1.8; low light × 0.4 to 0.9."""
     black: Array
-    """Lowest value that comes out, 0 to 0.16."""
+    """Lowest output value, 0 to 0.16."""
     white: Array
-    """Highest value that comes out, 0.72 to 1."""
+    """Highest output value, 0.72 to 1."""
     noise: Array
-    """Added to the camera's, 0 or 0.004 to 0.018 (low light)."""
+    """Added to the camera's noise, 0, or 0.004 to 0.018 in low light."""
     defocus: Array
     """Added to the camera's blur, 0 or 0.4 to 1.6 sensor pixels."""
     blocks: Array
-    """Step of the compression's quantisation, 0 (none) or 0.02 to 0.12."""
+    """Step of the compression's quantisation, 0 (no blocks) or 0.02 to 0.12."""
     scene: Float[Array, "3"]
-    """Factor on the backdrop, σ 0.22 in log and σ 0.08 for each channel."""
+    """Factor on the backdrop, σ 0.22 in log, and σ 0.08 for each channel."""
 
 
 def sample_look(key, variety: Variety) -> Look:
@@ -60,22 +60,25 @@ def sample_look(key, variety: Variety) -> Look:
 
 
 def vary_look(key, camera: Look, variety: Variety) -> Look:
-    """The look of a tracklet under a camera that has the look `camera`.
+    """The look of a tracklet under a camera with the look `camera`.
 
-    Fog, low light, focus and compression are there or not as the camera has them.
+    Whether there is fog, low light, blur and compression is up to the camera alone.
     """
-    again = jax.vmap(normal)(jax.random.uniform(key, (16,)))
-    draws = (camera.draws + _PER_TRACKLET * again) / jnp.sqrt(1 + _PER_TRACKLET**2)
+    tracklet_draws = jax.vmap(normal)(jax.random.uniform(key, (16,)))
+    draws = (camera.draws + _PER_TRACKLET * tracklet_draws) / jnp.sqrt(
+        1 + _PER_TRACKLET**2
+    )
     look = _look(draws, camera.chances, variety)
     n = stream(jax.random.fold_in(key, 1), 4)
-    share = {
+    varied = {
         name: getattr(look, name) * between(n(), 0.5, 1.2)
         for name in ("veil", "noise", "defocus", "blocks")
     }
-    return dataclasses.replace(look, **share)
+    return dataclasses.replace(look, **varied)
 
 
 def _look(draws, chances, variety: Variety) -> Look:
+    """The look of normal `draws` [16] and uniform `chances` [12]."""
     n = functools.partial(next, iter(chances))
     strength = variety.cast * between(n() ** 2, 0.2, 1.6)
     # Green and violet casts are as frequent as those of daylight and lamps.
@@ -109,7 +112,7 @@ def _look(draws, chances, variety: Variety) -> Look:
 
 
 def through(camera, look: Look | None):
-    """The camera as it is for a tracklet of that look; without one, as it is."""
+    """The camera with a look applied; unchanged without one."""
     if look is None:
         return camera
     return dataclasses.replace(

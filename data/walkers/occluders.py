@@ -1,4 +1,4 @@
-"""What gets between camera and person: posts, signs on posts, cars, and shadows."""
+"""Occluders between camera and person: posts, signs on posts, cars; and shadows."""
 
 import jax.numpy as jnp
 import numpy as np
@@ -27,29 +27,33 @@ class Obstacle:
     """A thing that stands still while person and box pass behind it."""
 
     is_on: Array
+    """1 if it is there, else 0."""
     kind: Array
-    """0 a post (40 %), 1 a sign on a post (30 %), 2 a car, a bench, a hedge (30 %)."""
+    """0 post (40 %), 1 sign on a post (30 %), 2 car, bench or hedge (30 %)."""
     middle: Array
     """Frame in which it is in the middle of the box."""
     speed: Array
-    """Box heights per frame across the picture."""
+    """Speed across the picture in box heights per frame."""
     half_width: Array
-    """Post 0.012-0.05, sign's panel 0.08-0.2, car 0.2-0.6 box heights."""
+    """Box heights: post 0.012-0.05, panel of a sign 0.08-0.2, car 0.2-0.6."""
     low: Array
-    """Lower edge of the sign's panel, -0.35 to 0.15 box heights above the middle."""
+    """Lower edge of a sign's panel, -0.35 to 0.15 box heights above the middle."""
     high: Array
-    """Upper edge: 0.2 to 0.45 above it; of a car -0.3 to 0.05 above the middle."""
+    """Upper edge: 0.2-0.45 above the lower one; of a car -0.3 to 0.05 above middle."""
     colors: Float[Array, "2 3"]
     rows: Array
-    """Lines of writing on a sign, 2 to 5."""
+    """Lines of text on a sign, 2 to 5."""
 
 
 def sample_obstacle(key, num_frames, moving, probability) -> Obstacle:
-    """`moving`: metres per frame that the person goes across the picture."""
+    """An obstacle with this probability.
+
+    `moving` is how far the person goes across the picture, in metres per frame.
+    """
     n = stream(key, 24)
     kind = choose(n(), (4, 3, 3))
-    # A box height is about 1.9 m; nearer things pass faster. Never quite still: those
-    # who stand are watched by a camera that moves a little.
+    # A box height is about 1.9 m; nearer things pass faster. An obstacle never stays
+    # quite still, as if the camera moved a little.
     pass_by = -between(n(), 1.0, 1.5) * moving / 1.9
     slowest = jnp.where(pass_by < 0, -0.006, 0.006)
     low = between(n(), -0.35, 0.15)
@@ -103,7 +107,7 @@ def obstacle_stamps(obstacle: Obstacle, frame, height: int, tall) -> Stamps:
 
 
 def shadow_stamp(camera, feet, px_per_m) -> Stamps:
-    """The blurred dark ellipse under a person whose feet are at `feet`, pixels."""
+    """The blurred dark ellipse on the ground; `feet` is their position in pixels."""
     flat = jnp.sin(camera.elevation)
     at = feet - jnp.stack([0.22 * camera.light[0], 0.0]) * px_per_m
     return stamp(

@@ -1,6 +1,6 @@
-"""Painting: stamps over a picture, farthest first.
+"""Paints stamps over a picture, the farthest first.
 
-A stamp is painted with the coverage of each pixel from its signed distance and shading
+The coverage of a pixel comes from its signed distance to the stamp, and the shading
 from a pseudo normal.
 """
 
@@ -16,9 +16,10 @@ from data.walkers.stamps import Stamps
 def paint(
     image: Float[Array, "3 H W"], stamps: Stamps, camera: Camera, aspect
 ) -> Float[Array, "3 H W"]:
-    """`image` with the stamps over it, those outside of it or not opaque left out.
+    """`image` with the stamps painted over it.
 
-    `aspect` is the width of what a pixel shows less its height: boxes are stretched.
+    Skips stamps that are transparent or outside the image. Frames may be stretched
+    boxes: `aspect` is how many pixels the image has across for each pixel of a stamp.
     """
     height, width = image.shape[1:]
     x = ((jnp.arange(width) + 0.5 - width / 2) / aspect)[None]
@@ -31,20 +32,20 @@ def paint(
     order = jnp.argsort(jnp.where(is_seen, stamps.depth, jnp.inf))
 
     def body(i, image):
-        one = jax.tree.map(lambda array: array[order[i]], stamps)
-        if one.cloth is None:
-            return _paint_one(image, one, x, y, camera)
+        stamp = jax.tree.map(lambda array: array[order[i]], stamps)
+        if stamp.cloth is None:
+            return _paint_stamp(image, stamp, x, y, camera)
         box = low[order[i]], high[order[i]]
-        return _paint_in_window(image, one, box, x, y, camera, aspect)
+        return _paint_in_window(image, stamp, box, x, y, camera, aspect)
 
     return jax.lax.fori_loop(0, is_seen.sum(), body, image)
 
 
-def _paint_in_window(image, one: Stamps, box, x, y, camera: Camera, aspect):
-    """As `_paint_one`, on a quarter of the image where the stamp fits into one."""
+def _paint_in_window(image, stamp: Stamps, box, x, y, camera: Camera, aspect):
+    """Like `_paint_stamp`, but changes a quarter of the image where that is enough."""
     height, width = image.shape[1:]
     rows, columns = -(-height // 2), -(-width // 2)
-    edge = one.soft + 1.0
+    edge = stamp.soft + 1.0
     left = jnp.floor((box[0][0] - edge) * aspect + width / 2)
     right = jnp.ceil((box[1][0] + edge) * aspect + width / 2)
     top = jnp.floor(height / 2 - box[1][1] - edge)
@@ -56,56 +57,57 @@ def _paint_in_window(image, one: Stamps, box, x, y, camera: Camera, aspect):
     )
 
     def part():
-        seen = jax.lax.dynamic_slice(image, (0, top, left), (3, rows, columns))
+        window = jax.lax.dynamic_slice(image, (0, top, left), (3, rows, columns))
         near_x = jax.lax.dynamic_slice(x, (0, left), (1, columns))
         near_y = jax.lax.dynamic_slice(y, (top, 0), (rows, 1))
-        seen = _paint_one(seen, one, near_x, near_y, camera)
-        return jax.lax.dynamic_update_slice(image, seen, (0, top, left))
+        window = _paint_stamp(window, stamp, near_x, near_y, camera)
+        return jax.lax.dynamic_update_slice(image, window, (0, top, left))
 
-    return jax.lax.cond(fits, part, lambda: _paint_one(image, one, x, y, camera))
+    return jax.lax.cond(fits, part, lambda: _paint_stamp(image, stamp, x, y, camera))
 
 
-def _paint_one(image, one: Stamps, x, y, camera: Camera):
-    axis = one.end - one.start
+def _paint_stamp(image, stamp: Stamps, x, y, camera: Camera):
+    """`image` with a stamp painted over it; x [1, W], y [H, 1] are pixel positions."""
+    axis = stamp.end - stamp.start
     length = jnp.sqrt(jnp.sum(axis**2) + 1e-6)
     # An ellipsoid (length zero) stands upright.
     dx = jnp.where(length > 1e-2, axis[0] / length, 0.0)
     dy = jnp.where(length > 1e-2, axis[1] / length, 1.0)
-    rel_x, rel_y = x - one.start[0], y - one.start[1]
+    rel_x, rel_y = x - stamp.start[0], y - stamp.start[1]
     along = rel_x * dx + rel_y * dy
     across = rel_x * dy - rel_y * dx
     inside = jnp.clip(along, 0.0, length)
-    slope = (one.radius[1] - one.radius[0]) / length
-    narrow = 1.0 / (one.radius[0] + inside * slope)
+    slope = (stamp.radius[1] - stamp.radius[0]) / length
+    narrow = 1.0 / (stamp.radius[0] + inside * slope)
     side = across * narrow
-    inv_cap = jnp.where(along < 0, 1.0 / one.cap[0], 1.0 / one.cap[1])
+    inv_cap = jnp.where(along < 0, 1.0 / stamp.cap[0], 1.0 / stamp.cap[1])
     beyond = (along - inside) * inv_cap
     # Implicit surface f = q^2 - 1; f / |grad f| is the distance near it.
     q2 = side * side + beyond * beyond
     gradient = jnp.square(side * narrow) + jnp.square(beyond * inv_cap)
     distance = 0.5 * (q2 - 1.0) * jax.lax.rsqrt(gradient + 1e-7)
-    alpha = jnp.clip(0.5 - distance / one.soft, 0.0, 1.0) * one.opacity
-    # Pattern: where the point lies on the body (from left to right, front or back).
+    alpha = jnp.clip(0.5 - distance / stamp.soft, 0.0, 1.0) * stamp.opacity
+    # Position of the point on the body, for the pattern: left to right, front or back.
     flat = jnp.clip(side, -1.0, 1.0)
     rim = jnp.sqrt(1.0 - flat * flat)
-    lateral = rim * one.facing[1] - flat * one.facing[0]
-    ahead = rim * one.facing[0] + flat * one.facing[1]
-    total = length + one.cap[0] + one.cap[1]
-    level = (along + one.cap[0]) / total
-    wave = _triangle(one.columns * 0.5 * lateral + one.stripes * level)
-    edge = jnp.minimum(level - one.band[0], one.band[1] - level)
+    lateral = rim * stamp.facing[1] - flat * stamp.facing[0]
+    ahead = rim * stamp.facing[0] + flat * stamp.facing[1]
+    total = length + stamp.cap[0] + stamp.cap[1]
+    level = (along + stamp.cap[0]) / total
+    wave = _triangle(stamp.columns * 0.5 * lateral + stamp.stripes * level)
+    edge = jnp.minimum(level - stamp.band[0], stamp.band[1] - level)
     second = jnp.maximum(6.0 * wave - 2.5, edge * total + 0.5)
     second = jnp.clip(second, 0.0, 1.0)
-    opening = jnp.where(ahead > 0, (one.front - jnp.abs(lateral)) / narrow + 0.5, 0.0)
-    opening = jnp.where(one.front > 0, opening, 0.0)
-    print_size = jnp.maximum(jnp.abs(lateral), 2.5 * jnp.abs(level - one.patch[2]))
-    print_edge = (one.patch[0] - print_size) / narrow + 0.5
-    on_print = (one.patch[0] > 0) & (ahead * one.patch[1] > 0)
-    if one.cloth is not None:
-        worn = cloth.unpack(one.cloth)
-        radius = 0.5 * (one.radius[0] + one.radius[1])
+    opening = jnp.where(ahead > 0, (stamp.front - jnp.abs(lateral)) / narrow + 0.5, 0.0)
+    opening = jnp.where(stamp.front > 0, opening, 0.0)
+    print_size = jnp.maximum(jnp.abs(lateral), 2.5 * jnp.abs(level - stamp.patch[2]))
+    print_edge = (stamp.patch[0] - print_size) / narrow + 0.5
+    on_print = (stamp.patch[0] > 0) & (ahead * stamp.patch[1] > 0)
+    if stamp.cloth is not None:
+        worn = cloth.unpack(stamp.cloth)
+        radius = 0.5 * (stamp.radius[0] + stamp.radius[1])
         word = cloth.weave(
-            worn, one.facing, one.patch, flat, lateral, ahead, level, total, radius
+            worn, stamp.facing, stamp.patch, flat, lateral, ahead, level, total, radius
         )
         print_edge = print_edge * ((word >> 24) & 1)
     opening = jnp.clip(jnp.maximum(opening, jnp.where(on_print, print_edge, 0.0)), 0, 1)
@@ -113,39 +115,41 @@ def _paint_one(image, one: Stamps, x, y, camera: Camera):
     light = camera.light
     normal_x, normal_y = side * dy + beyond * dx, beyond * dy - side * dx
     facing = jax.nn.relu(1.0 - q2)
-    lit = normal_x * light[0] + normal_y * light[1] + facing * light[2]
-    folds = _triangle(along * (0.45 * narrow) + 0.6 * flat + 0.23 * one.start[0])
-    gloss = one.sheen * jax.nn.relu(3.0 * lit - 2.0 + folds)
-    shade = camera.ambient + (1.12 - camera.ambient) * jnp.clip(lit, 0, 1)
+    brightness = normal_x * light[0] + normal_y * light[1] + facing * light[2]
+    folds = _triangle(along * (0.45 * narrow) + 0.6 * flat + 0.23 * stamp.start[0])
+    gloss = stamp.sheen * jax.nn.relu(3.0 * brightness - 2.0 + folds)
+    shade = camera.ambient + (1.12 - camera.ambient) * jnp.clip(brightness, 0, 1)
     shade = shade * (0.94 + 0.12 * folds)
-    if one.cloth is not None:
+    if stamp.cloth is not None:
         shade = shade * (((word >> 16) & 255).astype(jnp.float32) * (1 / 128))
         ink = (1.0 - opening) * (1.0 - second) * _share(word)
         ink = ink + opening * _share(word >> 8)
-    # Packed in one word each, so that XLA computes them once and not once per channel.
+    # Packed into two words, so that XLA computes them once, not once per channel.
     packed = _byte(alpha) | _byte(second) << 8 | _byte(opening) << 16
     lights = _byte(shade / 1.3) | _byte(gloss) << 8
-    if one.cloth is not None:
+    if stamp.cloth is not None:
         lights = lights | _byte(ink) << 16
     packed, lights = jax.lax.optimization_barrier((packed, lights))
     alpha, second, opening = _share(packed), _share(packed >> 8), _share(packed >> 16)
-    base, other, under = (color[:, None, None] for color in one.colors)
+    base, other, under = (color[:, None, None] for color in stamp.colors)
     color = base + second * (other - base)
     color = color + opening * (under - color)
-    if one.cloth is not None:
+    if stamp.cloth is not None:
         color = color + _share(lights >> 16) * (worn.ink[:, None, None] - color)
     color = color * (1.3 * _share(lights)) + _share(lights >> 8)
     return image + alpha * (color - image)
 
 
 def _byte(x):
+    """Numbers in 0..1 as integers in 0..255."""
     return (jnp.clip(x, 0.0, 1.0) * 255.0 + 0.5).astype(jnp.int32)
 
 
 def _share(x):
+    """The lowest byte of integers as numbers in 0..1."""
     return (x & 255).astype(jnp.float32) * (1.0 / 255.0)
 
 
 def _triangle(x):
-    """A triangle wave of period 1 between 0 (whole numbers) and 1 (halves)."""
+    """A triangle wave of period 1: 0 at whole numbers, 1 at halves."""
     return 1.0 - 2.0 * jnp.abs(x - jnp.floor(x) - 0.5)

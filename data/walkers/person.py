@@ -1,4 +1,4 @@
-"""Identities: a person's build, face, outfit and gait, sampled from keys."""
+"""Persons: build, face, outfit and gait, sampled from keys."""
 
 import functools
 
@@ -50,34 +50,42 @@ class Build:
 
 @pytree
 class Face:
-    """What stays when the clothes change."""
+    """Skin, hair and glasses: what stays when the clothes change."""
 
     skin: Float[Array, "3"]
     hair: Float[Array, "3"]
     hair_size: Array
-    """Hair's thickness on the skull, factor 0.80 (bald, 8 %) or 0.97 to 1.22."""
+    """Thickness of the hair on the skull, factor 0.80 (bald, 8 %) or 0.97 to 1.22."""
     hair_length: Array
-    """Hair below the skull, 0 (65 %) or 0.06 to 0.32 m."""
+    """Length of the hair below the skull, 0 (65 %) or 0.06 to 0.32 m."""
     glasses: Array
     """1 with glasses (25 %), else 0."""
 
 
 @pytree
 class Person:
+    """A person on one day."""
+
     build: Build
     face: Face
     outfit: Outfit
     gait: Gait
     extras: Extras | None = None
-    """What else is worn, in worlds with a `Variety`."""
+    """What else is worn, in worlds with a `Variety`; else None."""
 
 
 def nth_person(
     key, number, day, *, twins: int, dark, variety: Variety | None = None
 ) -> Person:
-    """Person `number`, from 1 on, of all that a world's key makes: files and stream.
+    """Person `number`, from 1, of a world: of its files, or streamed.
 
-    `twins` in a row share one look.
+    Args:
+        key: Key of the world's persons.
+        number: The person; every `twins` consecutive persons share one look.
+        day: Day, from 0: other days have other clothes.
+        twins: Size of the groups that share a look.
+        dark: Probability of dark clothes.
+        variety: More kinds of people; None: no code for that is compiled.
     """
     look_key, gait_key = (jax.random.fold_in(key, i) for i in range(2))
     look_key = jax.random.fold_in(look_key, (number - 1) // twins)
@@ -91,11 +99,11 @@ def nth_person(
 
 @functools.partial(jax.jit, inline=True)
 def sample_person(look_key, gait_key, day, dark) -> Person:
-    """The person of two keys, as dressed on a day.
+    """The person of two keys, dressed for a day.
 
-    Persons with one `look_key` share build, face, posture and clothes (twins) and
-    differ by the gait that `gait_key` gives them. `dark` is the probability of dark
-    clothes.
+    Persons with the same `look_key` (twins) share build, face, posture and clothes.
+    They differ by the gait that `gait_key` gives them. `dark` is the probability of
+    dark clothes.
     """
     build_key, face_key, outfit_key, posture_key = jax.random.split(look_key, 4)
     n = stream(build_key, 16)

@@ -10,26 +10,34 @@ from data.walkers.draws import between, choose, stream
 def furnish(
     image: Float[Array, "3 Hb Wb"], key, is_wall, rows, columns, strength
 ) -> Float[Array, "3 Hb Wb"]:
-    """`image` with another floor and wall; `strength` is from 0 (as it is) to 1.
+    """`image` with another floor and wall.
 
-    `rows` and `columns` are in boxes. The mean is from dark to bright, not mid-grey.
+    The mean brightness varies from dark to bright instead of staying mid-grey.
+
+    Args:
+        image: The backdrop.
+        key: Random key.
+        is_wall: Where the wall is, 0 to 1.
+        rows: Position of the rows, in boxes.
+        columns: Position of the columns, in boxes.
+        strength: Share of the change, 0 (none) to 1.
     """
     n = stream(key, 48)
     image = _surface(image, n, (1 - is_wall) * strength, rows, columns)
     image = _surface(image, n, is_wall * strength, rows, columns)
-    for _ in range(3):  # sun between shadows, or lamps
+    for _ in range(3):  # strips of sun, shadow or lamp light
         slope, at, width = between(n(), -1.5, 1.5), 9 * n(), between(n(), 0.15, 1.2)
         edge = between(n(), 3.0, 30.0)
         inside = jnp.clip((width - jnp.abs(columns + slope * rows - at)) * edge, 0, 1)
         image = image * (1 + strength * between(n(), -0.4, 0.5) * inside)
     level = between(n(), 0.16, 0.85)
     color = level * (1 + 0.25 * (jnp.stack([n(), n(), n()]) - 0.5))
-    wanted = image * (color / image.mean((1, 2)))[:, None, None]
-    return image + strength * (wanted - image)
+    graded = image * (color / image.mean((1, 2)))[:, None, None]
+    return image + strength * (graded - image)
 
 
 def _surface(image, n, share, rows, columns):
-    """Tiles, planks, bars or none, over where `share` is above 0."""
+    """Adds tiles, planks, bars or nothing where `share` is above 0."""
     kind = choose(n(), (3, 2, 1, 3))  # tiles, planks, bars, plain
     slope = between(n(), -0.6, 0.6)
     across, up = between(n() ** 2, 0.04, 0.6), between(n() ** 2, 0.03, 0.4)

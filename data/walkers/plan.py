@@ -1,7 +1,7 @@
-"""Who is seen where, for how long, and in which split.
+"""The plan of a world: who is seen where, for how long, and in which split.
 
-Every random choice folds its key from (seed, what it belongs to): person i is the same
-however many there are, and so is each tracklet.
+Every random choice depends on the seed and on what it is for. So person i and each of
+their tracklets stay the same, however many persons there are.
 """
 
 import dataclasses
@@ -13,7 +13,7 @@ from scipy import special
 from data.walkers.sizes import Sizes
 
 PERSON, CAMERA, BACKDROP, TRACKLET, COUNT, BATCH = range(6)
-"""What a key is for: the first number after the seed."""
+"""Uses of keys: the first number of a path, after the seed."""
 
 DISTRACTOR_PID, JUNK_PID = 0, -1
 _FIRST_DISTRACTOR = 1_000_000
@@ -22,7 +22,7 @@ _FIRST_JUNK = 2_000_000
 
 @dataclasses.dataclass(frozen=True)
 class Entry:
-    """One tracklet of the plan; `index` counts within its person and camera."""
+    """A tracklet of the plan; `index` counts those of a person under a camera."""
 
     split: str
     pid: int
@@ -30,10 +30,11 @@ class Entry:
     index: int
     num_frames: int
     person: int
-    """Number of the person; that of a pid above 0 is the pid."""
+    """Number of the person; equals `pid` where that is above 0."""
 
     @property
     def name(self) -> str:
+        """Name of the tracklet, such as 0012_c1_t2."""
         number = self.person % _FIRST_DISTRACTOR
         prefix = _PREFIXES.get(self.pid, "")
         return f"{prefix}{number:04d}_c{self.camid + 1}_t{self.index + 1}"
@@ -43,23 +44,24 @@ _PREFIXES = {DISTRACTOR_PID: "distractor", JUNK_PID: "junk"}
 
 
 def key(seed: int, *path: int):
-    """The key of what `path` names."""
-    out = jax.random.key(seed)
+    """The JAX key of a seed and a path of numbers."""
+    folded = jax.random.key(seed)
     for number in path:
-        out = _fold_in(out, number)
-    return out
+        folded = _fold_in(folded, number)
+    return folded
 
 
 _fold_in = jax.jit(jax.random.fold_in)
 
 
 def _uniform(seed: int, *path: int) -> np.ndarray:
-    # A hash of the path: a key of jax.random for each number would take minutes.
+    # NumPy, because a key of jax.random for each number would take minutes.
+    """Two uniform numbers of a seed and a path of numbers."""
     return np.random.default_rng([seed, *path]).random(2)
 
 
 def plan(sizes: Sizes) -> list[Entry]:
-    """Every tracklet of the world, ordered by split, person, camera and index."""
+    """All tracklets of a world, sorted by split and name."""
     entries = []
     for pid in range(1, sizes.num_train + sizes.num_test + 1):
         entries += tracklets_of(pid, sizes)
@@ -82,15 +84,15 @@ def plan(sizes: Sizes) -> list[Entry]:
 
 
 def tracklets_of(pid: int, sizes: Sizes) -> list[Entry]:
-    """The tracklets of a person, in `train` if not one of the test persons."""
+    """The tracklets of a person: in `train` unless it is a test person."""
     is_train = not sizes.num_train < pid <= sizes.num_train + sizes.num_test
     low, high = sizes.train_tracklets if is_train else sizes.test_tracklets
     draws = [_uniform(sizes.seed, COUNT, pid, c) for c in range(sizes.num_cameras)]
-    seen = [camid for camid, u in enumerate(draws) if u[0] >= sizes.unseen]
-    if len(seen) < 2:
-        seen = sorted(np.argsort([-u[0] for u in draws])[:2].tolist())
+    camids = [camid for camid, u in enumerate(draws) if u[0] >= sizes.unseen]
+    if len(camids) < 2:
+        camids = sorted(np.argsort([-u[0] for u in draws])[:2].tolist())
     entries = []
-    for camid in seen:
+    for camid in camids:
         for index in range(low + int(draws[camid][1] * (high - low + 1))):
             split = "train" if is_train else ("gallery" if index else "query")
             u = _uniform(sizes.seed, COUNT, pid, camid, index)

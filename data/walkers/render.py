@@ -1,4 +1,4 @@
-"""The renderer: a person, a camera and a tracklet to uint8 frames, in pure JAX."""
+"""The renderer: a person, a camera and a walk become uint8 frames, in pure JAX."""
 
 import functools
 
@@ -11,7 +11,7 @@ from data.walkers.camera import Camera
 from data.walkers.person import Person
 from data.walkers.tracklet import Tracklet
 
-# The passer-by is seen for moments: no hands, neck, collar, bags or straps.
+# A passer-by is seen for moments, so without hands, neck, collar, bags and straps.
 _PASSER_PARTS = (0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 14, 15, 18, 19, 20)
 
 
@@ -25,9 +25,19 @@ def render_frame(
     optics: sensor.Optics,
     frame_size: tuple[int, int],
 ) -> UInt8[Array, "H W 3"]:
-    """Frame number `frame` (a whole number) of a tracklet.
+    """Frame `frame` (a whole number) of a tracklet, uint8 [H, W, 3].
 
-    A box is twice as high as wide; frames of other proportions show it stretched.
+    A box is twice as high as wide; a frame of other proportions shows it stretched.
+
+    Args:
+        person: The person.
+        camera: The camera, as `looks.through` gives it.
+        walk: The course of the tracklet.
+        frame: Number of the frame, from 0.
+        backdrops: Backdrop of each camera.
+        camid: The camera's id.
+        optics: Matrices of the tracklet, from `sensor.optics`.
+        frame_size: Height and width of the frame in pixels.
     """
     height, width = frame_size
     aspect = walk.aspect * 2 * width / height
@@ -42,10 +52,11 @@ def render_frame(
         lambda a, b: jnp.where(frame >= walk.switch, b, a), person, walk.passer
     )
 
-    # The box fits the person's own height, so that height does not tell who it is.
+    # The box fits the person's height, so that height does not identify anyone.
     tall, flat = jnp.cos(camera.elevation), jnp.sin(camera.elevation)
     zoom = 1 + walk.zoom[0] * jnp.sin(walk.zoom[1] * frame + walk.zoom[2])
-    # Seen from above it is as wide as the shoulders: half as wide as high.
+    # Seen from above, the shoulders fill the width of a box, which is half its height:
+    # so a box is at least 1.25 m high.
     figure = jnp.maximum(person.build.height * tall + 0.40 * flat, 1.25)
     px_per_m = height * zoom / (figure * walk.scale * (1 + jitter[2]))
     slow = jnp.sin(walk.slip[2] + walk.slip[3] * frame)
@@ -55,11 +66,13 @@ def render_frame(
 
     phase = walk.phase + frame * person.gait.cadence * walk.pace
     parts = body.pose(person, phase, walk.effort)
-    own = stamps.project(parts, yaw, camera, px_per_m, centre, 0.0, 0.0)
+    person_stamps = stamps.project(parts, yaw, camera, px_per_m, centre, 0.0, 0.0)
     feet = centre - jnp.stack([0.0, 0.9 * tall * px_per_m])
-    own = stamps.concatenate(own, occluders.shadow_stamp(camera, feet, px_per_m))
+    person_stamps = stamps.concatenate(
+        person_stamps, occluders.shadow_stamp(camera, feet, px_per_m)
+    )
     is_drawn = 1.0 - walk.blank
-    own = stamps.scale_opacity(own, is_drawn)
+    person_stamps = stamps.scale_opacity(person_stamps, is_drawn)
 
     start, velocity, nearer, is_on = walk.passing
     is_on = is_on * is_drawn * (frame < walk.switch)
@@ -70,10 +83,10 @@ def render_frame(
         passer, walk.passer_turn, camera, px_per_m, centre, away, nearer
     )
     passer = stamps.scale_opacity(passer, is_on)
-    things = occluders.obstacle_stamps(walk.obstacle, frame, height, tall)
+    obstacle_stamps = occluders.obstacle_stamps(walk.obstacle, frame, height, tall)
     scene = _look_up(backdrops, camid, walk, frame, shift, frame_size, aspect)
-    every = stamps.concatenate(own, passer, things)
-    scene = painting.paint(scene, every, camera, aspect)
+    all_stamps = stamps.concatenate(person_stamps, passer, obstacle_stamps)
+    scene = painting.paint(scene, all_stamps, camera, aspect)
     drift = walk.drift[0] * jnp.sin(walk.drift[1] + frame * walk.drift[2])
     motion = walk.speed * jnp.sin(yaw) * px_per_m * walk.figure_px * camera.figure_px
     comb = camera.interlace * 0.5 * motion / height
@@ -83,7 +96,7 @@ def render_frame(
 
 
 def _look_up(backdrops, camid, walk, frame, shift, frame_size, aspect):
-    """The part of the camera's backdrop behind the box: float [3,H,W]."""
+    """The part of the camera's backdrop behind the box: float [3, H, W]."""
     height, width = frame_size
     step = walk.near * backdrop.PX_PER_BOX / height
     # The box follows the person; 1.9 m are about a box height.
@@ -103,14 +116,15 @@ def _look_up(backdrops, camid, walk, frame, shift, frame_size, aspect):
 
 
 def path_so_far(walk, frame) -> Float[Array, "2"]:
-    """Way since frame 0 in steps of one frame: across the picture, towards the camera.
+    """The path since frame 0: across the picture, and towards the camera.
 
-    The integral of the heading's sine and cosine, to first order in the wander.
+    In units of the distance walked in one frame. It is the integral of the heading's
+    sine and cosine, to first order in the wander.
     """
     amplitude, speed, phase = walk.wander
-    turned = amplitude / speed * (jnp.cos(phase) - jnp.cos(speed * frame + phase))
+    wander_path = amplitude / speed * (jnp.cos(phase) - jnp.cos(speed * frame + phase))
     sine, cosine = jnp.sin(walk.heading), jnp.cos(walk.heading)
-    return frame * jnp.stack([sine, cosine]) + turned * jnp.stack([cosine, -sine])
+    return frame * jnp.stack([sine, cosine]) + wander_path * jnp.stack([cosine, -sine])
 
 
 @functools.partial(jax.jit, static_argnames=("num", "frame_size"))
@@ -125,10 +139,10 @@ def render_tracklet(
     num: int,
     frame_size: tuple[int, int],
 ) -> UInt8[Array, "num H W 3"]:
-    """`num` frames from `first` on; those past the tracklet's end stay 0.
+    """`num` frames of a tracklet, starting at frame `first`; those past its end stay 0.
 
-    One frame at a time on a CPU: nothing is computed for stamps that are not seen, and
-    a frame stays in its cache. Elsewhere all at once.
+    On a CPU frames are rendered one by one: each stays in the cache, and stamps that
+    are not seen cost nothing. Elsewhere all are rendered at once.
     """
     camera = jax.tree.map(lambda a: a[camid], cameras)
     camera = looks.through(camera, walk.look)
@@ -141,11 +155,11 @@ def render_tracklet(
             person, camera, walk, first + i, backdrops, camid, optics, frame_size
         )
 
-    num_left = jnp.minimum(num, walk.num_frames - first)
+    num_rendered = jnp.minimum(num, walk.num_frames - first)
     if jax.default_backend() != "cpu":
         i = jnp.arange(num)
-        return jax.vmap(frame)(i) * (i < num_left)[:, None, None, None]
+        return jax.vmap(frame)(i) * (i < num_rendered)[:, None, None, None]
     frames = jnp.zeros((num, *frame_size, 3), jnp.uint8)
     return jax.lax.fori_loop(
-        0, num_left, lambda i, frames: frames.at[i].set(frame(i)), frames
+        0, num_rendered, lambda i, frames: frames.at[i].set(frame(i)), frames
     )

@@ -1,4 +1,4 @@
-"""How large the worlds are and what they are like: one `Sizes` for each config."""
+"""Sizes and styles of the worlds: one `Sizes` for each config."""
 
 import argparse
 import dataclasses
@@ -12,57 +12,58 @@ from reid_jax.errors import UserError
 
 @dataclasses.dataclass(frozen=True)
 class Sizes:
-    """How large a world is."""
+    """How large a world is, and its style."""
 
     num_train: int = 8
-    """Persons in `train`, with pids from 1."""
+    """Persons in `train`; their pids count from 1."""
     num_test: int = 4
-    """Persons in `query` and `gallery`, with the pids that follow."""
+    """Persons in `query` and `gallery`; their pids follow."""
     num_distractors: int = 0
-    """Tracklets in `gallery` of people who are in no query: pid 0."""
+    """Tracklets in `gallery` of people who are in no query (pid 0)."""
     num_junk: int = 0
-    """Tracklets in `gallery` that hardly show anyone: pid -1."""
+    """Tracklets in `gallery` that show hardly anyone (pid -1)."""
     num_cameras: int = 3
     train_tracklets: tuple[int, int] = (1, 2)
-    """Fewest and most tracklets per training person and camera."""
+    """Fewest and most tracklets of a training person under a camera."""
     test_tracklets: tuple[int, int] = (2, 2)
-    """The same for test persons; the first one is a query, the others gallery."""
+    """The same for test persons: the first is a query, the others are gallery."""
     unseen: float = 0.0
-    """Probability that a person never passes a camera; two cameras always see one."""
+    """Probability that a person never passes a camera; two cameras see everyone."""
     num_frames: tuple[int, int] = (2, 9)
-    """Fewest and most frames per tracklet."""
+    """Fewest and most frames of a tracklet."""
     median_frames: float = 4.0
+    """Median number of frames of a tracklet."""
     spread: float = 0.93
-    """Standard deviation of the lengths' logarithm; MARS's is 0.93."""
+    """Standard deviation of the logarithm of the lengths; 0.93 in MARS."""
     frame_height: int = 64
     frame_width: int = 32
     twins: int = 1
-    """Persons in a row who share clothes, build and posture and differ by gait."""
+    """Consecutive persons who share clothes, build and posture and differ by gait."""
     days: int = 1
-    """2: all but a person's first tracklet in each camera are of another day."""
+    """2: all but a person's first tracklet under each camera are of another day."""
     edge_cases: bool = False
-    """Person 1 has a single tracklet, and the last gallery tracklet a single frame."""
+    """Whether person 1 has one tracklet only, and one gallery tracklet one frame."""
     style: Style = dataclasses.field(default_factory=Style)
     seed: int = 0
 
     def __post_init__(self):
-        """Raises UserError with everything that makes no world."""
-        if wrong := [
-            f"{field.name}={getattr(self, field.name)!r} must be {what}."
+        """Raises a UserError that lists all impossible values."""
+        if type_problems := [
+            f"{field.name}={getattr(self, field.name)!r} must be {expected}."
             for field in dataclasses.fields(self)
-            if (what := _WRONG[field.type](getattr(self, field.name)))
+            if (expected := _TYPE_CHECKS[field.type](getattr(self, field.name)))
         ]:
-            raise UserError(" ".join(wrong))
+            raise UserError(" ".join(type_problems))
         problems = [
-            f"{name}={value} must be at least {least}."
-            for name, least in _LEAST.items()
-            if not (value := getattr(self, name)) >= least
+            f"{name}={value} must be at least {minimum}."
+            for name, minimum in _MIN_VALUES.items()
+            if not (value := getattr(self, name)) >= minimum
         ]
-        for name, least in _FEWEST.items():
-            fewest, most = getattr(self, name)
-            if not least <= fewest <= most:
+        for name, minimum in _MIN_PAIRS.items():
+            low, high = getattr(self, name)
+            if not minimum <= low <= high:
                 problems.append(
-                    f"{name}=({fewest}, {most}) must be (fewest, most) from {least} on."
+                    f"{name}=({low}, {high}) must be (fewest, most) from {minimum} on."
                 )
         shortest, longest = self.num_frames
         if not shortest <= self.median_frames <= longest:
@@ -88,16 +89,17 @@ class Sizes:
 
     @property
     def frame_size(self) -> tuple[int, int]:
+        """Height and width of a frame in pixels."""
         return self.frame_height, self.frame_width
 
     def length(self, normal: float) -> int:
-        """Frames of a tracklet, log-normal in a standard normal number."""
+        """Number of frames of a tracklet, log-normal, from a standard normal number."""
         shortest, longest = self.num_frames
         frames = self.median_frames * math.exp(self.spread * normal)
         return int(min(max(frames, shortest), longest))
 
 
-_LEAST = {
+_MIN_VALUES = {
     "num_train": 0,
     "num_test": 0,
     "num_distractors": 0,
@@ -110,8 +112,11 @@ _LEAST = {
     "seed": 0,
 }
 
-_FEWEST = {"train_tracklets": 1, "test_tracklets": 2, "num_frames": 1}
-"""A test person's first tracklet under a camera is a query, the others gallery."""
+_MIN_PAIRS = {"train_tracklets": 1, "test_tracklets": 2, "num_frames": 1}
+"""Smallest first number of fields that are (fewest, most).
+
+A test person's first tracklet under a camera is a query, so there must be two.
+"""
 
 
 def _is_whole(value) -> bool:
@@ -122,7 +127,7 @@ def _is_pair(value) -> bool:
     return isinstance(value, tuple) and len(value) == 2 and all(map(_is_whole, value))
 
 
-_WRONG = {
+_TYPE_CHECKS = {
     int: lambda value: "" if _is_whole(value) else "a whole number",
     float: lambda value: (
         "" if isinstance(value, Real) and math.isfinite(value) else "a finite number"
@@ -131,7 +136,7 @@ _WRONG = {
     bool: lambda value: "" if isinstance(value, bool) else "True or False",
     Style: lambda value: "" if isinstance(value, Style) else "a Style",
 }
-"""What a value of a field's type has to be, where it is not."""
+"""Type of a field → function that names what a value must be, empty if it is that."""
 
 _SMALL = Sizes(
     num_train=100,
@@ -149,7 +154,7 @@ _STILL = Style(pace=0.03, standing=0.0, box=0.4, occlusion=0.05, passing=0.05)
 
 SIZES = {
     "tiny": Sizes(edge_cases=True),
-    # Even ground and alike cameras: a small network learns it within minutes.
+    # Even ground and similar cameras: a small network learns it within minutes.
     "street_small": dataclasses.replace(
         _SMALL,
         num_train=140,
@@ -168,7 +173,7 @@ SIZES = {
             passing=0.12,
         ),
     ),
-    # As MARS: persons by the hundreds, lengths 2 to 920 with a median of 32 frames.
+    # Like MARS: hundreds of persons, 2 to 920 frames with a median of 32.
     "street": dataclasses.replace(
         _SMALL,
         num_train=625,
@@ -187,7 +192,7 @@ SIZES = {
         style=Style(switch=0.02),
         seed=1,
     ),
-    # As PRID-2011: two cameras that see one walking by, in the open.
+    # Like PRID-2011: outdoors, two cameras that see people walk by.
     "outdoor": dataclasses.replace(
         _SMALL,
         num_train=89,
@@ -199,7 +204,7 @@ SIZES = {
         ),
         seed=2,
     ),
-    # As iLIDS-VID: an airport's hall, crowded, clothes alike.
+    # Like iLIDS-VID: a crowded airport hall, similar clothes.
     "hall": dataclasses.replace(
         _SMALL,
         num_train=150,
@@ -225,7 +230,7 @@ SIZES = {
         _SMALL, twins=4, num_frames=(24, 64), median_frames=32, style=_STILL, seed=5
     ),
     "days": dataclasses.replace(_SMALL, num_cameras=3, days=2, seed=6),
-    # To train on, for footage that nobody has seen: hard cameras, all kinds of people.
+    # To train for unknown footage: difficult cameras, all kinds of people.
     "anywhere": dataclasses.replace(
         _SMALL,
         num_train=2000,
@@ -248,7 +253,10 @@ SIZES = {
 
 
 def names(text: str) -> list[str]:
-    """The worlds that a script's flag names: `a,b`, or `all`."""
+    """The worlds in a script's flag: `a,b`, or `all`.
+
+    Raises ArgumentTypeError for unknown ones.
+    """
     chosen = list(SIZES) if text == "all" else text.split(",")
     if unknown := [name for name in chosen if name not in SIZES]:
         raise argparse.ArgumentTypeError(

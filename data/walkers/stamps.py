@@ -1,4 +1,4 @@
-"""Primitives projected to the image: about a tapered capsule each."""
+"""Stamps: primitives projected to the image, each roughly a tapered capsule."""
 
 import dataclasses
 
@@ -14,7 +14,7 @@ from data.walkers.primitives import Primitives
 
 @pytree
 class Stamps:
-    """K projected primitives; pixels, x to the right, y up, from the middle."""
+    """K projected primitives; pixels from the middle, x to the right, y up."""
 
     start: Float[Array, "K 2"]
     end: Float[Array, "K 2"]
@@ -34,25 +34,26 @@ class Stamps:
     soft: Float[Array, "K"]
     """Pixels over which the edge fades, at least 1."""
     cloth: Float[Array, "K 20"] | None = None
-    """The packed `Cloth` each is cut from, in worlds with a `Variety`."""
+    """The packed `Cloth` of each, in worlds with a `Variety`; else None."""
 
 
 def concatenate(*stamps: Stamps) -> Stamps:
-    """All the stamps in one; those of things have plain cloth beside people's."""
-    if any(one.cloth is not None for one in stamps):
-        stamps = [_with_cloth(one) for one in stamps]
+    """All stamps in one; things get plain cloth where people have cloth."""
+    if any(group.cloth is not None for group in stamps):
+        stamps = [_with_cloth(group) for group in stamps]
     return jax.tree.map(lambda *arrays: jnp.concatenate(arrays), *stamps)
 
 
 def _with_cloth(stamps: Stamps) -> Stamps:
+    """The stamps, with plain cloth if they have none."""
     if stamps.cloth is not None:
         return stamps
-    plain = jnp.stack(len(stamps.opacity) * [cloth.pack(cloth.plain())])
-    return dataclasses.replace(stamps, cloth=plain)
+    plain_cloths = jnp.stack(len(stamps.opacity) * [cloth.pack(cloth.plain())])
+    return dataclasses.replace(stamps, cloth=plain_cloths)
 
 
 def scale_opacity(stamps: Stamps, factor) -> Stamps:
-    """The stamps, each `factor` times as opaque."""
+    """The stamps with `factor` times their opacity."""
     return dataclasses.replace(stamps, opacity=stamps.opacity * factor)
 
 
@@ -60,7 +61,7 @@ def stamp(
     start, end, radius, cap, color, *, depth, opacity, second=None, stripes=0.0,
     band=9.0, soft=1.0,
 ) -> Stamps:  # fmt: skip
-    """One stamp of a thing that has no body."""
+    """One stamp of a thing, which has no body."""
     color = jnp.broadcast_to(color, (3,))
     second = color if second is None else jnp.broadcast_to(second, (3,))
     fields = (
@@ -75,7 +76,7 @@ def stamp(
 def project(
     parts: Primitives, yaw, camera: Camera, px_per_m, centre, shift, nearer
 ) -> Stamps:
-    """Stamps of a body turned by `yaw`, moved `shift` m right and `nearer` m nearer."""
+    """Stamps of a body turned by `yaw`, `shift` m to the right, `nearer` m nearer."""
     cos, sin = jnp.cos(yaw), jnp.sin(yaw)
     up_cos, up_sin = jnp.cos(camera.elevation), jnp.sin(camera.elevation)
 

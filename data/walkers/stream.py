@@ -1,12 +1,13 @@
-"""Endless walkers, sampled on the device: keys and persons in, clips out, no files.
+"""Streams walkers without files: clips of any persons, rendered on the device.
 
     street = stream.Street(World(SIZES["street_small"]))
     persons = stream.first_person(street.sizes.twins) + jnp.arange(8)
     clips = street.clips(key, persons, k=4, clip_length=4)
 
-The same cameras and nuisances as in the files, but for JPEG's artefacts and with every
-tracklet as long as the files' median (or a clip), over which passers and obstacles come
-by. Persons are of the same kind with other numbers: no one of the files is among them.
+Cameras and nuisances are those of the files, with two differences. There are no JPEG
+artefacts. All tracklets are as long as the files' median, or a clip if that is longer;
+passers-by and obstacles come within that time. Persons are drawn like those of the
+files but have other numbers: nobody from the files is among them.
 """
 
 import functools
@@ -22,11 +23,11 @@ from data.walkers.world import World
 from reid_jax.errors import UserError
 
 FIRST_PERSON = (1 << 24) + 1
-"""Persons from this number on are streamed; those of the files have lower ones."""
+"""Smallest number of streamed persons; those of the files have lower ones."""
 
 
 class Street:
-    """The cameras of a world with no end of persons."""
+    """The cameras of a world, for any number of persons."""
 
     def __init__(self, world: World):
         self.sizes = sizes = world.sizes
@@ -37,10 +38,17 @@ class Street:
     def clips(
         self, key, persons: Int[Array, "N"], *, k: int, clip_length: int, rows=None
     ) -> UInt8[Array, "B T H W 3"]:
-        """K clips of each of the persons, next to each other; of them only `rows`.
+        """K clips of each person, next to each other, uint8 [B, T, H, W, 3].
 
-        Each is of a tracklet of its own; a person's K tracklets go through the cameras
-        from one drawn at random on.
+        Each clip is from a separate tracklet. A person's K tracklets go through the
+        cameras in order, from a random one on.
+
+        Args:
+            key: Random key.
+            persons: Numbers of the persons [N], from `FIRST_PERSON`.
+            k: Clips of each person, K.
+            clip_length: Frames of a clip, T.
+            rows: Which of the N·K clips to render; by default all.
         """
         if min(len(persons), k, clip_length) < 1:
             raise UserError(
@@ -59,7 +67,7 @@ class Street:
 
 
 def first_person(twins: int) -> int:
-    """The first number from `FIRST_PERSON` on with which a group of twins begins."""
+    """The first number from `FIRST_PERSON` on that begins a group of twins."""
     return FIRST_PERSON + -(FIRST_PERSON - 1) % twins
 
 
@@ -73,6 +81,7 @@ def _render(
     where_key, walk_key, persons, rows, seed_key, cameras, backdrops, style, *, k,
     clip_length, twins, days, median, frame_size, chunk,
 ):  # fmt: skip
+    """Samples and renders the clips `rows`; compiled once for each set of sizes."""
     B, T = persons.shape[0], clip_length
     p, num_cameras = B // k, backdrops.shape[0]
     start = jax.random.randint(where_key, (p,), 0, num_cameras)

@@ -1,4 +1,4 @@
-"""The course of one person through one camera, and all that disturbs its picture."""
+"""The course of a person past a camera, and all that disturbs the picture."""
 
 import jax
 import jax.numpy as jnp
@@ -20,59 +20,62 @@ class Tracklet:
 
     num_frames: Array
     heading: Array
-    """The camera's path either way, normal with 0.35 rad."""
+    """Direction: the camera's path, either way, plus a normal angle of 0.35 rad."""
     wander: Float[Array, "3"]
     """Turning: amplitude normal with 0.3 rad, step 0.02-0.08 rad per frame, phase."""
     phase: Array
     """Phase of the gait in frame 0, 0 to 2 pi."""
     pace: Array
-    """Factor on the cadence, 1 up to the style's `pace` either way."""
+    """Factor on the cadence: 1 plus or minus up to the style's `pace`."""
     effort: Array
-    """Factor on all swings: 0.85 to 1.1, or 0.04 for those who stand."""
+    """Factor on all swings: 0.85 to 1.1, or 0.04 for a person who stands."""
     speed: Array
-    """Walking speed, 0.08 to 0.16 m per frame; 0 for those who stand."""
+    """Walking speed, 0.08 to 0.16 m per frame; 0 for a person who stands."""
     figure_px: Array
-    """Factor on the camera's, 0.75 to 1.33."""
+    """Factor on the camera's `figure_px`, 0.75 to 1.33."""
     zoom: Float[Array, "3"]
     """Change of the figure's size: amplitude up to the style's, step, phase."""
     offset: Float[Array, "2"]
-    """The box's error all along, normal with 0.025 (x) and 0.015 (y)."""
+    """Constant error of the box, normal with 0.025 (x) and 0.015 (y)."""
     slip: Float[Array, "4"]
-    """A slow error of the box: amplitudes normal with 0.02, phase, step."""
+    """Slow error of the box: amplitudes (x, y) normal with 0.02, phase, step."""
     jitter: Array
-    """The box's error per frame, standard deviation 0.002 to 0.012."""
+    """Standard deviation of the box's error per frame, 0.002 to 0.012."""
     scale: Array
-    """Box height over the figure's, 0.97 to 1.12; 0.72-0.95 (7 %) cuts, 1.15-1.45 (5 %)
-    is too large."""
+    """Height of the box over the person's, 0.97 to 1.12.
+
+    7 % of the boxes cut the person (0.72 to 0.95), and 5 % are too large (1.15 to
+    1.45).
+    """
     aspect: Array
-    """Stretch across, from boxes that are not half as wide as high: 0.85 to 1.25."""
+    """Stretch across, 0.85 to 1.25: detectors' boxes differ in proportions."""
     smear: Array
     """Standard deviation of the motion's blur across, 0 to 0.008."""
     drift: Float[Array, "3"]
-    """Light over time: amplitude up to the style's, phase, step 0.02-0.15 rad."""
+    """Change of light: amplitude up to the style's, phase, step 0.02-0.15 rad."""
     exposure: Array
-    """Light of this walk (shade, sun, weather), a factor of 0.85 to 1.15."""
+    """Light of this walk (shade, sun, weather), factor 0.85 to 1.15."""
     place: Float[Array, "2"]
-    """Where in the backdrop the walk starts, 0 to 1 in x and in y."""
+    """Position in the backdrop where the walk starts, 0 to 1 in x and in y."""
     near: Array
     """Backdrop pixels per nominal pixel, 0.75 to 1.3."""
     obstacle: Obstacle
     passer: Person
-    """Another person who crosses, walks along, or is taken for the first."""
+    """Another person who crosses or walks along, or whom the tracker follows."""
     passing: Float[Array, "4"]
-    """Central frame, metres per frame, metres nearer the camera, on (0 or 1)."""
+    """Frame of the meeting, metres per frame, metres nearer the camera, 1 if on."""
     passer_turn: Array
     switch: Array
-    """Frame from which the tracker follows the passer instead; past the end: never."""
+    """Frame from which the tracker follows the passer-by; 1e9: never."""
     blank: Array
-    """1: the person is left out."""
+    """1: the person is not drawn."""
     noise_seed: Array
     look: Look | None = None
-    """What this walk looks like under its camera, in worlds with a `Variety`."""
+    """Look of this walk under its camera, in worlds with a `Variety`; else None."""
 
 
 def sample_tracklet(key, camera: Camera, num_frames, style: Style) -> Tracklet:
-    """A walk of `num_frames` frames; the ranges are in the fields' descriptions."""
+    """A walk of `num_frames` frames; the fields give the ranges."""
     draw_key, passer_key, obstacle_key, seed_key = jax.random.split(key, 4)
     n = stream(draw_key, 80)
     box = style.box
@@ -80,11 +83,11 @@ def sample_tracklet(key, camera: Camera, num_frames, style: Style) -> Tracklet:
     stands = n() < style.standing
     speed = jnp.where(stands, 0.0, between(n(), 0.08, 0.16))
     is_crossing = n() < 0.7
-    # Those who walk along stay 0.45 to 0.8 m to one side, nearly in step.
+    # A person who walks along stays 0.45 to 0.8 m to one side, nearly in step.
     side = sign(n())
     along = side * between(n(), 0.45, 0.80)
     velocity = side * between(n(), 0.08, 0.25)
-    # A tracker goes on with the other one when both are in the same place.
+    # A tracker switches persons where both are in the same place.
     switches, switch = n() < style.switch, between(n(), 0.3, 0.8) * num_frames
     is_crossing = is_crossing | switches
     meeting = jnp.where(switches, switch, n() * num_frames)
@@ -96,12 +99,14 @@ def sample_tracklet(key, camera: Camera, num_frames, style: Style) -> Tracklet:
             switches | (n() < style.passing),
         ]
     )
-    cut = n()
+    truncation = n()
     scale = jnp.where(
-        cut < 0.07 * box,
+        truncation < 0.07 * box,
         between(n(), 0.72, 0.95),
         jnp.where(
-            cut > 1 - 0.05 * box, between(n(), 1.15, 1.45), between(n(), 0.97, 1.12)
+            truncation > 1 - 0.05 * box,
+            between(n(), 1.15, 1.45),
+            between(n(), 0.97, 1.12),
         ),
     )
     passer_keys = jax.random.split(passer_key)

@@ -1,7 +1,7 @@
-"""What the world `anywhere` adds to the others, each from 0 (off) to 1 (all of it).
+"""Variety: what the world `anywhere` adds to the others, each from 0 (off) to 1 (all).
 
-A `Style` without a `Variety` renders by the program that it always had: None has no
-leaves in a JAX tree, so everything that reads a variety is left out when it is traced.
+A `Style` without a `Variety` compiles to the same program as before varieties existed:
+None has no leaves in a JAX tree, so that tracing skips all code that reads a variety.
 """
 
 import dataclasses
@@ -15,7 +15,10 @@ import jax
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class Variety:
-    """Of cameras (drawn per camera, a part of it again per tracklet) and of people."""
+    """How varied cameras and people are.
+
+    Camera values are drawn for each camera, and in part again for each tracklet.
+    """
 
     exposure: float = 0.0
     """Share of the range of exposures, -1.6 to 1.6 stops: up to clipping."""
@@ -26,13 +29,13 @@ class Variety:
     fog: float = 0.0
     """Probability that a camera looks through fog or flare: blacks are lifted."""
     low_light: float = 0.0
-    """Probability that a camera sees little light: coarse noise, pale colours."""
+    """Probability that a camera gets little light: coarse noise, pale colours."""
     blur: float = 0.0
     """Probability that a camera is out of focus."""
     compression: float = 0.0
     """Probability that a camera's video shows blocks of 8x8 pixels."""
     places: float = 0.0
-    """Share of the strength of floors, walls, light and shade behind people."""
+    """Strength of other floors, walls, light and shade behind people."""
     cloth: float = 0.0
     """Probability that a garment is woven: stripes, checks, dots, blots, melange."""
     prints: float = 0.0
@@ -40,7 +43,7 @@ class Variety:
     folds: float = 0.0
     """Share of the depth of folds, seams and hems."""
     builds: float = 0.0
-    """Probability that a person is a child, stout, slim or bent."""
+    """Probability that a person is a child, or stout, slim or bent."""
     hair: float = 0.0
     """Probability of another hairstyle: bun, tail, beard, volume, two-tone, veil."""
     extras: float = 0.0
@@ -49,7 +52,7 @@ class Variety:
     """Probability that a person wears the colours of one of 16 common outfits."""
 
     def problems(self) -> Iterator[str]:
-        """What cannot be, one line for each field."""
+        """Yields a text for each field with an impossible value."""
         for field in dataclasses.fields(self):
             value = getattr(self, field.name)
             is_number = isinstance(value, Real) and math.isfinite(value)
@@ -74,4 +77,4 @@ EVERYTHING = Variety(
     extras=0.3,
     alike=0.5,
 )
-"""Of `walkers/anywhere`."""
+"""The variety of `walkers/anywhere`."""

@@ -1,4 +1,4 @@
-"""*walkers*: tracklets of rendered people, the embedded default dataset (TFDS)."""
+"""Builder of *walkers*: tracklets of rendered people, without any source."""
 
 import dataclasses
 from typing import ClassVar
@@ -14,8 +14,8 @@ from data.walkers.sizes import SIZES, Sizes
 class WalkersConfig(tfds.core.BuilderConfig):
     """A world's name and its sizes.
 
-    A config of one's own needs a `name` that is not taken:
-    `Builder(config=WalkersConfig(name="pair", sizes=Sizes(num_cameras=2)))`.
+    Another config needs a new `name`: `Builder(config=WalkersConfig(name="pair",
+    sizes=Sizes(num_cameras=2)))`.
     """
 
     sizes: Sizes = dataclasses.field(default_factory=Sizes)

@@ -1,4 +1,4 @@
-"""Cloth for an outfit: what it is woven of, printed with, and how it falls."""
+"""Cloth of an outfit: how it is woven, what is printed on it, how it falls."""
 
 import dataclasses
 
@@ -11,10 +11,11 @@ from data.walkers.draws import between, choose, sign, sometimes, stream
 from data.walkers.garments import COLORS, TOPS, Outfit
 from data.walkers.variety import Variety
 
-# Across and down stripes, diagonals, checks, argyle, dots or blocks, blots, melange.
+# Weights of patterns: horizontal stripes, vertical ones, diagonals, checks, argyle,
+# dots or blocks, blots, melange.
 _TOPS = (3, 2, 0.7, 3.5, 0.7, 1.5, 2.5, 4)
 _BOTTOMS = (0.5, 1.5, 0.3, 2, 0.2, 0.5, 2, 4)
-# Around and along of the first and second wave, in units of the pattern's frequency.
+# Frequencies around and along of each pattern's two waves, over the pattern's pace.
 _WAVES = np.array(
     [
         ((0, 1), (0, 1)),
@@ -32,12 +33,12 @@ _DOTS, _BLOTS, _MELANGE = 5, 6, 7
 
 
 def weave_outfit(key, outfit: Outfit, variety: Variety) -> tuple[Outfit, Cloth, Cloth]:
-    """The outfit with its patterns drawn again, and the cloth of top and trousers."""
+    """The outfit with redrawn patterns, and the cloth of top and of trousers."""
     top_key, bottom_key, print_key = jax.random.split(key, 3)
     top = _cloth(top_key, outfit.upper[0], _TOPS, variety.cloth, variety)
     has_pattern = jnp.any(top.waves != 0)
     n = stream(print_key, 8)
-    # Half of the jackets that are open are plain over a patterned shirt.
+    # 60 % of the open jackets with a pattern are plain over a patterned shirt.
     inner = has_pattern & (outfit.open_front > 0) & (n() < 0.6)
     ink = jnp.where(inner, _against(outfit.upper[2], top.ink), top.ink)
     printed = n() < variety.prints
@@ -50,7 +51,7 @@ def weave_outfit(key, outfit: Outfit, variety: Variety) -> tuple[Outfit, Cloth, 
         top, inner=inner * 1.0, ink=ink, letters=letters, is_on=has_top * 1.0
     )
     bottom = _cloth(bottom_key, outfit.lower, _BOTTOMS, 0.5 * variety.cloth, variety)
-    # A dress is of one cloth.
+    # Both parts of a dress have the same cloth.
     is_dress = (outfit.skirt > 0) & jnp.all(outfit.lower == outfit.upper[0]) & ~inner
     bottom = jax.tree.map(lambda a, b: jnp.where(is_dress, a, b), top, bottom)
     outfit = dataclasses.replace(
@@ -63,18 +64,19 @@ def weave_outfit(key, outfit: Outfit, variety: Variety) -> tuple[Outfit, Cloth, 
 
 
 def _cloth(key, color, weights, probability, variety: Variety) -> Cloth:
+    """A garment's cloth, with this probability of a pattern drawn by `weights`."""
     n = stream(key, 40)
-    is_woven, kind = n() < probability, choose(n(), weights)
-    waves = jnp.asarray(_WAVES)[kind]
+    is_woven, pattern = n() < probability, choose(n(), weights)
+    waves = jnp.asarray(_WAVES)[pattern]
     pace = 4.0 * 5.0 ** n()  # 4 to 20 cycles a metre
-    # Checks are seldom quite square; the second wave of stripes stays the first.
+    # Few checks are square. The two waves of stripes stay equal.
     is_pair = jnp.any(waves[0] != waves[1])
     second = jnp.where(is_pair, between(n(), 0.7, 1.4), 1.0)
     waves = waves * pace * jnp.stack([jnp.ones(()), second])[:, None]
     shade = between(n(), 0.7, 1.3)
     ink = jnp.clip(jnp.asarray(COLORS)[choose(n(), TOPS)] * shade, 0.02, 0.95)
     grain = sometimes(0.25, n(), n(), 0.15, 0.40)
-    grain = jnp.where(kind == _MELANGE, between(n(), 0.2, 0.55), grain)
+    grain = jnp.where(pattern == _MELANGE, between(n(), 0.2, 0.55), grain)
     folds = jnp.stack(
         [
             variety.folds * between(n() ** 1.5, 0.05, 0.50),
@@ -89,8 +91,8 @@ def _cloth(key, color, weights, probability, variety: Variety) -> Cloth:
         is_on=is_on * 1.0,
         waves=jnp.where(is_woven, waves, 0.0),
         duty=between(n(), 0.2, 0.7),
-        both=jnp.where(kind == _DOTS, 1.0, 0.0),
-        warp=jnp.where(kind == _BLOTS, between(n(), 0.5, 1.3), 0.0),
+        both=jnp.where(pattern == _DOTS, 1.0, 0.0),
+        warp=jnp.where(pattern == _BLOTS, between(n(), 0.5, 1.3), 0.0),
         ink=_against(color, ink),
         grain=jnp.where(is_woven, grain, 0.0),
         folds=folds,

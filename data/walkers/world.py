@@ -1,4 +1,4 @@
-"""A whole data set of walkers: `World(sizes).render(entries)` yields their frames."""
+"""Renders worlds of walkers: `World(sizes).render(entries)` yields their frames."""
 
 import collections
 import dataclasses
@@ -21,10 +21,10 @@ from data.walkers.sizes import SIZES, Sizes
 __all__ = ["SIZES", "Entry", "Sizes", "World", "generate"]
 
 VERSION = "2.3.0"
-"""Changes whenever pixels change, be it by one bit."""
+"""Version of the pixels: changes with any of their bits."""
 
 CHUNK = 32
-"""Frames that one call renders; fixed, so that one program makes all bytes."""
+"""Frames that one call renders. It is fixed, so that one program makes all bytes."""
 
 _nth_person = jax.jit(person.nth_person, static_argnames="twins")
 _sample_camera = jax.jit(camera.sample_camera)
@@ -41,22 +41,27 @@ class World:
             _sample_camera(self._key(plan.CAMERA, camid), camid, sizes.style)
             for camid in range(sizes.num_cameras)
         ]
-        share = None if variety is None else variety.places
+        places_share = None if variety is None else variety.places
         self.backdrops = np.stack(
             [
                 backdrop.paint_backdrop(
-                    self._key(plan.BACKDROP, camid), one, sizes.style.clutter, share
+                    self._key(plan.BACKDROP, camid),
+                    a_camera,
+                    sizes.style.clutter,
+                    places_share,
                 )
-                for camid, one in enumerate(cameras)
+                for camid, a_camera in enumerate(cameras)
             ]
         )
         self.cameras = jax.tree.map(lambda *arrays: np.stack(arrays), *cameras)
         self.person = functools.lru_cache(64)(self._person)
 
     def _key(self, *path: int):
+        """The key of a path of numbers, with the world's seed."""
         return plan.key(self.sizes.seed, *path)
 
     def _person(self, number: int, day: int) -> person.Person:
+        """Person `number` on a day, as NumPy arrays."""
         key, style = self._key(plan.PERSON), self.sizes.style
         look = {"dark": style.dark, "variety": style.variety}
         return _numpy(_nth_person(key, number, day, twins=self.sizes.twins, **look))
@@ -64,29 +69,33 @@ class World:
     def tracklet(self, entry: Entry) -> tracklet.Tracklet:
         """The course of one tracklet."""
         key = self._key(plan.TRACKLET, entry.person, entry.camid, entry.index)
-        one = jax.tree.map(lambda a: a[entry.camid], self.cameras)
+        a_camera = jax.tree.map(lambda a: a[entry.camid], self.cameras)
         frames = np.int32(entry.num_frames)
-        walk = _numpy(_sample_tracklet(key, one, frames, self.sizes.style))
-        if entry.pid == plan.JUNK_PID:  # the detector's box is beside the person
+        walk = _numpy(_sample_tracklet(key, a_camera, frames, self.sizes.style))
+        if entry.pid == plan.JUNK_PID:  # junk: the box is beside the person
             side = np.where(walk.offset >= 0, 1, -1) * np.array([0.26, 0.12])
             walk = dataclasses.replace(walk, offset=np.float32(walk.offset + side))
         return walk
 
     def jpeg(self, camid: int, frame: np.ndarray) -> bytes:
-        """The file of a frame, in the quality of its camera."""
-        out = io.BytesIO()
+        """The bytes of a frame's JPEG file, in the quality of its camera."""
+        file = io.BytesIO()
         quality = int(self.cameras.quality[camid])
-        Image.fromarray(frame).save(out, "JPEG", quality=quality)
-        return out.getvalue()
+        Image.fromarray(frame).save(file, "JPEG", quality=quality)
+        return file.getvalue()
 
     def render(
         self, entries: list[Entry], max_frames: int | None = None
     ) -> Iterator[tuple[Entry, np.ndarray]]:
-        """(entry, frames uint8 [T,H,W,3]) in order, by as many threads as CPUs.
+        """Yields each entry with its frames, uint8 [T, H, W, 3], in order.
 
-        A tracklet's bytes depend on nothing but the world and the entry; of those
-        longer than `max_frames`, from 1 on, only the first frames are rendered. Who
-        stops early waits for the chunk that each thread renders just now, no longer.
+        As many threads as CPUs render. The bytes of a tracklet depend only on the world
+        and the entry. A caller that stops early waits only for the chunks in progress.
+
+        Args:
+            entries: Tracklets to render.
+            max_frames: Frames to render of longer tracklets, their first ones; by
+                default all.
         """
         stop = threading.Event()
         render = functools.partial(self._frames, max_frames=max_frames, stop=stop)
@@ -109,6 +118,7 @@ class World:
     def _frames(
         self, entry: Entry, max_frames: int | None, stop: threading.Event
     ) -> np.ndarray:
+        """The frames of a tracklet; CancelledError once `stop` is set."""
         walk = self.tracklet(entry)
         num = entry.num_frames if max_frames is None else max_frames
         num = min(entry.num_frames, num)
@@ -120,13 +130,13 @@ class World:
         return np.concatenate(chunks)[:num]
 
     def frame(self, entry: Entry, index: int) -> np.ndarray:
-        """One frame of a tracklet, uint8 [H,W,3]; IndexError past its end."""
+        """One frame of a tracklet, uint8 [H, W, 3]; IndexError past its end."""
         if not 0 <= index < entry.num_frames:
             raise IndexError(f"{entry.name} has no frame {index}.")
         return np.asarray(self._chunk(entry, self.tracklet(entry), index)[0])
 
     def _chunk(self, entry: Entry, walk, first: int):
-        """`CHUNK` frames from `first` on; 0 past the end."""
+        """`CHUNK` frames from frame `first` on; those past the end are 0."""
         day = int(entry.index > 0) if self.sizes.days > 1 else 0
         return render.render_tracklet(
             self.person(entry.person, day), self.cameras, walk, self.backdrops,
@@ -138,11 +148,12 @@ class World:
 def generate(
     sizes: Sizes, split: str | None = None
 ) -> Iterator[tuple[str, str, int, int, np.ndarray]]:
-    """(split, name, pid, camid, frames) of every tracklet, or of one split's."""
+    """Yields (split, name, pid, camid, frames) of all tracklets, or of one split's."""
     entries = [e for e in plan.plan(sizes) if split in (None, e.split)]
     for entry, frames in World(sizes).render(entries):
         yield entry.split, entry.name, entry.pid, entry.camid, frames
 
 
 def _numpy(tree):
+    """The tree with NumPy arrays."""
     return jax.tree.map(np.asarray, tree)
