@@ -9,14 +9,14 @@ MOT17-02/img1/%06d.jpg. TRACKS has a line frame,id,left,top,width,height,… for
 cannot be used are left out and counted. In a ground truth (nine columns) only
 pedestrians count.
 
-OUT gets <name>/<track id>/<frame>.jpg and rows in tracklets.csv; those of other videos
-stay, and cutting a video again replaces its own. Without --pids a track's id is its
-pid: then tracks of two videos with the same id count as one person.
+OUT gets <name>/<track id>/<frame>.jpg and rows in tracklets.csv. Rows of other videos
+stay; cutting a video again replaces its rows and pictures. Without --pids a track's id
+is its pid: tracks of two videos with the same id then count as one person.
 """
 
 import signal
 
-if __name__ == "__main__":  # the imports below take seconds: Ctrl-C ends them quietly
+if __name__ == "__main__":  # Ctrl-C ends the slow imports below quietly
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 import glob
@@ -47,60 +47,76 @@ def cut_video(
     classes: Collection[int] | None = None,
     replace: bool = False,
 ) -> str:
-    """Cuts a video's tracks into the tracklet folder `out`; returns what was done.
+    """Cuts a video's tracks into the tracklet folder `out`; returns a summary sentence.
 
-    `name` is by default `pictures.default_name`. `mot.read_tracks` says what
-    `first_frame` and `classes` are. When it fails, `out` is as it was. What is left out
-    and gaps in tracks are warned about.
+    Warns about what is left out and about gaps in tracks. When it fails, `out` is as
+    before.
+
+    Args:
+        video: A video file, a folder of pictures, or a pattern of their names.
+        tracks_path: The tracks, in MOTChallenge format.
+        out: The tracklet folder, which is created if needed.
+        camid: Camera id of the video, from 0.
+        split: Split of all its tracks.
+        pids_path: CSV of track_id,pid; other tracks are left out. Without it a track's
+            id is its pid.
+        name: Folder of the crops in `out`; by default `pictures.default_name`.
+        min_frames: Tracks with fewer crops are left out.
+        first_frame: Number that the tracks give to the video's first frame.
+        classes: Classes of boxes to use; see `mot.read_tracks`.
+        replace: Whether `name` may replace crops of another video, camera or split.
 
     Raises:
-        UserError: the video, tracks, pids or the manifest of `out` cannot be used,
-            nothing is left of them, or `name` is of another video, camera or split and
-            `replace` is not set.
+        UserError: the video, tracks, pids or the manifest of `out` cannot be used, no
+            track is left, or `name` is taken and `replace` is not set.
     """
     name = name or pictures.default_name(video)
     additions.check_name(out, name)
-    read = mot.read_tracks(tracks_path, first_frame=first_frame, classes=classes)
-    tracks = read.by_id
+    parsed = mot.read_tracks(tracks_path, first_frame=first_frame, classes=classes)
+    tracks = parsed.by_id
     pids = track_pids.read(pids_path, tracks) if pids_path else track_pids.ids(tracks)
     track_pids.check(pids, split)
     origin = additions.Origin(pictures.whole_path(video), camid, split)
-    # What is wrong with the rows is said before the long work.
+    # Problems of the manifest are reported before the long work.
     additions.read_rows(out, name, origin, replace=replace)
     with additions.unfinished(out) as unfinished:
-        named = {track_id: tracks[track_id] for track_id in sorted(pids)}
-        new = unfinished / "new"
-        crops = crop_files.write_crops(video, named, new, first_frame=first_frame)
-        files = crops.files
-        kept = [t for t in named if len(files[t]) >= max(min_frames, 1)]
-        if not kept:
+        named_tracks = {track_id: tracks[track_id] for track_id in sorted(pids)}
+        new_folder = unfinished / "new"
+        written = crop_files.write_crops(
+            video, named_tracks, new_folder, first_frame=first_frame
+        )
+        files = written.files
+        long_enough = [t for t in named_tracks if len(files[t]) >= max(min_frames, 1)]
+        if not long_enough:
             raise UserError(
-                f"{tracks_path}: none of {len(named)} tracks has {min_frames} boxes "
-                f"in the picture of {video}."
+                f"{tracks_path}: none of {len(named_tracks)} tracks has {min_frames} "
+                f"boxes in the picture of {video}."
             )
-        for track_id in set(named) - set(kept):
-            shutil.rmtree(new / str(track_id), ignore_errors=True)
-        additions.write_record(new, origin)
+        for track_id in set(named_tracks) - set(long_enough):
+            shutil.rmtree(new_folder / str(track_id), ignore_errors=True)
+        additions.write_record(new_folder, origin)
         rows = [
             (f"{glob.escape(name)}/{t}/*.jpg", pids[t], camid, split, f"{name}/{t}")
-            for t in kept
+            for t in long_enough
         ]
         with locks.held(out / ".tracklets.lock", f"to add {name} to {out}"):
-            # with those added meanwhile
-            others, num_old = additions.read_rows(out, name, origin, replace=replace)
-            additions.write_rows(unfinished / "tracklets.csv", [*others, *rows])
+            # Read again: another program may have added rows meanwhile.
+            other_rows, num_replaced = additions.read_rows(
+                out, name, origin, replace=replace
+            )
+            additions.write_rows(unfinished / "tracklets.csv", [*other_rows, *rows])
             additions.put_in_place(unfinished, out, name)
     checks.warn(
-        f"{tracks_path} of {video}", [*map(str, read.left_out), *crops.warnings]
+        f"{tracks_path} of {video}", [*map(str, parsed.left_out), *written.warnings]
     )
-    num_frames = sum(len(files[track_id]) for track_id in kept)
-    text = f"{name}: {len(kept)} tracks, {num_frames:,} frames in {out}"
-    if num_old:
-        text += f", in place of {num_old} tracks"
-    if short := len(named) - len(kept):
-        text += f"; {short} with fewer than {max(min_frames, 1)} frames left out"
-    if nameless := len(tracks) - len(named):
-        text += f"; {nameless} without a pid left out"
+    num_frames = sum(len(files[track_id]) for track_id in long_enough)
+    text = f"{name}: {len(long_enough)} tracks, {num_frames:,} frames in {out}"
+    if num_replaced:
+        text += f", in place of {num_replaced} tracks"
+    if num_short := len(named_tracks) - len(long_enough):
+        text += f"; {num_short} with fewer than {max(min_frames, 1)} frames left out"
+    if num_without_pid := len(tracks) - len(named_tracks):
+        text += f"; {num_without_pid} without a pid left out"
     return text
 
 
@@ -108,7 +124,7 @@ _PROGRAM = "python -m data.cut_video"
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """The command line; SystemExit with status 1 for what the user can mend."""
+    """Runs the command line; SystemExit with status 1 for errors the user can fix."""
     parser = cli_arguments.parser("data.cut_video", __doc__)
     parser.add_argument("video", type=pathlib.Path)
     parser.add_argument("tracks", type=pathlib.Path)
@@ -160,7 +176,7 @@ def main(arguments: list[str] | None = None) -> None:
         ending.one_line_errors(vars(flags).values(), program=_PROGRAM),
         checks.showing(flags.all_problems),
     ):
-        done = cut_video(
+        summary = cut_video(
             flags.video,
             flags.tracks,
             flags.out,
@@ -173,7 +189,11 @@ def main(arguments: list[str] | None = None) -> None:
             classes=flags.classes,
             replace=flags.replace,
         )
-    print(done)
+    print(summary)
+    print(
+        "When all videos are cut: "
+        f"python -m data.prepare tracklet_folder/NAME --source={flags.out}"
+    )
 
 
 if __name__ == "__main__":

@@ -4,13 +4,13 @@
     python -m data.prepare mars --source=/path/to/MARS
     python -m data.prepare tracklet_folder/station --source=/path/to/station
 
-A name is what the configs call it, `<folder in data/>[/<config>]`. Nothing is ever
-downloaded: rendered datasets need no source, the others say what DIR must hold.
+NAME is the name in configs, `<folder in data/>[/<config>]`. Nothing is downloaded:
+rendered datasets need no source, and the others say what DIR must hold.
 """
 
 import signal
 
-if __name__ == "__main__":  # the imports below take seconds: Ctrl-C ends them quietly
+if __name__ == "__main__":  # Ctrl-C ends the slow imports below quietly
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 import contextlib
@@ -37,11 +37,11 @@ _PROGRAM = "python -m data.prepare"
 
 
 class DatasetError(UserError):
-    """A dataset that cannot be found or built; the message says the way out."""
+    """A dataset cannot be found or built; the message says what to do."""
 
 
 def known_datasets() -> list[str]:
-    """Names of the datasets that have a builder in `data/`."""
+    """Names of the datasets that have a builder in `data/`, sorted."""
     return sorted(
         path.parent.name
         for path in _DATA.glob("*/*_dataset_builder.py")
@@ -53,7 +53,7 @@ def find_builder(name: str, data_dir: str | os.PathLike):
     """The `tfds.core.DatasetBuilder` of a dataset, prepared or not.
 
     Raises:
-        DatasetError: there is no such dataset or it has no such config.
+        DatasetError: there is no such dataset, or it has no such config.
     """
     ending.quieten_tensorflow()
     import tensorflow_datasets as tfds
@@ -62,7 +62,7 @@ def find_builder(name: str, data_dir: str | os.PathLike):
 
     builder_class = _builder_class(name)
     config = name.partition("/")[2] or None
-    if config and _takes_any_config(builder_class):
+    if config and _has_free_configs(builder_class):
         config = tfds.core.BuilderConfig(name=config)
     return builder_class(
         config=config,
@@ -72,7 +72,7 @@ def find_builder(name: str, data_dir: str | os.PathLike):
 
 
 def prepared(name: str, data_dir: str | os.PathLike):
-    """The builder of a prepared dataset; a rendered one is rendered if need be.
+    """The builder of a prepared dataset; renders a rendered one if needed.
 
     Raises:
         DatasetError: as `check_prepared`, or the disk is full.
@@ -83,37 +83,38 @@ def prepared(name: str, data_dir: str | os.PathLike):
 
 
 def check_prepared(name: str, data_dir: str | os.PathLike):
-    """The builder of a dataset that is prepared or can be without a source.
+    """The builder of a dataset that is prepared, or can be built without a source.
 
-    Waits for a program that prepares it just now.
+    Waits while another program prepares it.
 
     Raises:
-        DatasetError: it is not prepared and needs a source: the message says the way.
+        DatasetError: it is not prepared and needs a source; the message has the
+            command.
     """
     builder = find_builder(name, data_dir)
-    _settle(builder)
+    _wait_for_others(builder)
     if not builder.is_prepared() and builder.MANUAL_DOWNLOAD_INSTRUCTIONS:
         raise DatasetError(not_prepared_message(name, data_dir))
     return builder
 
 
 def build(builder, source: str | os.PathLike | None = None) -> None:
-    """Prepares `builder`'s dataset; what is prepared already stays as it is.
+    """Prepares a dataset, unless it is prepared already.
 
-    When another program prepares it just now, waits and takes what that one made. When
-    it fails, whatever the reason, nothing of the dataset is left behind.
+    While another program prepares it, waits and takes the result. When it fails,
+    nothing of the dataset is left behind.
 
     Raises:
-        DatasetError: the source is not given or not there, or the disk is full.
-        UserError: the builder's own, when the source is not as published.
+        DatasetError: the source is missing or not given, or the disk is full.
+        UserError: the builder refuses the source, which is not as published.
     """
-    _quieten()
-    _settle(builder)
+    _quieten_logs()
+    _wait_for_others(builder)
     if builder.is_prepared():
         return
     _check_source(builder, source)
     root = pathlib.Path(builder.data_dir_root)
-    is_new = [path for path in (root, *root.parents) if not path.exists()]
+    new_folders = [path for path in (root, *root.parents) if not path.exists()]
     try:
         with locked(builder):
             if builder.is_prepared():
@@ -121,24 +122,26 @@ def build(builder, source: str | os.PathLike | None = None) -> None:
             else:
                 verb = "Building" if source else "Rendering"
                 name = _full_name(builder)
-                with contextlib.suppress(BrokenPipeError):  # `| head` may have gone
+                with contextlib.suppress(
+                    BrokenPipeError
+                ):  # the reader has gone, as in `| head`
                     print(f"{verb} {name} into {builder.data_dir} ...", flush=True)
                 _build(builder, source)
     except BaseException:
-        _remove_empty(is_new)
+        _remove_empty_folders(new_folders)
         raise
 
 
 @contextlib.contextmanager
 def locked(builder):
-    """Keeps other programs from writing `builder`'s dataset while the block runs.
+    """Keeps other programs from writing the dataset while the block runs.
 
-    What a killed --rebuild had put aside is back in its place then. Not re-entrant.
+    First restores the dataset that a killed --rebuild had moved away. Not re-entrant.
     """
     with locks.held(_lock_file(builder), f"to prepare {_full_name(builder)}"):
-        folder, old = pathlib.Path(builder.data_dir), _kept(builder)
-        if old.is_dir() and not builder.is_prepared():
-            old.rename(folder)
+        folder, replaced = pathlib.Path(builder.data_dir), _replaced_folder(builder)
+        if replaced.is_dir() and not builder.is_prepared():
+            replaced.rename(folder)
             print(
                 f"A --rebuild was killed: the {_full_name(builder)} before it is back.",
                 flush=True,
@@ -147,15 +150,16 @@ def locked(builder):
 
 
 def _lock_file(builder) -> pathlib.Path:
+    """The file that programs lock while they write the dataset."""
     name = _full_name(builder).replace("/", "-")
     return pathlib.Path(builder.data_dir_root) / f".{name}.lock"
 
 
-def _settle(builder) -> None:
-    """Waits for a program that prepares the dataset; mends what a killed one left."""
+def _wait_for_others(builder) -> None:
+    """Waits while another program prepares the dataset; repairs a killed --rebuild."""
     if builder.is_prepared():
         return
-    if _lock_file(builder).exists() or _kept(builder).is_dir():
+    if _lock_file(builder).exists() or _replaced_folder(builder).is_dir():
         with locked(builder):
             pass
     if builder.is_prepared():
@@ -163,11 +167,12 @@ def _settle(builder) -> None:
 
 
 def _read_info(builder) -> None:
-    """Reads what is known of a dataset that was prepared after `builder` was made."""
+    """Loads the metadata of a dataset that was prepared after `builder` was created."""
     builder.info.read_from_directory(builder.data_dir)
 
 
 def _check_source(builder, source: str | os.PathLike | None) -> None:
+    """Raises DatasetError, with the layout, unless a needed source is there."""
     layout = builder.MANUAL_DOWNLOAD_INSTRUCTIONS
     if layout and source is None:
         raise DatasetError(
@@ -180,27 +185,27 @@ def _check_source(builder, source: str | os.PathLike | None) -> None:
 
 
 def _build(builder, source: str | os.PathLike | None) -> None:
-    """Lets TFDS prepare the dataset; who calls it holds the lock."""
+    """Lets TFDS prepare the dataset; the caller holds the lock."""
     import tensorflow_datasets as tfds
 
     config = tfds.download.DownloadConfig(
         manual_dir=os.path.abspath(source) if source else None, try_download_gcs=False
     )
     folder, root = pathlib.Path(builder.data_dir), builder.data_dir_root
-    ours = [path for path in (folder, *folder.parents) if path.is_relative_to(root)]
-    is_new = [path for path in ours if not path.exists()]
+    folders = [path for path in (folder, *folder.parents) if path.is_relative_to(root)]
+    new_folders = [path for path in folders if not path.exists()]
     try:
         with (
-            tempfile.TemporaryDirectory() as downloads,  # TFDS wants one; scratch
+            tempfile.TemporaryDirectory() as downloads,  # TFDS needs one
             contextlib.redirect_stdout(io.StringIO()),  # TFDS prints about downloads
         ):
             builder.download_and_prepare(download_config=config, download_dir=downloads)
     except BaseException as error:
-        # Where files cannot be locked another program may have come first.
+        # On disks without file locks another program may have built it meanwhile.
         if isinstance(error, OSError) and builder.is_prepared():
             _read_info(builder)
             return
-        _remove_empty(is_new)
+        _remove_empty_folders(new_folders)
         if files.is_full_error(error):
             raise DatasetError(
                 f"No space left on the disk of {root}: nothing was kept. Free some "
@@ -210,7 +215,7 @@ def _build(builder, source: str | os.PathLike | None) -> None:
 
 
 def not_prepared_message(name: str, data_dir: str | os.PathLike) -> str:
-    """What to tell a user whose config names a dataset that has not been built."""
+    """Tells a user how to build the dataset that the config names."""
     layout = _builder_class(name).MANUAL_DOWNLOAD_INSTRUCTIONS
     command = f"python -m data.prepare {name}"
     if layout:
@@ -227,7 +232,7 @@ def not_prepared_message(name: str, data_dir: str | os.PathLike) -> str:
 
 
 def summary(builder) -> str:
-    """Table of what a prepared dataset holds, one line for each split."""
+    """A table of a prepared dataset as text, one line for each split."""
     titles = ("split", "tracklets", "persons", "cameras", "frames")
     rows = [(*titles, "shortest", "median", "longest")]
     for split in builder.info.splits:
@@ -236,7 +241,7 @@ def summary(builder) -> str:
             lengths.append(len(example["frames"]))
             pids.add(int(example["pid"]))
             camids.add(int(example["camid"]))
-        persons = sum(pid > 0 for pid in pids)  # distractors are no one in particular
+        persons = sum(pid > 0 for pid in pids)  # distractors and junk are not persons
         counts = [len(lengths), persons, len(camids), sum(lengths), min(lengths)]
         counts += [round(float(np.median(lengths))), max(lengths)]
         rows.append([split, *(f"{count:,}" for count in counts)])
@@ -251,7 +256,7 @@ def summary(builder) -> str:
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """The command line; SystemExit with status 1 for what the user can mend."""
+    """Runs the command line; SystemExit with status 1 for errors the user can fix."""
     parser = cli_arguments.parser("data.prepare", __doc__)
     parser.add_argument("name", help=f"one of: {', '.join(known_datasets())}")
     parser.add_argument("--source", metavar="DIR", help="the published dataset")
@@ -265,7 +270,7 @@ def main(arguments: list[str] | None = None) -> None:
         "--all_problems", action="store_true", help="list all problems and warnings"
     )
     flags = parser.parse_args(arguments)
-    _quieten()
+    _quieten_logs()
     with (
         ending.one_line_errors(vars(flags).values(), program=_PROGRAM),
         checks.showing(flags.all_problems),
@@ -279,43 +284,47 @@ def _run(flags) -> None:
         raise DatasetError(
             f"{flags.name} is rendered: --source={flags.source} is for others."
         )
-    _settle(builder)
+    _wait_for_others(builder)
     if builder.is_prepared() and flags.rebuild:
         builder = _rebuild(builder, flags)
     elif builder.is_prepared():
-        print(f"{flags.name} is already in {builder.data_dir} (or --rebuild it):")
+        print(f"{flags.name} is already in {builder.data_dir} (--rebuild replaces it):")
     else:
         build(builder, flags.source)
     print(summary(builder))
+    setting = f"--config.data.name={flags.name}"
+    if flags.data_dir != "datasets":
+        setting += f" --config.data.data_dir={flags.data_dir}"
+    print(f"\nUse it in train.py and evaluate.py with {setting}")
 
 
 def _rebuild(builder, flags):
-    """Builds a prepared dataset again; the old one stays until that is done."""
-    folder, old = pathlib.Path(builder.data_dir), _kept(builder)
+    """Builds a prepared dataset again; the previous one stays until that is done."""
+    folder, replaced = pathlib.Path(builder.data_dir), _replaced_folder(builder)
     _check_source(builder, flags.source)
     with locked(builder):
         print(f"Building {flags.name} again in {folder} ...", flush=True)
-        shutil.rmtree(old, ignore_errors=True)
-        folder.rename(old)
+        shutil.rmtree(replaced, ignore_errors=True)
+        folder.rename(replaced)
         try:
             builder = find_builder(flags.name, flags.data_dir)
             _build(builder, flags.source)
         except BaseException:
             shutil.rmtree(folder, ignore_errors=True)
-            old.rename(folder)
+            replaced.rename(folder)
             raise
-        shutil.rmtree(old)
+        shutil.rmtree(replaced)
     return builder
 
 
-def _kept(builder) -> pathlib.Path:
-    """Where a dataset is while it is built again."""
+def _replaced_folder(builder) -> pathlib.Path:
+    """Folder that the previous dataset is moved to during --rebuild."""
     folder = pathlib.Path(builder.data_dir)
     return folder.with_name(f"{folder.name}.old")
 
 
 def _builder_class(name: str):
-    """The class `Builder` of a dataset, after checking its name and config."""
+    """The class `Builder` of a dataset; DatasetError for an unknown name or config."""
     dataset, _, config = name.partition("/")
     if dataset not in known_datasets():
         raise DatasetError(
@@ -324,7 +333,7 @@ def _builder_class(name: str):
         )
     module = importlib.import_module(f"data.{dataset}.{dataset}_dataset_builder")
     configs = list(module.Builder.builder_configs)
-    if _takes_any_config(module.Builder):
+    if _has_free_configs(module.Builder):
         if config and not re.fullmatch(r"[A-Za-z][A-Za-z0-9_-]*", config):
             raise DatasetError(
                 f"{name!r} cannot be: what follows {dataset}/ is a letter, then "
@@ -336,30 +345,33 @@ def _builder_class(name: str):
     return module.Builder
 
 
-def _takes_any_config(builder_class) -> bool:
-    """Whether a dataset's configs are names that the user gives to sources."""
+def _has_free_configs(builder_class) -> bool:
+    """Whether users choose the names of this dataset's configs."""
     return builder_class.ANY_CONFIG
 
 
 def _full_name(builder) -> str:
+    """The name in configs, `<dataset>[/<config>]`."""
     config = builder.builder_config
     return f"{builder.name}/{config.name}" if config else builder.name
 
 
-def _remove_empty(folders: list[pathlib.Path]) -> None:
-    """Removes the empty ones of some folders, those below first.
+def _remove_empty_folders(folders: list[pathlib.Path]) -> None:
+    """Removes those of `folders` that are empty, innermost first.
 
-    Folders of other datasets stay, even of one that another process builds just now.
+    Folders with other datasets stay, even with one that another process is building.
     """
     for folder in folders:
-        with contextlib.suppress(OSError):  # not made, or not empty
-            if os.listdir(folder) == [".config"]:  # where TFDS notes the default config
+        with contextlib.suppress(OSError):  # absent, or not empty
+            if os.listdir(folder) == [
+                ".config"
+            ]:  # TFDS stores the default config there
                 shutil.rmtree(folder / ".config")
             folder.rmdir()
 
 
-def _quieten() -> None:
-    """Keeps errors and, on a terminal, progress bars: drops the rest of the log."""
+def _quieten_logs() -> None:
+    """Silences log messages below errors, and progress bars without a terminal."""
     ending.quieten()
     import tensorflow_datasets as tfds
 

@@ -1,4 +1,4 @@
-"""The features every dataset of this project has: one example is one tracklet."""
+"""Features of all datasets of this project: an example is a tracklet."""
 
 import abc
 import pathlib
@@ -12,44 +12,48 @@ import tensorflow_datasets as tfds
 from data.sources import checks, image_files
 
 JUNK_PID = -1
-"""Neither right nor wrong: taken out of every ranking."""
+"""Person id of junk: neither right nor wrong, taken out of every ranking."""
 
 DISTRACTOR_PID = 0
-"""A wrong match for every query: stays in the gallery."""
+"""Person id of distractors: in the gallery, and wrong for every query."""
 
 CLEAN_LABELS = "clean_labels.json"
-"""A prepared dataset's file of cleaned labels, where its source has them.
+"""File of cleaned labels in a prepared dataset whose source has them.
 
-For each tracklet of query and gallery by its name: pid, and a second id or below 1.
+It maps the name of each query and gallery tracklet to its pid and a second id, which is
+below 1 where there is none.
 """
 
 FILE_FORMAT = "array_record"
-"""The one file format of tensorflow-datasets with random access to examples."""
+"""The only format of tensorflow-datasets with random access to examples."""
 
 
 class TrackletBuilder(tfds.core.GeneratorBasedBuilder, abc.ABC, skip_registration=True):
-    """Base of all builders. Splits are `train`, `query`, `gallery`; of a tracklet:
+    """Base of all builders, with the splits `train`, `query` and `gallery`.
 
-    - `frames`: the encoded images in order of time, JPEG or PNG, as published.
-      They are not `features.Image`: that cannot be left undecoded in a sequence.
+    An example is a tracklet with these features:
+
+    - `frames`: the encoded images in order of time, JPEG or PNG, as published. They are
+      no
+    `features.Image`, which cannot stay encoded in a sequence.
     - `pid`: person id as published; 0 is a distractor, -1 junk.
-    - `camid`: camera, counted from 0.
+    - `camid`: camera id, from 0.
     - `tracklet`: the tracklet's published name, unique in its split.
 
-    A builder with `MANUAL_DOWNLOAD_INSTRUCTIONS` needs a source, of which they say what
-    it holds; one without is rendered at first use.
+    A builder with `MANUAL_DOWNLOAD_INSTRUCTIONS` needs a source; they say what it
+    holds. A builder without them renders its dataset at first use.
     """
 
     DESCRIPTION: ClassVar[str]
 
     PROTOCOLS: ClassVar[tuple[str, ...]] = ("standard",)
-    """Evaluation protocols; the gallery of one named "official" has the queries too."""
+    """Evaluation protocols. With "official" the gallery has the queries, too."""
 
     MORE_PROTOCOLS: ClassVar[tuple[str, ...]] = ()
-    """Protocols that are scored where `config.eval.protocol` names them."""
+    """Protocols that are scored only if `config.eval.protocol` names them."""
 
     ANY_CONFIG: ClassVar[bool] = False
-    """Whether users name the configs."""
+    """Whether users choose the names of the configs."""
 
     def _info(self) -> tfds.core.DatasetInfo:
         features = tfds.features.FeaturesDict(
@@ -69,16 +73,24 @@ class ImageFilesBuilder(TrackletBuilder, skip_registration=True):
     """Base of the builders whose tracklets are image files."""
 
     DATASET: ClassVar[str]
-    """What errors call it."""
+    """Name of the dataset in errors."""
 
     @abc.abstractmethod
     def read_splits(
         self, source: pathlib.Path, scratch: pathlib.Path
     ) -> tuple[pathlib.Path, image_files.Splits]:
-        """The folder that holds the images, and the tracklets of each split.
+        """Reads the tracklets of a source.
 
-        `scratch`, which is not there yet, may be made and used: it goes afterwards.
-        Raises `checks.SourceError` with everything wrong.
+        Args:
+            source: Folder of the published dataset.
+            scratch: Folder that may be created and filled; it is deleted after the
+                build.
+
+        Returns:
+            The folder that holds the images, and the tracklets of each split.
+
+        Raises:
+            SourceError: lists everything that is wrong.
         """
 
     def _split_generators(self, dl_manager):
@@ -94,16 +106,17 @@ class ImageFilesBuilder(TrackletBuilder, skip_registration=True):
 
 
 def example(name: str, frames: list[bytes], pid: int, camid: int) -> tuple[str, dict]:
-    """Key and example of one tracklet, as `_generate_examples` yields them."""
+    """Key and example of a tracklet, as `_generate_examples` yields them."""
     return name, {"frames": frames, "pid": pid, "camid": camid, "tracklet": name}
 
 
 def read_examples(
     dataset: str, folder: pathlib.Path, splits: image_files.Splits, split: str
 ) -> Iterator[tuple[str, dict]]:
-    """The examples of one of the splits of a source of image files.
+    """Yields the examples of a split whose tracklets are image files.
 
-    Raises `checks.SourceError` at the first damaged image, with all of all splits.
+    Raises:
+        SourceError: at the first damaged image; lists all damaged ones of all splits.
     """
     for tracklet in splits[split]:
         frames = [(folder / image).read_bytes() for image in tracklet.images]

@@ -1,4 +1,4 @@
-"""i-LIDS-VID: `python -m data.prepare ilids_vid/split0 --source=DIR` (TFDS)."""
+"""Builder of i-LIDS-VID: `python -m data.prepare ilids_vid/split0 --source=DIR`."""
 
 from typing import ClassVar
 
@@ -9,7 +9,10 @@ from data.ilids_vid import index
 
 
 class Builder(tracklets.ImageFilesBuilder):
-    """Splits `train`, `query` (camera 1), `gallery` (camera 2); a config each split."""
+    """Splits `train`, `query` (camera 1) and `gallery` (camera 2).
+
+    Each of the ten published splits is a config, split0 to split9.
+    """
 
     DATASET = "i-LIDS-VID"
     DESCRIPTION = "i-LIDS-VID, 300 persons under two cameras of an airport."

@@ -1,4 +1,4 @@
-"""i-LIDS-VID as published: its folders and its ten splits.
+"""Reads i-LIDS-VID as published: its folders and its ten splits.
 
 Source: Wang et al., "Person Re-Identification by Video Ranking", ECCV 2014.
 """
@@ -28,7 +28,7 @@ def read_splits(folder: pathlib.Path, number: int) -> image_files.Splits:
     """The tracklets of published split `number`, 0 to 9.
 
     Raises:
-        SourceError: lists all that is wrong with the folders, images and split file.
+        SourceError: lists everything wrong with the folders, images and split file.
     """
     problems: list[str] = []
     persons = two_cameras.person_folders(FOLDERS, folder, problems)
@@ -37,31 +37,32 @@ def read_splits(folder: pathlib.Path, number: int) -> image_files.Splits:
 
 
 def _read_halves(
-    folder: pathlib.Path, number: int, persons: list[str], problems: list[str]
+    folder: pathlib.Path, split: int, persons: list[str], problems: list[str]
 ) -> two_cameras.Halves:
-    """The persons of a row of `ls_set`: the first half is for testing.
+    """The persons of row `split` of the matrix `ls_set`; its first half is for testing.
 
-    A row holds positions in the sorted folders, from 1: the folders' own numbers have
-    gaps.
+    A row holds positions in the sorted folders, from 1, not the folders' numbers, which
+    have gaps. After a problem everyone is a training person, so that all images are
+    checked.
     """
-    everyone = persons, []
+    all_to_train = persons, []
     matrix = read_matrix(folder / _SPLITS, "ls_set", problems)
     if matrix is None:
-        return everyone
+        return all_to_train
     if matrix.shape != (NUM_SPLITS, len(persons)):
         problems.append(
             f"{_SPLITS}: 'ls_set' has shape {matrix.shape}, expected "
             f"{NUM_SPLITS} splits of the {len(persons)} persons that have folders"
         )
-        return everyone
+        return all_to_train
     expected = np.arange(1, len(persons) + 1)
-    wrong = np.flatnonzero(np.any(np.sort(matrix, axis=1) != expected, axis=1))
+    bad_rows = np.flatnonzero(np.any(np.sort(matrix, axis=1) != expected, axis=1))
     problems += [
         f"{_SPLITS}: row {row + 1} of 'ls_set' does not name each person once"
-        for row in wrong
+        for row in bad_rows
     ]
-    if number in wrong:
-        return everyone
-    names = [persons[position - 1] for position in matrix[number]]
+    if split in bad_rows:
+        return all_to_train
+    names = [persons[position - 1] for position in matrix[split]]
     test, train = names[: len(names) // 2], names[len(names) // 2 :]
     return sorted(train), sorted(test)

@@ -1,4 +1,4 @@
-"""Image sets: `python -m data.prepare image_folder/NAME --source=DIR`."""
+"""Builder of image sets: `python -m data.prepare image_folder/NAME --source=DIR`."""
 
 import tensorflow_datasets as tfds
 
@@ -7,9 +7,9 @@ from data.image_folder import index
 
 
 class Builder(tracklets.ImageFilesBuilder):
-    """Pictures named as Market-1501's, each a tracklet of one frame.
+    """Pictures named as in Market-1501, each a tracklet of one frame.
 
-    A config is the name the user gives to a folder.
+    A config is a name that the user gives to a folder.
     """
 
     DATASET = "image_folder"

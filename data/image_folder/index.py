@@ -1,4 +1,4 @@
-"""Sets of pictures in Market-1501's layout, and folders of pictures named so.
+"""Reads sets of pictures in Market-1501's layout, and single folders named like it.
 
 Source of names and folders: Zheng et al., "Scalable Person Re-identification: A
 Benchmark", ICCV 2015.
@@ -30,8 +30,9 @@ FOLDERS = {
 def read_splits(folder: pathlib.Path) -> Splits:
     """The pictures of `train`, `query` and `gallery`, each a tracklet of one frame.
 
-    A set without `bounding_box_train` has no `train`. Queries without a match are
-    warned about. Images are opened only where something is wrong.
+    A set without `bounding_box_train` has no `train`. Warns about queries without a
+    match. Opens images only where there is a problem, to report all damaged ones with
+    it.
 
     Raises:
         SourceError: lists everything that is wrong.
@@ -40,15 +41,15 @@ def read_splits(folder: pathlib.Path) -> Splits:
     problems: list[str] = []
     warnings: list[str] = []
     if any((folder / name).is_dir() for name in FOLDERS.values()):
-        splits = _of_folders(folder, problems, warnings)
+        splits = _read_folders(folder, problems, warnings)
     elif names.has_pictures(folder):
         splits = split_persons(names.read(folder, "", problems, warnings))
     else:
         problems.append(f"no picture in it, and no folder {FOLDERS['query']}")
         splits = {}
     if not problems:
-        problems += _problems_between(splits)
-        warnings += _unanswered(splits)
+        problems += _split_problems(splits)
+        warnings += _queries_without_match(splits)
     checks.warn(f"image_folder in {folder}", warnings)
     if problems:
         images = image_files.all_images(splits.values())
@@ -58,10 +59,11 @@ def read_splits(folder: pathlib.Path) -> Splits:
 
 
 def split_persons(pictures: list[FileTracklet]) -> dict[str, list[FileTracklet]]:
-    """Pictures of one folder, split by persons: our own halves of them, by seed 0.
+    """Splits the pictures of one folder by persons into our own halves, with seed 0.
 
-    The query of a test person is the first picture under its first camera, where it is
-    under another one, too. All else that is not for training is the gallery.
+    The query of a test person is the first picture under its first camera; a person
+    under one camera only has none. The gallery is everything else that is not for
+    training.
     """
     by_person = defaultdict(list)
     for picture in pictures:
@@ -74,23 +76,26 @@ def split_persons(pictures: list[FileTracklet]) -> dict[str, list[FileTracklet]]
         if any(picture.camid != first.camid for picture in by_person[pid]):
             query.append(first)
     is_query = {picture.name for picture in query}
-    others = [picture for picture in pictures if picture.pid not in train]
+    test_pictures = [picture for picture in pictures if picture.pid not in train]
     return {
         "train": [picture for picture in pictures if picture.pid in train],
         "query": query,
-        "gallery": [picture for picture in others if picture.name not in is_query],
+        "gallery": [
+            picture for picture in test_pictures if picture.name not in is_query
+        ],
     }
 
 
-def _of_folders(
+def _read_folders(
     folder: pathlib.Path, problems: list[str], warnings: list[str]
 ) -> dict[str, list[FileTracklet]]:
+    """The pictures of Market-1501's three folders; `train` may be missing."""
     splits = {}
-    for split, inside in FOLDERS.items():
-        if (folder / inside).is_dir():
-            splits[split] = names.read(folder, inside, problems, warnings)
+    for split, subfolder in FOLDERS.items():
+        if (folder / subfolder).is_dir():
+            splits[split] = names.read(folder, subfolder, problems, warnings)
         elif split != "train":
-            problems.append(f"{inside}: missing folder")
+            problems.append(f"{subfolder}: missing folder")
     if "train" not in splits:
         warnings.append(f"{FOLDERS['train']}: missing, so that it can be scored only")
     for split in splits.keys() - {"gallery"}:
@@ -103,8 +108,8 @@ def _of_folders(
     return splits
 
 
-def _problems_between(splits: Splits) -> Iterator[str]:
-    """Splits without pictures, and persons both in training and in testing."""
+def _split_problems(splits: Splits) -> Iterator[str]:
+    """Yields splits without pictures, and persons both in training and in testing."""
     for split, pictures in splits.items():
         if not pictures:
             yield f"{split}: no picture"
@@ -118,8 +123,8 @@ def _problems_between(splits: Splits) -> Iterator[str]:
                 )
 
 
-def _unanswered(splits: Splits) -> list[str]:
-    """Queries whose person is in the gallery under no other camera."""
+def _queries_without_match(splits: Splits) -> list[str]:
+    """A text for each query whose person is under no other camera in the gallery."""
     cameras = defaultdict(set)
     for picture in splits["gallery"]:
         cameras[picture.pid].add(picture.camid)

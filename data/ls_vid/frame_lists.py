@@ -1,4 +1,4 @@
-"""Lists of tracklets by the beginnings of their frames' paths, as LS-VID has them."""
+"""Reads lists of tracklets as in LS-VID: a line is the prefix of the frames' paths."""
 
 import dataclasses
 import os
@@ -11,17 +11,21 @@ from data.sources import image_files
 
 @dataclasses.dataclass(frozen=True)
 class Line:
-    """One tracklet: `beginning` is that of the paths of its frames."""
+    """One tracklet of a list.
+
+    Attributes:
+        place: File and line, for messages.
+        prefix: The beginning that the paths of its frames share.
+        pid: Person id.
+    """
 
     place: str
-    """Where it stands, for messages: file and line."""
-
-    beginning: str
+    prefix: str
     pid: int
 
 
 def read(folder: pathlib.Path, name: str, problems: list[str]) -> list[Line]:
-    """The lines of a list, those that can be used; the others go to `problems`."""
+    """The usable lines of a list; the others go to `problems`."""
     path = folder / name
     if not path.is_file():
         problems.append(f"{name}: missing")
@@ -40,28 +44,28 @@ def read(folder: pathlib.Path, name: str, problems: list[str]) -> list[Line]:
         if parts.is_absolute() or ".." in parts.parts:
             problems.append(f"{place}: {match[1]!r} is not a path inside the folder")
             continue
-        beginning = parts.as_posix() + "/" * match[1].endswith("/")
-        first = lines.setdefault(beginning, Line(place, beginning, int(match[2])))
+        prefix = parts.as_posix() + "/" * match[1].endswith("/")
+        first = lines.setdefault(prefix, Line(place, prefix, int(match[2])))
         if first.place != place:
-            problems.append(f"{place}: {beginning!r} is in {first.place} already")
+            problems.append(f"{place}: {prefix!r} is in {first.place} already")
     if not lines and not problems:
         problems.append(f"{name}: no tracklet in it")
     return list(lines.values())
 
 
-def find_frames(folder: pathlib.Path, beginnings: list[str]) -> dict[str, list[str]]:
-    """The images whose paths begin so, in natural order, for each beginning.
+def find_frames(folder: pathlib.Path, prefixes: list[str]) -> dict[str, list[str]]:
+    """The images whose paths start with each prefix, in natural order.
 
-    Of several beginnings of a path the longest has it: `0001_10_3_1.jpg` is of
-    `0001_10` and not of `0001_1`. A beginning that is a folder has the images in it.
+    Of several prefixes of a path the longest counts: `0001_10_3_1.jpg` belongs to
+    `0001_10`, not to `0001_1`. A prefix that is a folder has all images in it.
     """
-    frames: dict[str, list[str]] = {beginning: [] for beginning in beginnings}
-    owners = {}
-    for beginning in beginnings:
-        is_folder = beginning.endswith("/") or (folder / beginning).is_dir()
-        owners[f"{beginning.rstrip('/')}/" if is_folder else beginning] = beginning
+    frames: dict[str, list[str]] = {prefix: [] for prefix in prefixes}
+    prefix_of = {}
+    for prefix in prefixes:
+        is_folder = prefix.endswith("/") or (folder / prefix).is_dir()
+        prefix_of[f"{prefix.rstrip('/')}/" if is_folder else prefix] = prefix
     by_folder = defaultdict(set)
-    for start in owners:
+    for start in prefix_of:
         parent, _, name = start.rpartition("/")
         by_folder[parent].add(len(name))
     for parent, lengths in by_folder.items():
@@ -70,15 +74,17 @@ def find_frames(folder: pathlib.Path, beginnings: list[str]) -> dict[str, list[s
         except (FileNotFoundError, NotADirectoryError):
             continue
         longest_first = sorted(lengths, reverse=True)
-        inside = f"{parent}/" if parent else ""
-        # A name with a dot in front is hidden; macOS leaves `._0001.png` in archives.
+        parent_path = f"{parent}/" if parent else ""
+        # macOS leaves hidden files such as `._0001.png` in archives.
         for name in names:
             if name.startswith(".") or not name.lower().endswith(_IMAGES):
                 continue
-            starts = (inside + name[:length] for length in longest_first)
-            owner = next((owners[start] for start in starts if start in owners), None)
-            if owner is not None:
-                frames[owner].append(inside + name)
+            starts = (parent_path + name[:length] for length in longest_first)
+            longest = next(
+                (prefix_of[start] for start in starts if start in prefix_of), None
+            )
+            if longest is not None:
+                frames[longest].append(parent_path + name)
     for images in frames.values():
         images.sort(key=image_files.natural_key)
     return frames

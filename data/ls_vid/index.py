@@ -1,16 +1,17 @@
-"""LS-VID as published: reads its lists, checks them against the files, splits it.
+"""Reads LS-VID as published: its lists, checked against the files, and its splits.
 
 Source: Li et al., "Global-Local Temporal Representations For Video Person
-Re-Identification", ICCV 2019 (arXiv:1908.10049). The files were not at hand where this
-was written. What is known of them comes from public programs that read them:
+Re-Identification", ICCV 2019 (arXiv:1908.10049). The files were not at hand when this
+was written. Public programs that read them show that
 
-- a line of a list is the beginning of its frames' paths, then the person;
-- `query` holds rows of the test list, counted from 1;
+- a line of a list is the prefix of its frames' paths, then the person;
+- `query` holds rows of the test list, from 1;
 - the camera, 1 to 15, is the third field between the `_` of a frame's name.
 
-Not verified: what the other fields are, and so whether frames are left out; whether
-training and test persons are numbered together. Descriptions that write the camera as
-`c3` are taken, too. The persons for validation (200 of the 3,772) are not used.
+Not verified: what the other fields mean, and so whether frames are missing; whether
+training and test persons share one numbering. Cameras written as `c3`, as some
+descriptions have them, are read too. The validation persons (200 of 3,772) are not
+used.
 """
 
 import pathlib
@@ -41,8 +42,9 @@ _QUERY = pathlib.PurePath("test/data/info_test.mat")
 def read_splits(folder: pathlib.Path) -> image_files.Splits:
     """The tracklets of `train`, `query` and `gallery`, in the order of the lists.
 
-    `gallery` is what is no query; LS-VID's own has the queries in it as well, which is
-    the evaluation's business. Images are opened only where something is wrong.
+    `gallery` has the test tracklets that are no queries. LS-VID's gallery has the
+    queries, too; the protocol "official" adds them when it scores. Opens images only
+    where there is a problem, to report all damaged ones with it.
 
     Raises:
         SourceError: lists what is missing, misnamed or contradicts the lists.
@@ -55,10 +57,10 @@ def read_splits(folder: pathlib.Path) -> image_files.Splits:
     }
     query = read_matrix(folder / _QUERY, "query", problems)
     lines = [line for part in lists.values() for line in part]
-    frames = frame_lists.find_frames(folder, [line.beginning for line in lines])
+    frames = frame_lists.find_frames(folder, [line.prefix for line in lines])
     tracklets = {
-        part: [_tracklet(line, frames[line.beginning], problems) for line in several]
-        for part, several in lists.items()
+        part: [_tracklet(line, frames[line.prefix], problems) for line in part_lines]
+        for part, part_lines in lists.items()
     }
     query = np.zeros(0, int) if query is None else query.ravel() - 1
     problems += _query_problems(query, lists["test"])
@@ -76,9 +78,9 @@ def read_splits(folder: pathlib.Path) -> image_files.Splits:
 
 
 def _tracklet(line: Line, images: list[str], problems: list[str]) -> FileTracklet:
-    """The tracklet of a line; what is wrong with its frames goes to `problems`."""
+    """The tracklet of a line; problems of its frames go to `problems`."""
     if not images:
-        problems.append(f"{line.place}: no frame begins with {line.beginning!r}")
+        problems.append(f"{line.place}: no frame begins with {line.prefix!r}")
     if line.pid < 1:
         problems.append(f"{line.place}: {line.pid} is no person")
     cameras = {}
@@ -89,15 +91,16 @@ def _tracklet(line: Line, images: list[str], problems: list[str]) -> FileTrackle
             problems.append(
                 f"{image}: its third field is no camera from 1 to {NUM_CAMERAS}"
             )
-    known = sorted(camera for camera in cameras if camera is not None)
-    if len(known) > 1:
-        found = ", ".join(map(str, known))
-        problems.append(f"{line.place}: its frames are of several cameras: {found}")
-    camid = known[0] - 1 if known else 0
-    return FileTracklet(line.beginning.rstrip("_/"), line.pid, camid, images)
+    valid_cameras = sorted(camera for camera in cameras if camera is not None)
+    if len(valid_cameras) > 1:
+        numbers = ", ".join(map(str, valid_cameras))
+        problems.append(f"{line.place}: its frames are of several cameras: {numbers}")
+    camid = valid_cameras[0] - 1 if valid_cameras else 0
+    return FileTracklet(line.prefix.rstrip("_/"), line.pid, camid, images)
 
 
 def _camera(image: str) -> int | None:
+    """The camera in an image's name, from 1; None where there is none."""
     fields = image.rpartition("/")[2].split("_")
     match = re.fullmatch(r"c?0*([1-9][0-9]?)", fields[2]) if len(fields) > 3 else None
     camera = int(match[1]) if match else 0
@@ -105,7 +108,7 @@ def _camera(image: str) -> int | None:
 
 
 def _query_problems(query: np.ndarray, test: list[Line]) -> Iterator[str]:
-    """Queries (rows of the test list, from 0) that do not exist, or repeat."""
+    """Yields queries (rows of the test list, from 0) that do not exist, or repeat."""
     if not test:
         return
     for row, times in Counter(query.tolist()).items():

@@ -1,4 +1,4 @@
-"""LS-VID for tensorflow-datasets: `python -m data.prepare ls_vid --source=DIR`."""
+"""Builder of LS-VID: `python -m data.prepare ls_vid --source=DIR`."""
 
 import tensorflow_datasets as tfds
 
@@ -7,10 +7,11 @@ from data.ls_vid import index
 
 
 class Builder(tracklets.ImageFilesBuilder):
-    """Splits `train`, `query`, `gallery` of LS-VID; `data/ls_vid/index.py` says which.
+    """Splits `train`, `query` and `gallery` of LS-VID; data/ls_vid/index.py reads them.
 
-    The authors' own script ranks all test tracklets, the queries too ("official"); the
-    other protocol takes them out, as torchreid does with MARS.
+    The protocol "official" ranks all test tracklets, the queries too, as the authors'
+    script does. "torchreid" takes the queries out of the gallery, as torchreid does
+    with MARS.
     """
 
     DATASET = "LS-VID"

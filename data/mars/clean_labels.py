@@ -1,9 +1,9 @@
-"""MARS's cleaned labels: who the test tracklets show, looked at once more.
+"""Reads MARS's cleaned labels: corrected persons of the test tracklets.
 
 Source: Liu et al. 2021, "Video-Based Person Re-ID without Bells and Whistles"
 (arXiv:2105.10678), whose archive has `clean_tracks_test_info.mat`. The file was not at
-hand where this was written: its name, its key and its six columns are those that the
-authors' public code reads. That a second id below 1 means none is not verified.
+hand when this was written. Its name, key and six columns are those that the authors'
+public code reads. Not verified: that a second id below 1 means that there is none.
 """
 
 import pathlib
@@ -14,15 +14,21 @@ from data.sources.matlab import read_matrix
 
 NAME = "clean_tracks_test_info.mat"
 
-_MOST_SHOWN = 3
+_MAX_SHOWN = 3
 
 
 def read(
     info: pathlib.Path, test: np.ndarray, problems: list[str]
 ) -> np.ndarray | None:
-    """Cleaned pid and second id of each row of `test`, the published table [N, 4].
+    """Cleaned pid and second id of each test tracklet, int64 [N, 2].
 
-    None where the folder has no such file, or after adding to `problems`.
+    Args:
+        info: The folder `info/`.
+        test: The published table of test tracklets [N, 4].
+        problems: Gets a line for each problem.
+
+    Returns:
+        None where the folder has no such file, or after adding to `problems`.
     """
     if not (info / NAME).exists():
         return None
@@ -36,11 +42,11 @@ def read(
             "last image, pid, camera, cleaned pid, second id"
         )
         return None
-    differs = np.flatnonzero((table[:, :4] != test).any(axis=1))
-    if len(differs):
-        shown = ", ".join(str(row + 1) for row in differs[:_MOST_SHOWN])
+    differing_rows = np.flatnonzero((table[:, :4] != test).any(axis=1))
+    if len(differing_rows):
+        shown = ", ".join(str(row + 1) for row in differing_rows[:_MAX_SHOWN])
         problems.append(
-            f"{place}: {len(differs)} rows are of other tracklets than those of "
+            f"{place}: {len(differing_rows)} rows are of other tracklets than those of "
             f"tracks_test_info.mat, the first ones: {shown}"
         )
     if (table[:, 4] < -1).any():

@@ -1,4 +1,4 @@
-"""MARS as published: reads the index, checks it against the files, splits it.
+"""Reads MARS as published: its index, checked against the files, and its splits.
 
 Source: Zheng et al., "MARS: A Video Benchmark for Large-Scale Person
 Re-identification", ECCV 2016, and the index files of its evaluation code.
@@ -35,9 +35,11 @@ _IMAGE_NAME = re.compile(r"(\d{4}|00-1)C([1-6])T\d+F\d+\.jpg")
 class Tables:
     """The three published tables.
 
-    `train` and `test` have a row per tracklet: first and last image (1-based, both
-    included) in the list of names, pid, camera (1..6). `query` holds rows of `test`,
-    counted from 0.
+    Attributes:
+        train: A row for each training tracklet [N, 4]: first and last image (from 1,
+            both included) in the list of names, pid, camera (1 to 6).
+        test: The same for the test tracklets.
+        query: Rows of `test` that are queries, from 0.
     """
 
     train: np.ndarray
@@ -46,7 +48,7 @@ class Tables:
 
 
 def read_tables(info: pathlib.Path) -> Tables:
-    """The .mat files of `info/`; raises `SourceError` unless all three can be used."""
+    """Reads the .mat files of `info/`; SourceError unless all three can be used."""
     problems: list[str] = []
     train = read_matrix(info / "tracks_train_info.mat", "track_train_info", problems)
     test = read_matrix(info / "tracks_test_info.mat", "track_test_info", problems)
@@ -65,11 +67,11 @@ def read_tables(info: pathlib.Path) -> Tables:
 
 
 def split_rows(tables: Tables) -> dict[str, np.ndarray]:
-    """Rows (from 0) of each split: of `tables.train` for `train`, else of `.test`.
+    """Rows of each split, from 0: of `tables.train` for `train`, else of `tables.test`.
 
-    `gallery` is what is neither a query nor junk (pid -1); distractors (pid 0) stay.
-    It is the gallery of the papers' tables. MARS's own gallery has the queries in it
-    as well, which is the evaluation's business, not the data's.
+    `gallery` has neither the queries nor junk (pid -1); distractors (pid 0) stay. It is
+    the gallery of the papers' tables. MARS's gallery has the queries, too; the protocol
+    "official" adds them when it scores.
     """
     is_gallery = tables.test[:, 2] != -1
     is_gallery[tables.query] = False
@@ -81,9 +83,9 @@ def split_rows(tables: Tables) -> dict[str, np.ndarray]:
 
 
 def tracklet_names(table: np.ndarray, names: list[str]) -> list[str]:
-    """Each row's name: its first image's up to the frame number, `0001C1T0001`.
+    """Name of each row: that of its first image up to the frame number, `0001C1T0001`.
 
-    Rows that would share a name get their row number (from 1) after it.
+    Rows with the same name get their row number (from 1) after it.
     """
     prefixes = [names[first - 1].rpartition("F")[0] for first in table[:, 0]]
     count = Counter(prefixes)
@@ -96,8 +98,8 @@ def tracklet_names(table: np.ndarray, names: list[str]) -> list[str]:
 def read_splits(folder: pathlib.Path) -> dict[str, list[FileTracklet]]:
     """The tracklets of `train`, `query` and `gallery`, in the published order.
 
-    Checks the whole index and that every image in it exists, junk included. Only
-    where something is wrong does it open the images, to report everything at once.
+    Checks the whole index, and that every image in it exists, junk included. Opens
+    images only where there is a problem, to report all damaged ones with it.
 
     Raises:
         SourceError: lists what is missing, misnamed or contradicts the tables.
@@ -160,9 +162,9 @@ def read_splits(folder: pathlib.Path) -> dict[str, list[FileTracklet]]:
 
 
 def read_clean_labels(folder: pathlib.Path) -> dict[str, list[int]] | None:
-    """Cleaned pid and second id of each test tracklet by its name, or None without.
+    """Test tracklet → cleaned pid and second id; None without the file.
 
-    `folder` is one that `read_splits` has read.
+    `folder` must have passed `read_splits`.
     """
     names = _read_names(folder / "info" / "test_name.txt", [])
     test = read_tables(folder / "info").test
@@ -173,7 +175,7 @@ def read_clean_labels(folder: pathlib.Path) -> dict[str, list[int]] | None:
 
 
 def _read_names(path: pathlib.Path, problems: list[str]) -> list[str]:
-    """Lines of a list of image names, or none after adding to `problems`."""
+    """The lines of a list of image names; on failure [], and a line in `problems`."""
     if not path.is_file():
         problems.append(f"info/{path.name}: missing")
         return []
@@ -184,14 +186,14 @@ def _read_names(path: pathlib.Path, problems: list[str]) -> list[str]:
 
 
 def _parse_names(names: list[str]) -> tuple[np.ndarray, np.ndarray]:
-    """Pid and camera (1..6) that each image's name gives."""
+    """Pid and camera (1 to 6) in each image's name; pid NO_PERSON in a bad name."""
     pids = np.full(len(names), index_checks.NO_PERSON)
     cameras = np.zeros(len(names), int)
     for number, name in enumerate(names):
-        parsed = _IMAGE_NAME.fullmatch(name)
-        if parsed:
-            pids[number] = -1 if parsed[1] == "00-1" else int(parsed[1])
-            cameras[number] = int(parsed[2])
+        match = _IMAGE_NAME.fullmatch(name)
+        if match:
+            pids[number] = -1 if match[1] == "00-1" else int(match[1])
+            cameras[number] = int(match[2])
     return pids, cameras
 
 

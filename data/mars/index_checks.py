@@ -1,4 +1,4 @@
-"""What can be wrong with MARS's index, one line for each problem."""
+"""Checks of MARS's index; each problem is one line."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -6,13 +6,20 @@ from collections.abc import Iterator
 import numpy as np
 
 NO_PERSON = -2
-"""The pid of an image whose name does not parse."""
+"""Pid of an image whose name cannot be parsed."""
 
 
 def table_problems(
     part: str, table: np.ndarray, pids: np.ndarray, cameras: np.ndarray
 ) -> Iterator[str]:
-    """Rows out of range, and rows whose images are not one person in one camera."""
+    """Yields rows out of range, and rows whose images are not one person and camera.
+
+    Args:
+        part: "train" or "test".
+        table: The table of its tracklets [N, 4]; see `index.Tables`.
+        pids: Pid in each image's name.
+        cameras: Camera in each image's name.
+    """
     for number, (first, last, pid, camera) in enumerate(table.tolist(), start=1):
         row = f"info/tracks_{part}_info.mat row {number}"
         if not 1 <= first <= last <= len(pids):
@@ -26,17 +33,17 @@ def table_problems(
         row_pids = set(pids[first - 1 : last].tolist())
         row_cameras = set(cameras[first - 1 : last].tolist())
         if NO_PERSON in row_pids:
-            continue  # reported with the names
+            continue  # `index.read_splits` reports the names
         if row_pids != {pid}:
-            found = ", ".join(map(str, sorted(row_pids)))
-            yield f"{row}: pid {pid}, but its images' names say {found}"
+            values = ", ".join(map(str, sorted(row_pids)))
+            yield f"{row}: pid {pid}, but its images' names say {values}"
         if row_cameras != {camera}:
-            found = ", ".join(map(str, sorted(row_cameras)))
-            yield f"{row}: camera {camera}, but its images' names say {found}"
+            values = ", ".join(map(str, sorted(row_cameras)))
+            yield f"{row}: camera {camera}, but its images' names say {values}"
 
 
 def query_problems(query: np.ndarray, test: np.ndarray) -> Iterator[str]:
-    """Queries (rows of `test`, from 0) that do not exist, are no person, or repeat."""
+    """Yields queries (rows of `test`, from 0) that are absent, repeated or nobody."""
     num_rows, count = len(test), Counter(query.tolist())
     for row, times in count.items():
         place = f"info/query_IDX.mat: row {row + 1} of the test table"

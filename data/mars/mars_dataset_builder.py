@@ -1,4 +1,4 @@
-"""MARS for tensorflow-datasets: `python -m data.prepare mars --source=DIR`."""
+"""Builder of MARS: `python -m data.prepare mars --source=DIR`."""
 
 import json
 import pathlib
@@ -10,7 +10,7 @@ from data.mars import index
 
 
 class Builder(tracklets.ImageFilesBuilder):
-    """Splits `train`, `query`, `gallery` of MARS; `data/mars/index.py` says which."""
+    """Splits `train`, `query` and `gallery` of MARS; data/mars/index.py reads them."""
 
     DATASET = "MARS"
     DESCRIPTION = "MARS, tracklets of 1,261 persons under six cameras."
@@ -25,7 +25,7 @@ class Builder(tracklets.ImageFilesBuilder):
     def _split_generators(self, dl_manager):
         generators = super()._split_generators(dl_manager)
         labels = index.read_clean_labels(pathlib.Path(dl_manager.manual_dir))
-        if labels is not None:  # beside the splits, in the folder that is being made
+        if labels is not None:  # the file goes beside the splits, which TFDS writes
             path = pathlib.Path(self.data_dir) / tracklets.CLEAN_LABELS
             path.write_text(json.dumps(labels), encoding="utf-8")
         return generators

@@ -1,14 +1,16 @@
-"""P-DESTRE's annotations: the boxes of persons in the videos of a UAV.
+"""Reads P-DESTRE's annotations: the boxes of persons in the videos of a UAV.
 
 Source: Kumar et al., "The P-DESTRE: A Fully Annotated Dataset for Pedestrian Detection,
 Tracking, Re-Identification and Search from Aerial Devices", arXiv:2004.02782.
 
-Verified against public programs that read them, not against the files themselves, which
-were not at hand: one text file for each video; a line for each box, with commas; frame
-(from 1), id (-1 for persons without identity), two numbers of a corner, two of a size,
-then what is not used here: confidence, three of no meaning, attributes. Two programs
-read the size as height, width (as the dataset's description has it) and two as width,
-height: `width_first` decides from the boxes themselves.
+The files were not at hand when this was written; public programs that read them agree
+on this format. Each video has a text file with a line for each box. Its fields, with
+commas between them, are: frame (from 1), id (-1 for persons without identity), two
+coordinates of a corner, two numbers of the size, then fields that are not used here
+(confidence, three without meaning, attributes).
+
+The programs disagree on the size: two read it as height, width (as the dataset's
+description has it), two as width, height. `width_first` decides from the boxes.
 """
 
 import dataclasses
@@ -28,7 +30,10 @@ NOBODY = (-1, 0)
 
 @dataclasses.dataclass(frozen=True)
 class Video:
-    """One video: its file, and its tracks by id; their lines are of `annotation`."""
+    """A video: its file, its annotation file (for messages), and its tracks by id.
+
+    The line numbers of the tracks are those of the annotation file.
+    """
 
     path: pathlib.Path
     annotation: str
@@ -36,23 +41,23 @@ class Video:
 
 
 def read_videos(folder: pathlib.Path) -> tuple[dict[str, Video], list[str]]:
-    """The videos by name, sorted, and what of them is not used, by file and line.
+    """Reads the videos, sorted by name, and warnings about what is not used.
 
-    Lines that are no box, boxes of zero size, and second boxes of an id in a frame are
-    left out; so are persons without identity, which are only counted. Where one of the
-    files has a frame 0, all of them count frames from 0.
+    These are left out, with a warning by file and line: lines that are no box, boxes of
+    zero size, and second boxes of an id in a frame. Persons without identity are left
+    out and only counted. Where one of the files has a frame 0, all count frames from 0.
 
     Raises:
         SourceError: lists folders that are missing, annotations without a video, files
-            that hold no box, and ids that are too large.
+            without a box, and ids that are too large.
     """
     problems = [
         f"{name}: missing folder"
         for name in (VIDEOS, ANNOTATIONS)
         if not (folder / name).is_dir()
     ]
-    videos = _visible(folder / VIDEOS, ".mp4")
-    annotations = _visible(folder / ANNOTATIONS, ".txt")
+    videos = _visible_files(folder / VIDEOS, ".mp4")
+    annotations = _visible_files(folder / ANNOTATIONS, ".txt")
     for paths in (videos, annotations):
         problems += [
             f"{path.parent.name}/{path.name}: {first.name} has that name already"
@@ -60,7 +65,7 @@ def read_videos(folder: pathlib.Path) -> tuple[dict[str, Video], list[str]]:
             if first.stem == path.stem
         ]
     files = {path.stem: path for path in videos}
-    parsed, warnings, num_nobody = {}, [], 0
+    parsed, warnings, num_anonymous = {}, [], 0
     for path, tracks in _read_tracks(annotations):
         place = f"{ANNOTATIONS}/{path.name}"
         if path.stem not in files:
@@ -76,7 +81,7 @@ def read_videos(folder: pathlib.Path) -> tuple[dict[str, Video], list[str]]:
         ]
         parsed[path.stem] = tracks.by_id
         warnings += [f"{place}: {each}" for each in tracks.left_out if each.is_bad]
-        num_nobody += sum(len(x.lines) for x in tracks.left_out if not x.is_bad)
+        num_anonymous += sum(len(x.lines) for x in tracks.left_out if not x.is_bad)
     warnings += [
         f"{VIDEOS}/{path.name}: not used, there is no {ANNOTATIONS}/{name}.txt"
         for name, path in files.items()
@@ -86,9 +91,9 @@ def read_videos(folder: pathlib.Path) -> tuple[dict[str, Video], list[str]]:
         problems.append(f"{ANNOTATIONS}: no .txt in it")
     if problems:
         raise checks.SourceError("P-DESTRE", folder, problems)
-    if num_nobody:
-        what = "boxes of persons without identity left out"
-        warnings.insert(0, f"{num_nobody:,} {what}")
+    if num_anonymous:
+        text = "boxes of persons without identity left out"
+        warnings.insert(0, f"{num_anonymous:,} {text}")
     order = [0, 1, 2, 3] if width_first(parsed.values()) else [0, 1, 3, 2]
     return {
         name: Video(
@@ -106,27 +111,30 @@ def read_videos(folder: pathlib.Path) -> tuple[dict[str, Video], list[str]]:
 def _read_tracks(
     paths: list[pathlib.Path],
 ) -> list[tuple[pathlib.Path, mot.Tracks | UserError]]:
-    """The tracks of each file, or why it has none; all files count frames alike."""
+    """Reads the tracks of each file, or its error.
+
+    All files count frames from 1, or all from 0.
+    """
     for first_frame in (1, 0):
-        found: list = []
+        results: list = []
         for path in paths:
             try:
                 tracks = mot.read_tracks(path, first_frame=first_frame, nobody=NOBODY)
-                found.append((path, tracks))
+                results.append((path, tracks))
             except mot.CountsFromZeroError:
                 break
             except UserError as error:
-                found.append((path, error))
+                results.append((path, error))
         else:
             break
-    return found
+    return results
 
 
 def width_first(videos) -> bool:
-    """Whether the first number of a box's size is its width: people are upright.
+    """Whether the first number of a box's size is its width.
 
-    That is, whether most boxes of all `videos`, dicts of tracks, are higher than wide
-    when read like that.
+    People are upright: it is, if most boxes of all `videos` (dicts of tracks) are then
+    higher than wide.
     """
     boxes = [track.boxes for tracks in videos for track in tracks.values()]
     if not boxes:
@@ -135,8 +143,11 @@ def width_first(videos) -> bool:
     return bool(np.mean(first < second) >= np.mean(first > second))
 
 
-def _visible(folder: pathlib.Path, suffix: str) -> list[pathlib.Path]:
-    """Files of a kind, sorted; without those hidden, which macOS leaves in archives."""
+def _visible_files(folder: pathlib.Path, suffix: str) -> list[pathlib.Path]:
+    """The files with this suffix, sorted, without hidden ones.
+
+    macOS leaves such files in archives.
+    """
     if not folder.is_dir():
         return []
     return sorted(

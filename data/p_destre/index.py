@@ -1,4 +1,4 @@
-"""P-DESTRE's tracklets and splits: each video is a camera."""
+"""Reads P-DESTRE's tracklets and splits; each video counts as a camera."""
 
 import dataclasses
 import pathlib
@@ -35,18 +35,19 @@ class Appearance:
 
 
 Plan = dict[str, list[Appearance]]
+"""Split → who appears in it."""
 
 
 def cut_splits(
     folder: pathlib.Path, config: str, crops: pathlib.Path
 ) -> image_files.Splits:
-    """The tracklets of a config, cut out of the videos into the empty folder `crops`.
+    """Cuts the tracklets of a config out of the videos into the empty folder `crops`.
 
-    `split<k>` are published; `seeded<k>` are our own halves of persons. What is left
-    out is warned about, by file and line, and counted.
+    `split<k>` are the published splits, `seeded<k>` our own halves of persons. Warns
+    about what is left out, by file and line.
 
     Raises:
-        SourceError: lists what of `folder` cannot be used, or read.
+        SourceError: lists what in `folder` cannot be used or read.
     """
     videos, warnings = read_videos(folder)
     if config.startswith("seeded"):
@@ -54,12 +55,12 @@ def cut_splits(
     else:
         number = int(config.removeprefix("split"))
         plan = published_plan(videos, folder, number, warnings)
-    wanted = defaultdict(set)
+    track_ids_by_video = defaultdict(set)
     for appearances in plan.values():
         for appearance in appearances:
-            wanted[appearance.video].add(appearance.track_id)
-    files, problems = {}, []  # of each video and track
-    for name, track_ids in sorted(wanted.items()):
+            track_ids_by_video[appearance.video].add(appearance.track_id)
+    files, problems = {}, []  # files[video][track id]
+    for name, track_ids in sorted(track_ids_by_video.items()):
         video = videos[name]
         tracks = {track_id: video.tracks[track_id] for track_id in sorted(track_ids)}
         try:
@@ -85,17 +86,19 @@ def cut_splits(
         ]
         for split, appearances in plan.items()
     }
-    empty = [f"nobody is left for {split}" for split in splits if not splits[split]]
-    if empty:
-        raise checks.SourceError("P-DESTRE", folder, empty)
+    empty_splits = [
+        f"nobody is left for {split}" for split in splits if not splits[split]
+    ]
+    if empty_splits:
+        raise checks.SourceError("P-DESTRE", folder, empty_splits)
     return splits
 
 
 def seeded_plan(videos: Mapping[str, Video], seed: int, warnings: list[str]) -> Plan:
     """Our own halves of persons; pids are the ids, which are the same on all days.
 
-    A test person's first video, by name, is the query, the others are in the gallery;
-    so is the only one of those seen once, whom no query asks for.
+    The query of a test person is its first video by name; its other videos are in the
+    gallery. A person in one video only is in the gallery, without a query.
     """
     appearances = defaultdict(list)
     for camid, (name, video) in enumerate(videos.items()):
@@ -117,14 +120,15 @@ def seeded_plan(videos: Mapping[str, Video], seed: int, warnings: list[str]) -> 
 def published_plan(
     videos: Mapping[str, Video], folder: pathlib.Path, number: int, warnings: list[str]
 ) -> Plan:
-    """The published split of videos.
+    """The published split `number` of the videos.
 
-    As in the authors' program, a person is an id of a session, the name of a video
-    without what follows its last `-`: clothes change between sessions. Pids count these
-    persons from 1, in the order of sessions and ids.
+    As in the authors' program, a person is an id within a session, because clothes
+    change between sessions. A session is the name of a video up to its last `-`. Pids
+    count these persons from 1, sorted by session and id.
 
     Raises:
-        SourceError: lists split files that are missing and videos they should not name.
+        SourceError: lists split files that are missing, and videos they should not
+            name.
     """
     persons = sorted(
         {
@@ -154,29 +158,37 @@ def published_plan(
         {(each.pid, each.camid) for each in plan[split]}
         for split in ("train", "query", "gallery")
     )
-    both = {pid for pid, _ in train} & {pid for pid, _ in query | gallery}
-    if both:
-        what = "persons are in training and in testing"
-        warnings.insert(0, f"{len(both)} {what}: {checks.some(sorted(both))}")
-    single = sorted(
+    shared_pids = {pid for pid, _ in train} & {pid for pid, _ in query | gallery}
+    if shared_pids:
+        text = "persons are in training and in testing"
+        warnings.insert(
+            0, f"{len(shared_pids)} {text}: {checks.shortened(sorted(shared_pids))}"
+        )
+    unmatched_pids = sorted(
         pid
         for pid, camid in query
-        if not any(pid == other and camid != where for other, where in gallery)
+        if not any(
+            pid == other_pid and camid != other_camid
+            for other_pid, other_camid in gallery
+        )
     )
-    if single:
-        what = "queries have no match under another camera: persons"
-        warnings.insert(0, f"{len(single)} {what} {checks.some(single)}")
+    if unmatched_pids:
+        text = "queries have no match under another camera: persons"
+        warnings.insert(
+            0, f"{len(unmatched_pids)} {text} {checks.shortened(unmatched_pids)}"
+        )
     return plan
 
 
 def _session(name: str) -> str:
+    """The session of a video: its name up to the last `-`."""
     return name.rpartition("-")[0]
 
 
 def _read_names(
     path: pathlib.Path, place: str, videos: Mapping[str, Video], problems: list[str]
 ) -> list[str]:
-    """The videos that a split file names, each once, sorted."""
+    """The videos that a split file names, sorted; bad lines go to `problems`."""
     if not path.is_file():
         problems.append(f"{place}: missing (seeded0 to seeded9 do without)")
         return []
@@ -187,6 +199,6 @@ def _read_names(
         if name in videos and name not in names:
             names.add(name)
         elif name:
-            wrong = "is there twice" if name in names else "has no video"
-            problems.append(f"{place} line {line}: {name!r} {wrong}")
+            problem = "is there twice" if name in names else "has no video"
+            problems.append(f"{place} line {line}: {name!r} {problem}")
     return sorted(names)

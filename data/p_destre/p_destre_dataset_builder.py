@@ -1,4 +1,4 @@
-"""P-DESTRE: `python -m data.prepare p_destre/seeded0 --source=DIR` (TFDS)."""
+"""Builder of P-DESTRE: `python -m data.prepare p_destre/seeded0 --source=DIR`."""
 
 from typing import ClassVar
 
@@ -9,7 +9,7 @@ from data.p_destre import index
 
 
 class Builder(tracklets.ImageFilesBuilder):
-    """Splits `train`, `query`, `gallery`; `data/p_destre/index.py` says which."""
+    """Splits `train`, `query` and `gallery`; data/p_destre/index.py reads them."""
 
     DATASET = "P-DESTRE"
     DESCRIPTION = "P-DESTRE, persons cut out of the videos of a UAV."

@@ -1,4 +1,4 @@
-"""PRID 2011: `python -m data.prepare prid2011/seeded0 --source=DIR` (TFDS)."""
+"""Builder of PRID 2011: `python -m data.prepare prid2011/seeded0 --source=DIR`."""
 
 from typing import ClassVar
 
@@ -9,7 +9,10 @@ from data.prid2011 import index
 
 
 class Builder(tracklets.ImageFilesBuilder):
-    """Splits `train`, `query` (camera A), `gallery` (camera B); a config each split."""
+    """Splits `train`, `query` (camera A) and `gallery` (camera B).
+
+    Each of the splits in `index.SPLIT_KINDS`, with a number from 0 to 9, is a config.
+    """
 
     DATASET = "PRID 2011"
     DESCRIPTION = "PRID 2011, 200 persons under two cameras of a street."

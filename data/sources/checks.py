@@ -1,4 +1,4 @@
-"""What can be wrong with a dataset's source, one line for each problem."""
+"""Checks of a dataset's source; each problem is one line."""
 
 import contextlib
 import contextvars
@@ -15,18 +15,18 @@ from PIL import Image
 from reid_jax.errors import UserError
 
 NUM_SHOWN = 10
-"""Lines that a list of problems or warnings shows, unless all are asked for."""
+"""Lines that a list of problems or warnings shows by default."""
 
 _shows_all = contextvars.ContextVar("shows_all", default=False)
 
-_PNG = b"\x89PNG\r\n\x1a\n"
+_PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 
 
 class SourceError(UserError):
-    """Everything wrong with a dataset's source in one message.
+    """Everything wrong with a dataset's source, in one message.
 
-    `problems` holds all of it, one line each; the message counts them and shows the
-    first ten, or all of them (`showing`).
+    `problems` has all of it, one line each. The message counts them and shows the first
+    ten, or all of them inside `showing(True)`.
     """
 
     def __init__(self, dataset: str, source: os.PathLike, problems: Iterable[str]):
@@ -35,7 +35,7 @@ class SourceError(UserError):
 
 
 def listed(subject: str, problems: Sequence[str], noun: str = "problem") -> str:
-    """`<subject> has 12 problems; the first 10:` and a line for each of these."""
+    """A list as text: `<subject> has 12 problems; the first 10:`, a line for each."""
     count = f"1 {noun}" if len(problems) == 1 else f"{len(problems)} {noun}s"
     shown = problems if _shows_all.get() else problems[:NUM_SHOWN]
     first = f"; the first {NUM_SHOWN}" if len(shown) < len(problems) else ""
@@ -45,7 +45,7 @@ def listed(subject: str, problems: Sequence[str], noun: str = "problem") -> str:
 
 @contextlib.contextmanager
 def showing(everything: bool):
-    """Whether lists leave nothing out while the block runs."""
+    """While the block runs, lists show everything (or, if False, the first ten)."""
     token = _shows_all.set(everything)
     try:
         yield
@@ -53,8 +53,8 @@ def showing(everything: bool):
         _shows_all.reset(token)
 
 
-def some(persons: Sequence) -> str:
-    """`1, 2, 3`; of more than ten the first, and how many others there are."""
+def shortened(persons: Sequence) -> str:
+    """`1, 2, 3`; of more than ten, the first ten and the number of the others."""
     shown = persons if _shows_all.get() else persons[:NUM_SHOWN]
     text = ", ".join(map(str, shown))
     if others := len(persons) - len(shown):
@@ -63,9 +63,9 @@ def some(persons: Sequence) -> str:
 
 
 def warn(subject: str, warnings: Sequence[str]) -> None:
-    """Prints what is odd but no reason to stop: counted, the first ten, to stderr.
+    """Prints warnings to stderr: their number and the first ten.
 
-    A reader that has gone (`| head`) is no reason either.
+    A reader that has gone (`| head`) is no error.
     """
     if warnings:
         with contextlib.suppress(BrokenPipeError):
@@ -73,35 +73,40 @@ def warn(subject: str, warnings: Sequence[str]) -> None:
 
 
 def damage(image: bytes) -> str | None:
-    """What is wrong with an encoded image as a file, or None: it is not decoded.
+    """What is wrong with an encoded image, in words, or None; without decoding it.
 
-    A JPEG's compressed data cannot hold the end marker FFD9, so that it is whole when
-    one follows the start of its last scan (FFDA). A PNG is whole when its chunks lead
-    to IEND; those needed to decode it have checksums. What comes after the end
-    (padding, a comment of the camera) is no damage. An image is no frame as it
-    is when it is larger than `LARGEST_IMAGE`, to be turned by its EXIF orientation, or
-    has values of more than 8 bits.
+    - JPEG: compressed data cannot hold the end marker FFD9. So the file is whole when
+      one
+    follows the start of the last scan (FFDA).
+    - PNG: the file is whole when its chunks lead to IEND and the needed ones have the
+      right
+    checksums.
+    - What comes after the end (padding, a comment of the camera) is no damage.
+    - An image cannot be a frame when it is larger than `LARGEST_IMAGE`, must be turned
+      by
+    its EXIF orientation, or has values of more than 8 bits.
     """
     if not image:
         return "empty"
-    if image.startswith(_PNG):
-        wrong = _png_damage(image)
+    if image.startswith(_PNG_SIGNATURE):
+        problem = _png_damage(image)
     elif not image.startswith(b"\xff\xd8"):
-        wrong = "neither JPEG nor PNG"
+        problem = "neither JPEG nor PNG"
     elif image.rfind(b"\xff\xd9") <= image.rfind(b"\xff\xda"):
-        wrong = "truncated"
+        problem = "truncated"
     else:
-        wrong = None
-    return wrong or _header_damage(image)
+        problem = None
+    return problem or _header_damage(image)
 
 
 LARGEST_IMAGE = 7680 * 4320
-"""Pixels of an 8K frame: a small file can say that it has thousands of times more."""
+"""Pixels of an 8K frame. A small file can claim thousands of times more."""
 
 _EXIF_ORIENTATION = 0x0112
 
 
 def _header_damage(image: bytes) -> str | None:
+    """What is wrong according to an image's header, in words, or None."""
     try:
         with (
             warnings.catch_warnings(action="ignore"),
@@ -110,26 +115,26 @@ def _header_damage(image: bytes) -> str | None:
             width, height = opened.size
             if width * height > LARGEST_IMAGE:
                 return f"{width}×{height} pixels, more than {LARGEST_IMAGE}"
-            # Pillow decodes a PNG to look behind its pixels; what is before them is in
-            # `info` already.
+            # `getexif` would decode a PNG to find EXIF data after its pixels; `info`
+            # has what stands before them.
             exif = opened.info.get("exif", b"")
             orientation = opened.getexif().get(_EXIF_ORIENTATION) if exif else None
             too_deep = beyond_8_bits(opened)
     except Image.DecompressionBombError:
         return f"more than {LARGEST_IMAGE} pixels"
-    except Exception as error:  # whatever a damaged header leads Pillow to
+    except Exception as error:  # a damaged header can cause any error in Pillow
         return f"damaged ({error or type(error).__name__})"
-    if orientation in range(2, 9):  # some cameras write 0
+    if orientation in range(2, 9):  # 1 is upright, and some cameras write 0
         return f"to be turned (EXIF orientation {orientation}): save it upright"
     return too_deep
 
 
 def beyond_8_bits(picture: Image.Image) -> str | None:
-    """Whether a picture has values that 8 bits do not hold, in words, or None.
+    """Says, in words, that a picture has values that 8 bits do not hold; None if not.
 
-    Pillow cuts those of one channel at 255. Which of them is white, only its owner
-    knows: a camera may fill 10 or 12 bits of 16. Pictures of three channels of 16 bits
-    are not concerned: all programs take the upper 8.
+    Pillow cuts the values of one-channel pictures at 255. Which value is white, only
+    the owner knows: a camera may fill 10 or 12 bits of 16. Pictures with three channels
+    of 16 bits pass: all programs take the upper 8.
     """
     if picture.mode.startswith(("I", "F")):
         return f"values of more than 8 bits ({picture.mode}): save it with 8"
@@ -137,24 +142,28 @@ def beyond_8_bits(picture: Image.Image) -> str | None:
 
 
 def _png_damage(image: bytes) -> str | None:
-    start = len(_PNG)
+    """What is wrong with the chunks of a PNG, in words, or None."""
+    start = len(_PNG_SIGNATURE)
     while start + 12 <= len(image):
         length = int.from_bytes(image[start : start + 4], "big")
-        kind, end = image[start + 4 : start + 8], start + length + 12
+        chunk_type, end = image[start + 4 : start + 8], start + length + 12
         if end > len(image):
             break
         checksum = int.from_bytes(image[end - 4 : end], "big")
-        # The first letter of a chunk that is needed is a capital.
-        if kind[:1].isupper() and zlib.crc32(image[start + 4 : end - 4]) != checksum:
+        # The names of chunks that are needed to decode begin with a capital letter.
+        if (
+            chunk_type[:1].isupper()
+            and zlib.crc32(image[start + 4 : end - 4]) != checksum
+        ):
             return "damaged (checksum)"
-        if kind == b"IEND":
+        if chunk_type == b"IEND":
             return None
         start = end
     return "truncated"
 
 
 def missing_files(folder: pathlib.Path, paths: Iterable[str]) -> list[str]:
-    """Paths that do not exist; lists each folder once, opens nothing."""
+    """Paths that do not exist. Lists each folder once and opens no file."""
     present: dict[str, frozenset[str]] = {}
     missing = []
     for path in paths:
@@ -171,11 +180,11 @@ def missing_files(folder: pathlib.Path, paths: Iterable[str]) -> list[str]:
 
 
 def damaged_images(folder: pathlib.Path, paths: Iterable[str]) -> Iterator[str]:
-    """Reads the images at `paths`, all of them, and names those that are damaged."""
+    """Reads all images and yields a line for each damaged one."""
     for path in paths:
         try:
-            wrong = damage((folder / path).read_bytes())
+            problem = damage((folder / path).read_bytes())
         except OSError as error:
-            wrong = f"cannot be read ({error.strerror})"
-        if wrong:
-            yield f"{path}: {wrong}"
+            problem = f"cannot be read ({error.strerror})"
+        if problem:
+            yield f"{path}: {problem}"

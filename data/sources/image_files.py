@@ -1,4 +1,4 @@
-"""Tracklets of which every frame is an image file of the source, in order of time."""
+"""Tracklets whose frames are image files of the source, in order of time."""
 
 import dataclasses
 import itertools
@@ -12,7 +12,14 @@ from data.sources import checks
 
 @dataclasses.dataclass(frozen=True)
 class FileTracklet:
-    """One tracklet of a source: `images` are paths under its folder, in order."""
+    """A tracklet of a source.
+
+    Attributes:
+        name: Its name, unique in its split.
+        pid: Person id; 0 is a distractor, -1 junk.
+        camid: Camera id, from 0.
+        images: Paths of its frames relative to the source's folder, in order of time.
+    """
 
     name: str
     pid: int
@@ -21,49 +28,50 @@ class FileTracklet:
 
 
 LARGEST = 2**31 - 1
-"""Of pids and camids: what a dataset's int32 can hold."""
+"""Largest pid and camid: datasets store them as int32."""
 
 Splits = Mapping[str, list[FileTracklet]]
+"""Split → its tracklets."""
 
 
 def natural_key(path: str) -> tuple:
-    """Sorts numbers in names by their value: frame 2 before frame 10."""
+    """Sort key that orders numbers in names by value: frame 2 before frame 10."""
     parts = re.split(r"([0-9]+)", path)
     numbers = [int(part) if i % 2 else part for i, part in enumerate(parts)]
-    return numbers, path  # 01 and 1 differ
+    return numbers, path  # the path tells 01 from 1
 
 
 def gaps(images: list[str]) -> Iterator[str]:
-    """Where the numbers that end the names of a tracklet's frames leave some out.
+    """Yields a text for each gap in the frame numbers that end a tracklet's file names.
 
-    Nothing is said of names that differ in more than that number. Frames may be
-    numbered in steps: a gap is wider than the usual step.
+    Frames may be numbered in steps: a gap is wider than the usual step. Tracklets whose
+    names differ in more than that number are skipped.
     """
-    parsed = [re.fullmatch(r"(.*?)([0-9]+)([^0-9/]*)", image) for image in images]
-    if not all(parsed) or len({match[1] + "\n" + match[3] for match in parsed}) != 1:
+    matches = [re.fullmatch(r"(.*?)([0-9]+)([^0-9/]*)", image) for image in images]
+    if not all(matches) or len({match[1] + "\n" + match[3] for match in matches}) != 1:
         return
-    numbers = [int(match[2]) for match in parsed]
+    numbers = [int(match[2]) for match in matches]
     for position in jumps(numbers):
         before, after = numbers[position : position + 2]
         yield f"frame {before} is followed by {after} ({images[position]})"
 
 
 def jumps(numbers: Sequence[int]) -> list[int]:
-    """Positions after which ascending numbers leave out more than they usually do."""
+    """Positions in ascending `numbers` whose next step is wider than the usual one."""
     steps = [after - before for before, after in itertools.pairwise(numbers)]
-    usual = statistics.median_low(steps) if steps else 0
-    return [position for position, step in enumerate(steps) if step > usual]
+    usual_step = statistics.median_low(steps) if steps else 0
+    return [position for position, step in enumerate(steps) if step > usual_step]
 
 
 def check_images(dataset: str, folder: pathlib.Path, splits: Splits) -> None:
-    """Reads every image; raises `checks.SourceError` with all damaged ones."""
+    """Reads all images; raises `checks.SourceError` with all damaged ones."""
     problems = checks.damaged_images(folder, all_images(splits.values()))
     if problems := list(problems):
         raise checks.SourceError(dataset, folder, problems)
 
 
 def all_images(splits: Iterable[list[FileTracklet]]) -> Iterator[str]:
-    """The images of all tracklets of some splits."""
+    """Yields the images of all tracklets of these splits."""
     for split in splits:
         for tracklet in split:
             yield from tracklet.images

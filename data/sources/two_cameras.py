@@ -1,7 +1,7 @@
-"""Datasets of persons seen once by each of two cameras, a folder of PNGs for each time.
+"""Reads datasets where each of two cameras saw every person once, as folders of PNGs.
 
-Training persons are there with both tracklets; of test persons, the first camera's is
-the query and the second's in the gallery.
+Training persons come with both tracklets. Of a test person, the first camera's tracklet
+is the query and the second camera's is in the gallery.
 """
 
 import dataclasses
@@ -15,21 +15,22 @@ from data.sources.image_files import FileTracklet
 
 @dataclasses.dataclass(frozen=True)
 class Layout:
-    """Where a dataset keeps its persons: `<camera>/<person>/*.png` under its source."""
+    """Where a dataset keeps its persons: `<camera>/<person>/*.png` in its source."""
 
     dataset: str
+    """Name of the dataset in errors."""
     cameras: tuple[str, str]
-    """Folders of the cameras; the first one has the queries."""
+    """Folders of the two cameras; the first one has the queries."""
 
 
 Halves = tuple[list[str], list[str]]
-"""Folder names of the persons to train on and of those to test with."""
+"""Folder names of the persons to train on, and of those to test with."""
 
 
 def person_folders(
     layout: Layout, folder: pathlib.Path, problems: list[str]
 ) -> list[str]:
-    """Names of the folders that either camera has for a person, sorted."""
+    """Names of the person folders of both cameras, sorted; adds to `problems`."""
     names, first_with = set(), {}
     for camera in layout.cameras:
         if not (folder / camera).is_dir():
@@ -51,12 +52,16 @@ def person_folders(
 def read_splits(
     layout: Layout, folder: pathlib.Path, halves: Halves, problems: list[str]
 ) -> image_files.Splits:
-    """The tracklets of `train`, `query` and `gallery`; pid is the folder's number.
+    """The tracklets of `train`, `query` and `gallery`; a pid is the folder's number.
 
-    Every person of `halves` has to be under both cameras; `problems` are those found
-    before, by `person_folders` and in the split file. Files that are hidden or no
-    PNGs, and gaps in the frames' numbers are warned about. Images are opened only after
-    a problem.
+    Warns about hidden files, files other than PNGs, and gaps in the frames' numbers.
+    Opens images only where there is a problem, to report all damaged ones with it.
+
+    Args:
+        layout: Where the persons are.
+        folder: The source.
+        halves: Persons to train on and to test with; each must be under both cameras.
+        problems: Problems found before, by `person_folders` and in the split file.
 
     Raises:
         SourceError: lists everything that is wrong.
@@ -90,6 +95,7 @@ def read_splits(
 
 
 def _pid(name: str) -> int | None:
+    """The number of a folder such as person001, from 1; None for another name."""
     match = re.fullmatch(r"person_?([0-9]{1,9})", name)
     return int(match[1]) or None if match else None
 
@@ -97,13 +103,14 @@ def _pid(name: str) -> int | None:
 def _images(
     folder: pathlib.Path, person: str, problems: list[str], warnings: list[str]
 ) -> list[str]:
+    """The PNGs of a person under a camera, in natural order."""
     path = folder / person
     if not path.is_dir():
-        if path.parent.is_dir():  # else `person_folders` said so
+        if path.parent.is_dir():  # else `person_folders` has reported it
             problems.append(f"{person}: missing folder")
         return []
     names = sorted(os.listdir(path), key=image_files.natural_key)
-    # A name with a dot in front is hidden; macOS leaves `._0001.png` in archives.
+    # macOS leaves hidden files such as `._0001.png` in archives.
     images = [
         f"{person}/{name}"
         for name in names

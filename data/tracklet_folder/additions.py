@@ -1,7 +1,7 @@
-"""A video's crops and rows, added to a tracklet folder: whole or not at all.
+"""Adds a video's crops and rows to a tracklet folder: whole or not at all.
 
-The crops of a video are the folder `<name>/`, whose hidden file says what they were cut
-from: crops of one video are not replaced by those of another that is called alike.
+The crops of a video are the folder `<name>/`. A hidden file in it records what they
+were cut from, so that a video does not replace another one of the same name.
 """
 
 import contextlib
@@ -17,12 +17,12 @@ from data.tracklet_folder import manifest
 from reid_jax.errors import UserError
 
 RECORD = ".cut_from.json"
-"""The file in a video's folder that holds its `Origin`."""
+"""File in a video's folder that holds its `Origin`."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Origin:
-    """What crops were cut from: a video by its whole path, a camera, a split."""
+    """What crops were cut from: the full path of a video, its camera, the split."""
 
     video: str
     camid: int
@@ -47,13 +47,13 @@ def check_name(out: pathlib.Path, name: str) -> None:
 def read_rows(
     out: pathlib.Path, name: str, origin: Origin, *, replace: bool = False
 ) -> tuple[list[tuple], int]:
-    """The manifest's rows of other videos, and the number of those of `name`.
+    """The manifest's rows of other videos, and the number of rows of the video `name`.
 
     Raises:
-        SourceError: the manifest of `out` cannot be used, or the folder `name` is there
+        SourceError: the manifest of `out` cannot be used, or the folder `name` exists
             without rows.
-        UserError: `name` is of another origin or of one that was not recorded, as by
-            programs before this one, and `replace` is not set.
+        UserError: `name` has another origin, or none was recorded (by older versions),
+            and `replace` is not set.
     """
     problems: list[str] = []
     rows = []
@@ -62,29 +62,29 @@ def read_rows(
     if (out / "tracklets.csv").exists():
         for _, row in manifest.csv_lines(out / "tracklets.csv", problems):
             frames = ";".join(row["frames"])
-            others = (row[key] for key in ("pid", "camid", "split"))
-            rows.append((frames, *others, row.get("tracklet", "")))
-    beginning = f"{glob.escape(name)}/"
-    others = [row for row in rows if not row[0].startswith(beginning)]
-    num_old = len(rows) - len(others)
+            labels = (row[key] for key in ("pid", "camid", "split"))
+            rows.append((frames, *labels, row.get("tracklet", "")))
+    prefix = f"{glob.escape(name)}/"
+    other_rows = [row for row in rows if not row[0].startswith(prefix)]
+    num_old = len(rows) - len(other_rows)
     if (out / name).exists() and not num_old:
         problems.append(
             f"{name}: there, but not in tracklets.csv; choose another --name"
         )
     if problems:
         raise checks.SourceError("The tracklet folder", out, problems)
-    before = _read_record(out / name)
-    if num_old and before != origin and not replace:
-        came_from = before or "a video that was not noted down"
+    recorded = _read_record(out / name)
+    if num_old and recorded != origin and not replace:
+        recorded_text = recorded or "a video that was not noted down"
         raise UserError(
-            f"{out / name} holds {num_old} tracks of {came_from}, not of {origin}. "
+            f"{out / name} holds {num_old} tracks of {recorded_text}, not of {origin}. "
             "Choose another --name, or replace them with --replace."
         )
-    return others, num_old
+    return other_rows, num_old
 
 
 def write_rows(path: pathlib.Path, rows: list[tuple]) -> None:
-    """Writes a manifest."""
+    """Writes a manifest, with its header."""
     with open(path, "w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(manifest.COLUMNS)
@@ -92,13 +92,13 @@ def write_rows(path: pathlib.Path, rows: list[tuple]) -> None:
 
 
 def write_record(folder: pathlib.Path, origin: Origin) -> None:
-    """Notes down what the crops in `folder` were cut from."""
+    """Records in `folder` what its crops were cut from."""
     text = json.dumps(dataclasses.asdict(origin), indent=1)
     (folder / RECORD).write_text(text + "\n", encoding="utf-8")
 
 
 def _read_record(folder: pathlib.Path) -> Origin | None:
-    """What the crops in `folder` were cut from, or None where that is not known."""
+    """What the crops in `folder` were cut from; None where that is not recorded."""
     try:
         return Origin(**json.loads((folder / RECORD).read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError):
@@ -107,21 +107,24 @@ def _read_record(folder: pathlib.Path) -> Origin | None:
 
 @contextlib.contextmanager
 def unfinished(out: pathlib.Path):
-    """A folder in `out` for what is not done yet; `out` goes if it stays empty."""
-    is_new = [path for path in (out, *out.parents) if not path.exists()]
+    """A temporary folder in `out` for unfinished work.
+
+    After an error, `out` and its parents are removed if they are new and empty.
+    """
+    new_folders = [path for path in (out, *out.parents) if not path.exists()]
     out.mkdir(parents=True, exist_ok=True)
     try:
         with tempfile.TemporaryDirectory(dir=out, prefix=".cutting_") as folder:
             yield pathlib.Path(folder)
     except BaseException:
-        for path in is_new:
+        for path in new_folders:
             with contextlib.suppress(OSError):  # not empty
                 path.rmdir()
         raise
 
 
 def put_in_place(unfinished: pathlib.Path, out: pathlib.Path, name: str) -> None:
-    """Moves the new frames and manifest to `out`; all of it, or all stays as it was."""
+    """Moves the new frames and manifest to `out`: all of it, or nothing."""
     target, old = out / name, unfinished / "old"
     if target.exists():
         target.rename(old)

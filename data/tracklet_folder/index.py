@@ -1,4 +1,4 @@
-"""A folder of one's own tracklets, listed in a manifest."""
+"""Reads a folder of your own tracklets, which a manifest lists."""
 
 import pathlib
 
@@ -18,12 +18,12 @@ Without tracklets of the split train it can be scored, not trained on."""
 def read_splits(folder: pathlib.Path) -> image_files.Splits:
     """The tracklets of `train`, `query` and `gallery`, in the manifest's order.
 
-    A folder that is only there to be scored has no `train`.
-    Frames are in natural order: frame 2 before frame 10. Queries without a match and
-    gaps in the frames' numbers are warned about.
+    A folder that is only for scoring has no `train`. Frames are in natural order: frame
+    2 before frame 10. Warns about queries without a match and gaps in the frames'
+    numbers.
 
     Raises:
-        SourceError: lists everything that is wrong, the images it can find included.
+        SourceError: lists everything that is wrong, damaged images included.
     """
     problems: list[str] = []
     path = manifest.find(folder, problems)

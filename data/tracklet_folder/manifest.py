@@ -1,6 +1,6 @@
-"""The manifest of a tracklet folder: rows of frames, person, camera and split.
+"""Reads the manifest of a tracklet folder: rows of frames, person, camera and split.
 
-`tracklets.csv` has a header; `tracklets.jsonl` has an object on each line, with the
+`tracklets.csv` has a header; `tracklets.jsonl` has a JSON object on each line, with the
 same names. `frames` is a path or a glob relative to the folder, or several: separated
 by `;` in CSV, in a list in JSON.
 """
@@ -18,17 +18,23 @@ from collections.abc import Iterator
 from data.sources import image_files
 
 SPLITS = ("train", "query", "gallery")
-NEEDED = ("frames", "pid", "camid", "split")
-COLUMNS = (*NEEDED, "tracklet")
+REQUIRED = ("frames", "pid", "camid", "split")
+COLUMNS = (*REQUIRED, "tracklet")
 NAMES = ("tracklets.csv", "tracklets.jsonl")
 
 
 @dataclasses.dataclass(frozen=True)
 class Row:
-    """One tracklet; `line` is its last line in the manifest, counted from 1.
+    """One tracklet of the manifest. A row with a problem has what could be read of it.
 
-    `images` are paths under the folder, in natural order, each once. Of a row with
-    something wrong, they are those that could be found, and numbers may be None.
+    Attributes:
+        line: Its last line in the manifest, from 1.
+        patterns: Paths and globs of its frames.
+        images: Paths of the frames under the folder, in natural order, each once.
+        pid: Person id; None if it cannot be read.
+        camid: Camera id, from 0; None if it cannot be read.
+        split: "train", "query" or "gallery", unless there is a problem.
+        name: Its name; by default its line.
     """
 
     line: int
@@ -42,10 +48,10 @@ class Row:
 
 def find(folder: pathlib.Path, problems: list[str]) -> pathlib.Path | None:
     """The manifest of a folder, or None after adding to `problems`."""
-    found = [folder / name for name in NAMES if (folder / name).is_file()]
-    if len(found) == 1:
-        return found[0]
-    if found:
+    paths = [folder / name for name in NAMES if (folder / name).is_file()]
+    if len(paths) == 1:
+        return paths[0]
+    if paths:
         problems.append(f"{' and '.join(NAMES)}: only one of them can be the manifest")
     else:
         problems.append(f"{NAMES[0]}: missing ({NAMES[1]} as well)")
@@ -53,34 +59,34 @@ def find(folder: pathlib.Path, problems: list[str]) -> pathlib.Path | None:
 
 
 def read_rows(path: pathlib.Path, problems: list[str]) -> list[Row]:
-    """The rows of a manifest; what is wrong within one of them goes to `problems`."""
+    """The rows of a manifest; problems within a row go to `problems`."""
     rows = []
-    read = csv_lines if path.suffix == ".csv" else _json_lines
-    for line, fields in read(path, problems):
-        wrong: list[str] = []
-        rows.append(_parse(path.parent, line, fields, wrong))
-        problems += [f"{path.name} line {line}: {each}" for each in wrong]
+    read_lines = csv_lines if path.suffix == ".csv" else _json_lines
+    for line, fields in read_lines(path, problems):
+        row_problems: list[str] = []
+        rows.append(_parse(path.parent, line, fields, row_problems))
+        problems += [f"{path.name} line {line}: {each}" for each in row_problems]
     if not rows and not problems:
         problems.append(f"{path.name}: no tracklets in it")
     return rows
 
 
 _UNREADABLE = "\ufffd"
-"""What bytes that are no UTF-8 are read as."""
+"""Replacement of bytes that are not UTF-8."""
 
 
 def csv_lines(
     path: pathlib.Path, problems: list[str]
 ) -> Iterator[tuple[int, dict[str, object]]]:
-    """Line number and fields of each row, `frames` as a list."""
+    """Yields line and fields of each row of a CSV manifest, `frames` as a list."""
     with open(path, encoding="utf-8-sig", errors="replace", newline="") as file:
         reader = csv.reader(file)
-        before = 1
+        last_line = 1
         try:
             header = [name.strip() for name in next(reader, [])]
-            wrong = list(_wrong_names(header))
-            problems += [f"{path.name} line 1: {each}" for each in wrong]
-            if wrong:
+            header_problems = list(_column_problems(header))
+            problems += [f"{path.name} line 1: {each}" for each in header_problems]
+            if header_problems:
                 return
             for fields in reader:
                 if any(_UNREADABLE in field for field in fields):
@@ -91,13 +97,13 @@ def csv_lines(
                     yield reader.line_num, {**row, "frames": list(filter(None, frames))}
                 elif any(fields):
                     lines = f"line {reader.line_num}"
-                    if reader.line_num > before + 1:
-                        lines = f"lines {before + 1} to {reader.line_num}"
+                    if reader.line_num > last_line + 1:
+                        lines = f"lines {last_line + 1} to {reader.line_num}"
                     problems.append(
                         f"{path.name} {lines}: {len(fields)} fields, "
                         f"but the header has {len(header)} (quote those with commas)"
                     )
-                before = reader.line_num
+                last_line = reader.line_num
         except csv.Error as error:
             problems.append(f"{path.name} line {reader.line_num}: {error}")
 
@@ -105,8 +111,9 @@ def csv_lines(
 def _json_lines(
     path: pathlib.Path, problems: list[str]
 ) -> Iterator[tuple[int, dict[str, object]]]:
+    """Yields line and fields of each row of a JSON manifest, `frames` as a list."""
     text = path.read_text(encoding="utf-8-sig", errors="replace")
-    # Not splitlines, which also splits at characters that JSON strings may hold.
+    # `splitlines` would also split at characters that JSON strings may hold.
     for number, line in enumerate(text.split("\n"), start=1):
         place = f"{path.name} line {number}"
         if not line.strip():
@@ -125,89 +132,98 @@ def _json_lines(
         if not isinstance(row, dict):
             problems.append(f"{place}: not an object like {{'frames': …, 'pid': …}}")
             continue
-        wrong = list(_wrong_names(list(row)))
-        problems += [f"{place}: {each}" for each in wrong]
-        if not wrong:
+        column_problems = list(_column_problems(list(row)))
+        problems += [f"{place}: {each}" for each in column_problems]
+        if not column_problems:
             if isinstance(row["frames"], str):
                 row["frames"] = [row["frames"]]
             yield number, row
 
 
-def _wrong_names(names: list[str]) -> Iterator[str]:
-    """Columns that are unknown, there twice, or missing."""
+def _column_problems(names: list[str]) -> Iterator[str]:
+    """Yields a text for columns that are unknown, repeated, or missing."""
     for name in dict.fromkeys(names):
         if name not in COLUMNS:
             yield f"unknown column {name!r}{_suggestion(name, COLUMNS)}"
         elif names.count(name) > 1:
             yield f"column {name!r} is there {names.count(name)} times"
-    if missing := [name for name in NEEDED if name not in names]:
+    if missing := [name for name in REQUIRED if name not in names]:
         yield f"no column {', '.join(map(repr, missing))}"
 
 
-def _parse(folder: pathlib.Path, line: int, fields: dict, wrong: list[str]) -> Row:
-    """The row of some fields, as far as they can be read; the rest to `wrong`."""
+def _parse(folder: pathlib.Path, line: int, fields: dict, problems: list[str]) -> Row:
+    """The row with these fields, as far as they can be read; adds to `problems`."""
     split, patterns = str(fields["split"]), fields["frames"]
     if split not in SPLITS:
-        known = ", ".join(SPLITS)
-        wrong.append(f"split {split!r}{_suggestion(split, SPLITS)}, not one of {known}")
-    pid = _number(fields["pid"], "pid", -1, wrong)
+        allowed = ", ".join(SPLITS)
+        problems.append(
+            f"split {split!r}{_suggestion(split, SPLITS)}, not one of {allowed}"
+        )
+    pid = _number(fields["pid"], "pid", -1, problems)
     if pid is not None and pid < 1 and split != "gallery":
-        wrong.append(f"pid {pid}: 0 (distractor) and -1 (junk) are for the gallery")
-    camid = _number(fields["camid"], "camid", 0, wrong)
+        problems.append(f"pid {pid}: 0 (distractor) and -1 (junk) are for the gallery")
+    camid = _number(fields["camid"], "camid", 0, problems)
     if not isinstance(patterns, list) or not all(
         isinstance(pattern, str) for pattern in patterns
     ):
-        wrong.append(f"frames {patterns!r}: not a path or a list of paths")
+        problems.append(f"frames {patterns!r}: not a path or a list of paths")
         patterns = []
     elif not patterns:
-        wrong.append("frames: empty")
-    images = _expand(folder, patterns, wrong)
+        problems.append("frames: empty")
+    images = _expand(folder, patterns, problems)
     name = fields.get("tracklet") or f"line {line}"
     return Row(line, tuple(patterns), images, pid, camid, split, str(name))
 
 
-def _number(value: object, column: str, least: int, wrong: list[str]) -> int | None:
+def _number(
+    value: object, column: str, minimum: int, problems: list[str]
+) -> int | None:
     # JSON has numbers, CSV has text.
+    """The whole number in a field; None, and a text in `problems`, if there is none."""
     if isinstance(value, str) and re.fullmatch(r"[+-]?[0-9]{1,20}", value):
         value = int(value)
-    if type(value) is int and least <= value <= image_files.LARGEST:
+    if type(value) is int and minimum <= value <= image_files.LARGEST:
         return value
-    wrong.append(
-        f"{column} {value!r}: not a whole number from {least} to {image_files.LARGEST}"
+    problems.append(
+        f"{column} {value!r}: not a whole number from {minimum} to "
+        f"{image_files.LARGEST}"
     )
     return None
 
 
-def _expand(folder: pathlib.Path, patterns: list[str], wrong: list[str]) -> list[str]:
-    """The files that paths and globs stand for, in natural order."""
+def _expand(
+    folder: pathlib.Path, patterns: list[str], problems: list[str]
+) -> list[str]:
+    """The files that paths and globs match, in natural order; adds to `problems`."""
     images: list[str] = []
     for pattern in patterns:
         parts = pathlib.PurePath(pattern)
         pattern = parts.as_posix()  # ./a//b is a/b
         if parts.is_absolute() or ".." in parts.parts:
-            wrong.append(f"frames {pattern!r}: not a path inside the folder")
+            problems.append(f"frames {pattern!r}: not a path inside the folder")
         elif (folder / pattern).is_dir():
-            wrong.append(f"frames {pattern!r}: a folder (write {pattern}/*.jpg)")
+            problems.append(f"frames {pattern!r}: a folder (write {pattern}/*.jpg)")
         elif (folder / pattern).is_file():
             images.append(pattern)
         elif glob.has_magic(pattern):
-            found = glob.glob(pattern, root_dir=folder, recursive=True)
-            found = [path for path in found if not (folder / path).is_dir()]
-            for path in found:
+            matches = glob.glob(pattern, root_dir=folder, recursive=True)
+            matches = [path for path in matches if not (folder / path).is_dir()]
+            for path in matches:
                 if (folder / path).is_file():
                     images.append(path.replace(os.sep, "/"))
                 else:  # a link to nowhere, a pipe
-                    wrong.append(f"frames {pattern!r}: {path!r} is no file")
-            if not found:
-                wrong.append(f"frames {pattern!r}: no file matches")
+                    problems.append(f"frames {pattern!r}: {path!r} is no file")
+            if not matches:
+                problems.append(f"frames {pattern!r}: no file matches")
         else:
-            wrong.append(f"frames {pattern!r}: missing")
-    once = sorted(set(images), key=image_files.natural_key)
-    if len(once) < len(images):
-        wrong.append(f"frames: {len(images) - len(once)} are named more than once")
-    return once
+            problems.append(f"frames {pattern!r}: missing")
+    unique = sorted(set(images), key=image_files.natural_key)
+    if len(unique) < len(images):
+        problems.append(f"frames: {len(images) - len(unique)} are named more than once")
+    return unique
 
 
-def _suggestion(name: object, known: tuple[str, ...]) -> str:
-    close = difflib.get_close_matches(str(name).lower(), known, n=1)
-    return f" (did you mean {close[0]!r}?)" if close else ""
+def _suggestion(name: object, allowed: tuple[str, ...]) -> str:
+    """A hint in brackets at an allowed name that is close, or an empty text."""
+    matches = difflib.get_close_matches(str(name).lower(), allowed, n=1)
+    return f" (did you mean {matches[0]!r}?)" if matches else ""

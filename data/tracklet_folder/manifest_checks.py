@@ -1,4 +1,4 @@
-"""What can be wrong between the rows of a manifest, one line for each problem."""
+"""Checks between the rows of a manifest; each problem is one line."""
 
 import functools
 import os
@@ -11,7 +11,7 @@ from data.tracklet_folder.manifest import SPLITS, Row
 
 
 def problems_between(path: pathlib.Path, rows: list[Row]) -> Iterator[str]:
-    """Duplicates, frames of two tracklets, persons of two sides, missing splits."""
+    """Yields repeated rows, shared frames, persons on both sides, missing splits."""
     manifest, folder = path.name, path.parent
     unique = []
     first_with: dict[object, Row] = {}
@@ -22,7 +22,7 @@ def problems_between(path: pathlib.Path, rows: list[Row]) -> Iterator[str]:
             unique.append(row)
         else:
             yield f"{manifest} line {row.line}: the same as line {first.line}"
-    yield from _same_names(manifest, unique)
+    yield from _repeated_names(manifest, unique)
     yield from _shared_frames(manifest, folder, unique)
     yield from _persons_on_both_sides(manifest, unique)
     for split in SPLITS:
@@ -31,46 +31,47 @@ def problems_between(path: pathlib.Path, rows: list[Row]) -> Iterator[str]:
 
 
 def warnings_between(manifest: str, rows: list[Row]) -> Iterator[str]:
-    """Queries without an answer, persons learnt from one camera, missing frames."""
+    """Yields queries without a match, gaps between frames, persons under one camera."""
     if {row.split for row in rows} == {"query", "gallery"}:
         yield f"{manifest}: no tracklet to train on: it can be scored only"
     cameras = defaultdict(set)
     for row in rows:
         if row.split == "gallery":
             cameras[row.pid].add(row.camid)
-    unanswered = {
+    unmatched_lines = {
         row.line
         for row in rows
         if row.split == "query" and row.pid and not cameras[row.pid] - {row.camid}
     }
     num_queries = sum(row.split == "query" for row in rows)
-    if num_queries and len(unanswered) == num_queries:
+    if num_queries and len(unmatched_lines) == num_queries:
         yield (
             f"{manifest}: none of {num_queries} queries has its person in the gallery "
             "under another camera, so that nothing can be scored, nor trained on: give "
             "each camera its own camid"
         )
-        unanswered.clear()
+        unmatched_lines.clear()
     for row in rows:
-        if row.line in unanswered:
+        if row.line in unmatched_lines:
             yield (
                 f"{manifest} line {row.line}: person {row.pid} is in the gallery under "
                 f"no camera other than {row.camid}, so that this query does not count"
             )
         for gap in image_files.gaps(row.images):
             yield f"{manifest} line {row.line}: {gap}"
-    trained = defaultdict(set)
+    camids_by_pid = defaultdict(set)
     for row in rows:
         if row.split == "train":
-            trained[row.pid].add(row.camid)
-    if alone := [pid for pid, camids in trained.items() if len(camids) == 1]:
+            camids_by_pid[row.pid].add(row.camid)
+    if seen_once := [pid for pid, camids in camids_by_pid.items() if len(camids) == 1]:
         yield (
-            f"{manifest}: {len(alone)} of {len(trained)} persons of train are under "
-            f"one camera only: {checks.some(alone)}"
+            f"{manifest}: {len(seen_once)} of {len(camids_by_pid)} persons "
+            f"of train are under one camera only: {checks.shortened(seen_once)}"
         )
 
 
-def _same_names(manifest: str, rows: list[Row]) -> Iterator[str]:
+def _repeated_names(manifest: str, rows: list[Row]) -> Iterator[str]:
+    """Yields rows whose tracklet has the name of an earlier one."""
     lines: dict[str, int] = {}
     for row in rows:
         first = lines.setdefault(row.name, row.line)
@@ -84,9 +85,10 @@ def _same_names(manifest: str, rows: list[Row]) -> Iterator[str]:
 def _shared_frames(
     manifest: str, folder: pathlib.Path, rows: list[Row]
 ) -> Iterator[str]:
-    # A folder or file may be linked to under another name.
+    # Links can give a folder or file another name.
+    """Yields rows with frames of an earlier row."""
     real_folder = functools.cache(lambda path: os.path.realpath(folder / path))
-    owner: dict[str, int] = {}
+    first_line_with: dict[str, int] = {}
     for row in rows:
         shared = defaultdict(list)
         for image in row.images:
@@ -94,7 +96,7 @@ def _shared_frames(
             place = f"{real_folder(parent)}/{name}"
             if os.path.islink(place):
                 place = os.path.realpath(place)
-            first = owner.setdefault(place, row.line)
+            first = first_line_with.setdefault(place, row.line)
             if first != row.line:
                 shared[first].append(image)
         for first, images in shared.items():
@@ -105,6 +107,7 @@ def _shared_frames(
 
 
 def _persons_on_both_sides(manifest: str, rows: list[Row]) -> Iterator[str]:
+    """Yields test rows whose person is in training, too."""
     training = {row.pid: row.line for row in reversed(rows) if row.split == "train"}
     training.pop(None, None)
     for row in rows:

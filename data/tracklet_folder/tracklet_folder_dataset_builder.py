@@ -1,4 +1,4 @@
-"""Your own tracklets: `python -m data.prepare tracklet_folder/NAME --source=DIR`."""
+"""Builder of your own tracklets: `python -m data.prepare tracklet_folder/NAME …`."""
 
 import tensorflow_datasets as tfds
 
@@ -7,7 +7,7 @@ from data.tracklet_folder import index
 
 
 class Builder(tracklets.ImageFilesBuilder):
-    """Splits as the manifest says; a config is the name the user gives to a folder."""
+    """Splits as in the manifest; a config is a name that the user gives to a folder."""
 
     DATASET = "tracklet_folder"
     DESCRIPTION = "A folder of tracklets."

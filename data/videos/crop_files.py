@@ -1,4 +1,4 @@
-"""The boxes of tracks, cut out of a video into image files."""
+"""Cuts the boxes of tracks out of a video into image files."""
 
 import dataclasses
 import os
@@ -9,16 +9,17 @@ from PIL import Image
 from data.sources import image_files
 from data.videos import cutting, mot
 
-QUALITY = 95
+JPEG_QUALITY = 95
 
 
 @dataclasses.dataclass(frozen=True)
 class Crops:
-    """What was written: each track's files in order, a path in the folder each."""
+    """The image files of some tracks."""
 
     files: dict[int, list[str]]
+    """Track id → paths of its crops in the folder, in order of time."""
     warnings: list[str]
-    """Boxes without a crop, tracks without any, and gaps in tracks."""
+    """Texts about boxes without a crop, tracks without any, and gaps in tracks."""
 
 
 def write_crops(
@@ -28,9 +29,14 @@ def write_crops(
     *,
     first_frame: int | None = None,
 ) -> Crops:
-    """Writes `<track id>/<frame>.jpg` into `folder`, the frame in six digits.
+    """Writes the crops of tracks as `<track id>/<frame>.jpg`, the frame in six digits.
 
-    `cutting.cut_boxes` says what `first_frame` is for, and what is raised.
+    Args:
+        video: A video file, a folder of pictures, or a pattern of their names.
+        tracks: The tracks by id.
+        folder: Folder to write into.
+        first_frame: Number that the tracks' file gives to the first frame, for
+            warnings; see `cutting.cut_boxes`, also for what is raised.
     """
     files: dict[int, list[str]] = {track_id: [] for track_id in tracks}
     warnings: list[str] = []
@@ -39,7 +45,7 @@ def write_crops(
             files[box.track_id].append(f"{box.track_id}/{box.frame:06d}.jpg")
             path = folder / files[box.track_id][-1]
             path.parent.mkdir(parents=True, exist_ok=True)
-            Image.fromarray(box.crop).save(path, "JPEG", quality=QUALITY)
+            Image.fromarray(box.crop).save(path, "JPEG", quality=JPEG_QUALITY)
     for track_id, track in tracks.items():
         if not files[track_id]:
             warnings.append(f"nothing is left of track {track_id}")

@@ -1,4 +1,4 @@
-"""The boxes of tracks, cut out of their video."""
+"""Cuts the boxes of tracks out of their video."""
 
 import contextlib
 import dataclasses
@@ -16,45 +16,50 @@ from reid_jax.errors import UserError
 
 
 class Box(NamedTuple):
-    """One box of a track, as it is in the video."""
+    """One box of a track, with its pixels."""
 
     track_id: int
     frame: int
-    """Number of the video's frame, counted from 1."""
+    """Number of the video's frame, from 1."""
 
     seconds: float | None
-    """Time since the video's first frame; None where it is not known."""
+    """Time since the video's first frame; None where it is unknown."""
 
     crop: np.ndarray | None
-    """uint8 [h, w, 3], RGB, a view of the frame; None wholly outside the picture."""
+    """RGB pixels, uint8 [h, w, 3]: a view of the frame.
+
+    None where the box is wholly outside the picture.
+    """
 
 
 @dataclasses.dataclass(frozen=True)
 class Tracklet:
-    """One track's pictures in order of time: `crops` are uint8 [h, w, 3], RGB."""
+    """The pictures of one track in order of time: RGB crops, uint8 [h, w, 3]."""
 
     track_id: int
     crops: list[np.ndarray]
     frames: np.ndarray
-    """Numbers of the video's frames that the crops come from, counted from 1."""
+    """Number of the video's frame of each crop, from 1."""
 
     num_outside: int
-    """Boxes of this track that gave no crop: outside the picture or the video."""
+    """Number of boxes without a crop: outside the picture, or after the video."""
 
 
 def cut_tracks(
     video: str | os.PathLike, tracks: Mapping[int, Track], *, min_frames: int = 1
 ) -> list[Tracklet]:
-    """Cuts the tracks' boxes out of a video, one tracklet for each track.
+    """Cuts tracks out of a video: a tracklet for each track with `min_frames` crops.
 
-    Tracks with fewer than `min_frames` crops are left out; 0 keeps even those without
-    any. Raises as `cut_boxes`.
+    With `min_frames=0`, tracks without any crop are returned, too. Raises as
+    `cut_boxes`.
     """
     crops = {track_id: [] for track_id in tracks}
     frames = {track_id: [] for track_id in tracks}
     for box in cut_boxes(video, tracks):
         if box.crop is not None:
-            crops[box.track_id].append(box.crop.copy())  # lets go of the image
+            crops[box.track_id].append(
+                box.crop.copy()
+            )  # a copy, so that the image can be freed
             frames[box.track_id].append(box.frame)
     return [
         Tracklet(
@@ -76,14 +81,20 @@ def cut_boxes(
     first_frame: int | None = None,
     fps: float | None = None,
 ) -> Iterator[Box]:
-    """The boxes of all tracks, frame after frame; `frames.read` says what videos are.
+    """Yields the boxes of all tracks with their pixels, frame after frame.
 
-    A crop holds the pixels from `round(left)` up to `round(left + width)` and in the
-    same way in height, as far as they are inside the image. The left-most pixel
-    covers 0 to 1. Boxes of frames that the video does not have are left out. When the
-    last box was yielded, `warnings` has texts that count the boxes without a crop.
-    Given the `first_frame` of the tracks' file, another text says so where the ends of
-    the tracks and of the video look like a file that counts from another number.
+    A crop has the pixels from `round(left)` up to `round(left + width)`, and the same
+    in height, as far as they are inside the image. The left-most pixel covers 0 to 1.
+    Boxes of frames that the video does not have are left out.
+
+    Args:
+        video: What `frames.read` can read.
+        tracks: The tracks by id.
+        warnings: Gets, after the last box, texts that count the boxes without a crop.
+        first_frame: Number that the tracks' file gives to the first frame. With it,
+            another text warns where the ends of tracks and video suggest another
+            number.
+        fps: Frame rate of pictures; see `frames.read`.
 
     Raises:
         ImportError: `video` is a file, and PyAV is not installed.
@@ -95,8 +106,8 @@ def cut_boxes(
         rows = (track.frames.tolist(), track.boxes, track.lines.tolist())
         for frame, box, line in zip(*rows, strict=True):
             boxes[frame].append((track_id, box, line))
-    last = max(boxes, default=0)
-    outside: list[int] = []
+    last_frame = max(boxes, default=0)
+    outside_lines: list[int] = []
     first, number = 0, 0
     with contextlib.closing(video_frames.read(video, fps=fps)) as frames:
         for frame in frames:
@@ -104,42 +115,45 @@ def cut_boxes(
             for track_id, box, line in boxes.pop(number, ()):
                 crop = _crop(frame.image, box)
                 if not crop.size:
-                    outside.append(line)
+                    outside_lines.append(line)
                 yield Box(track_id, number, frame.seconds, crop if crop.size else None)
-            if number >= last:
+            if number >= last_frame:
                 break
-        after = _next_two(frames) if number == last else []
-    lines = sorted(line for rows in boxes.values() for _, _, line in rows)
+        next_frames = _next_two(frames) if number == last_frame else []
+    lost_lines = sorted(line for rows in boxes.values() for _, _, line in rows)
     num_boxes = sum(len(track.frames) for track in tracks.values())
-    if 2 * len(lines) > num_boxes:
-        numbers = f"{first} to {number}" if number < last else f"from {first} on"
+    if 2 * len(lost_lines) > num_boxes:
+        numbers = f"{first} to {number}" if number < last_frame else f"from {first} on"
         raise UserError(
-            f"{video} has no frames for {len(lines):,} of {num_boxes:,} boxes: it has "
-            f"frames {numbers}, but the tracks go on to frame {last}. They belong to "
-            "another video, or this one is cut short."
+            f"{video} has no frames for {len(lost_lines):,} of {num_boxes:,} boxes: it "
+            f"has frames {numbers}, but the tracks go on to frame {last_frame}. They "
+            "belong to another video, or this one is cut short."
         )
     if warnings is not None:
-        if outside:
-            warnings.append(str(LeftOut("outside the picture", tuple(sorted(outside)))))
-        if lines:
-            reason = "there is no picture of their frame"
-            if number < last:
-                reason = f"the video has no such frame, it ends with frame {number}"
-            warnings.append(str(LeftOut(reason, tuple(lines))))
-        if first_frame == 1 and after == [last + 1]:
+        if outside_lines:
             warnings.append(
-                f"the tracks end with frame {last}, one before the video's last: if "
-                "the file counts frames from 0, give --first_frame=0"
+                str(LeftOut("outside the picture", tuple(sorted(outside_lines))))
             )
-        if first_frame == 0 and last == number + 1:
+        if lost_lines:
+            reason = "there is no picture of their frame"
+            if number < last_frame:
+                reason = f"the video has no such frame, it ends with frame {number}"
+            warnings.append(str(LeftOut(reason, tuple(lost_lines))))
+        if first_frame == 1 and next_frames == [last_frame + 1]:
             warnings.append(
-                f"the tracks end one frame after the video, with frame {last - 1}: if "
-                "the file counts frames from 1, leave out --first_frame=0"
+                f"the tracks end with frame {last_frame}, one before the video's last: "
+                "if the file counts frames from 0, give --first_frame=0"
+            )
+        if first_frame == 0 and last_frame == number + 1:
+            warnings.append(
+                "the tracks end one frame after the video, with frame "
+                f"{last_frame - 1}: if the file counts frames from 1, leave out "
+                "--first_frame=0"
             )
 
 
 def _next_two(frames: Iterator[video_frames.Frame]) -> list[int]:
-    """Numbers of up to two more frames; a file may be damaged behind its tracks."""
+    """Numbers of up to two more frames. Damage behind the tracks does not matter."""
     numbers = []
     with contextlib.suppress(UserError):
         for frame in itertools.islice(frames, 2):
@@ -148,7 +162,7 @@ def _next_two(frames: Iterator[video_frames.Frame]) -> list[int]:
 
 
 def _crop(image: np.ndarray, box: np.ndarray) -> np.ndarray:
-    """The part of `image` in `box`; of size 0 where there is none."""
+    """The pixels of `image` inside `box`; of size 0 where there are none."""
     left, top, width, height = box
     # Halves round up, so that a box keeps its size wherever it is.
     x = np.floor(np.array([left, left + width]) + 0.5)

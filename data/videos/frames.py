@@ -1,4 +1,4 @@
-"""The frames of a video file, a folder of pictures or a pattern, one after the other.
+"""Reads the frames of a video file, a folder of pictures, or a pattern of names.
 
 for frame in frames.read("street.mp4"):
     frame.number, frame.seconds, frame.image
@@ -16,13 +16,13 @@ from reid_jax.errors import UserError
 
 
 class Frame:
-    """A frame; `image` is made when it is first asked for."""
+    """A frame of a video; its `image` is decoded at first use."""
 
     number: int
-    """Counted from 1. `pictures.numbered` says how pictures are numbered."""
+    """Number from 1. For pictures see `pictures.numbered`."""
 
     seconds: float | None
-    """Time since the first frame; None where it is not known."""
+    """Time since the first frame; None where it is unknown."""
 
     def __init__(
         self, number: int, seconds: float | None, make: Callable[[], np.ndarray]
@@ -32,7 +32,7 @@ class Frame:
 
     @functools.cached_property
     def image(self) -> np.ndarray:
-        """uint8 [H, W, 3], RGB, upright: turned as players turn it.
+        """RGB pixels, uint8 [H, W, 3], upright as players show them.
 
         Raises UserError for a damaged picture.
         """
@@ -40,10 +40,12 @@ class Frame:
 
 
 def read(video: str | os.PathLike, *, fps: float | None = None) -> Iterator[Frame]:
-    """The frames of `video` in order: a file, a folder of pictures, or a pattern.
+    """Yields the frames of a video in order.
 
-    A file's frames have the times of its container. Frame n of pictures has the time
-    (n - first n) / `fps`, or None without `fps`, which a file does not use.
+    Args:
+        video: A video file, a folder of pictures, or a pattern of their names.
+        fps: Frame rate of pictures. Frame n then has the time (n - number of the first)
+            / fps; without it, None. A file's frames have the times of its container.
 
     Raises:
         ImportError: `video` is a file, and PyAV is not installed.
@@ -52,14 +54,14 @@ def read(video: str | os.PathLike, *, fps: float | None = None) -> Iterator[Fram
     """
     path = pathlib.Path(video)
     if path.is_dir() or pictures.is_pattern(path):
-        return _of_pictures(path, fps)
-    return _of_file(path)
+        return _read_pictures(path, fps)
+    return _read_file(path)
 
 
 def num_frames(video: str | os.PathLike) -> int | None:
-    """How many frames a video has, without decoding it; None where that is not known.
+    """Number of frames of a video, without decoding it; None where it is unknown.
 
-    For files it is what the header says or, without, the duration times the rate: it
+    For a file it is the number in the header, or else duration times frame rate, which
     may be a little off. Raises as `read`.
     """
     path = pathlib.Path(video)
@@ -78,7 +80,8 @@ def num_frames(video: str | os.PathLike) -> int | None:
     return None
 
 
-def _of_pictures(path: pathlib.Path, fps: float | None) -> Iterator[Frame]:
+def _read_pictures(path: pathlib.Path, fps: float | None) -> Iterator[Frame]:
+    """Yields a frame for each picture; UserError when pictures differ in size."""
     files = pictures.numbered(path)
     first = next(iter(files))
     sizes: dict[tuple[int, ...], str] = {}
@@ -87,10 +90,10 @@ def _of_pictures(path: pathlib.Path, fps: float | None) -> Iterator[Frame]:
         image = pictures.read(file)
         sizes.setdefault(image.shape[:2], file.name)
         if len(sizes) > 1:
-            (one, one_name), (other, other_name) = sizes.items()
+            (size, name), (other, other_name) = sizes.items()
             raise UserError(
-                f"{path}: {other_name} has {other[1]}×{other[0]} pixels, {one_name} "
-                f"{one[1]}×{one[0]}: the frames of a video have one size."
+                f"{path}: {other_name} has {other[1]}×{other[0]} pixels, {name} "
+                f"{size[1]}×{size[0]}: the frames of a video have one size."
             )
         return image
 
@@ -99,7 +102,8 @@ def _of_pictures(path: pathlib.Path, fps: float | None) -> Iterator[Frame]:
         yield Frame(number, seconds, functools.partial(make, file))
 
 
-def _of_file(path: pathlib.Path) -> Iterator[Frame]:
+def _read_file(path: pathlib.Path) -> Iterator[Frame]:
+    """Yields the frames of a video file, which PyAV decodes."""
     av = _av()
     number, start = 0, None
     try:
@@ -130,23 +134,24 @@ def _av():
 
 
 def _unreadable(path: pathlib.Path, number: int, error: Exception) -> Exception:
-    """What to raise for an error of PyAV after frame `number`."""
+    """The exception to raise for an error of PyAV after frame `number`."""
     if isinstance(error, FileNotFoundError):
         return FileNotFoundError(error.errno, error.strerror, str(path))
     return UserError(f"{path} cannot be read after frame {number}: {error}")
 
 
 def _stream(path: pathlib.Path, container):
+    """The first video stream of an open file; UserError if there is none."""
     if not container.streams.video:
         raise UserError(f"{path} has no video in it.")
     return container.streams.video[0]
 
 
 def _upright(picture) -> np.ndarray:
-    """A decoded frame as RGB, turned by the matrix in the video's header if it has one.
+    """A decoded frame as RGB, turned as the matrix in the video's header says.
 
     The matrix maps a stored pixel (x, y) to (a x + c y, b x + d y), up to a shift. It
-    is used where it is a turn by a multiple of 90 degrees, mirrored or not.
+    is used if it is a turn by a multiple of 90 degrees, mirrored or not.
     """
     image = picture.to_ndarray(format="rgb24")
     matrix = picture.side_data.get("DISPLAYMATRIX")

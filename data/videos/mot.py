@@ -1,6 +1,6 @@
-"""Tracks of a file in MOTChallenge format: which boxes each id has in which frames.
+"""Reads tracks in MOTChallenge format: the boxes of each id, frame by frame.
 
-`track_lines` says what the lines look like, `cutting` cuts the boxes out of a video.
+`track_lines` says what lines look like; `cutting` cuts the boxes out of a video.
 """
 
 import dataclasses
@@ -19,56 +19,56 @@ from reid_jax.errors import UserError
 
 @dataclasses.dataclass(frozen=True)
 class Track:
-    """The boxes of one id in order of time: frames [N] and boxes [N, 4]."""
+    """The N boxes of one id, in order of time."""
 
     frames: np.ndarray
-    """Numbers of the video's frames, counted from 1."""
+    """Numbers of the video's frames [N], from 1."""
 
     boxes: np.ndarray
-    """Left, top, width, height in pixels; float64."""
+    """Left, top, width, height in pixels, float64 [N, 4]."""
 
     lines: np.ndarray
-    """Lines of the file that the boxes are in, counted from 1."""
+    """Lines of the file with these boxes [N], from 1."""
 
 
 @dataclasses.dataclass(frozen=True)
 class LeftOut:
-    """Lines of a file whose boxes are left out, all for one reason."""
+    """Lines of a file whose boxes are left out for the same reason."""
 
     reason: str
     lines: tuple[int, ...]
-    """Their numbers, counted from 1."""
+    """Numbers of the lines, from 1."""
 
     example: str = ""
-    """The text of the first of them."""
+    """Text of the first of the lines."""
 
     is_bad: bool = True
-    """False where it is as it should be: boxes of cars in a ground truth."""
+    """Whether they are errors. Boxes of cars in a ground truth are not."""
 
     def __str__(self) -> str:
         """`3 boxes left out (empty box): lines 4, 7, 9, the first is '4,1,…'`."""
         boxes, lines = ("box", "line") if len(self.lines) == 1 else ("boxes", "lines")
         text = f"{len(self.lines):,} {boxes} left out ({self.reason}): {lines} "
-        text += checks.some(self.lines)
+        text += checks.shortened(self.lines)
         return text + (f", the first is {self.example[:80]!r}" if self.example else "")
 
 
 @dataclasses.dataclass(frozen=True)
 class Tracks:
-    """What a file holds: its tracks by id, in order of the ids, and the rest."""
+    """The tracks of a file, sorted by id, and what was left out."""
 
     by_id: dict[int, Track]
     left_out: tuple[LeftOut, ...]
     first_frame: int
-    """The number that the file gives to the video's first frame."""
+    """Number that the file gives to the video's first frame."""
 
     def warnings(self) -> list[str]:
-        """What is left out, a text for each reason."""
+        """A text for each reason why boxes were left out."""
         return list(map(str, self.left_out))
 
 
 class CountsFromZeroError(UserError):
-    """A file with a frame 0, read as one that counts from 1."""
+    """A file has a frame 0 but was read as counting from 1."""
 
 
 def read_tracks(
@@ -78,17 +78,20 @@ def read_tracks(
     classes: Collection[int] | None = None,
     nobody: Collection[int] = (),
 ) -> Tracks:
-    """The tracks of a file, their frames renumbered to count from 1.
+    """Reads the tracks of a file; their frames are renumbered to count from 1.
 
-    `first_frame` is the number that the file gives to the video's first frame. Boxes of
-    other `classes` (column 8) are left out. By default boxes of all classes are kept,
-    but of a ground truth of MOT16, MOT17 or MOT20 only pedestrians (1) with the flag 1.
-    A file is taken for one where most lines have a flag, a class and a visibility
-    (`track_lines._flag`). With `classes`, the flag is not looked at. Boxes whose id is
-    in `nobody` are left out.
-    A line that cannot be used is left out: a number of the six is missing or not
-    finite, the id is not a whole number from 0 (detections have -1: they are not
-    tracks yet), the box is empty, or its id was in that frame before.
+    A line that cannot be used is left out: one of its six numbers is missing or not
+    finite, the id is not a whole number from 0 (detections have -1: they are not tracks
+    yet), the box is empty, or the id has an earlier box in that frame.
+
+    Args:
+        path: The file.
+        first_frame: Number that the file gives to the video's first frame.
+        classes: Classes (column 8) of the boxes to use. By default all are used, but in
+            a ground truth of MOT16, MOT17 or MOT20 only pedestrians (1) with the flag
+            1. A file counts as such when most of its lines have a flag, a class and a
+            visibility (`track_lines._flag`).
+        nobody: Ids whose boxes are left out.
 
     Raises:
         CountsFromZeroError: there is a frame 0, and `first_frame` is 1.
@@ -96,35 +99,35 @@ def read_tracks(
             of its lines cannot be used, or no track is left.
     """
     lines = track_lines.read(path, nobody=nobody)
-    rest = ~np.isin(lines.numbers, list(lines.problems))
-    if first_frame == 1 and np.any(rest & (lines.frames == 0)):
+    is_used = ~np.isin(lines.numbers, list(lines.problems))
+    if first_frame == 1 and np.any(is_used & (lines.frames == 0)):
         raise CountsFromZeroError(
             f"{path} counts frames from 0, not from 1: say so with --first_frame=0."
         )
-    left_out = _with_problems(lines)
+    left_out = _unusable_lines(lines)
 
-    def leave_out(reason: str, which: np.ndarray, *, is_bad: bool) -> None:
-        which = rest & which
-        rest[which] = False
-        if numbers := tuple(lines.numbers[which].tolist()):
+    def leave_out(reason: str, is_selected: np.ndarray, *, is_bad: bool) -> None:
+        is_selected = is_used & is_selected
+        is_used[is_selected] = False
+        if numbers := tuple(lines.numbers[is_selected].tolist()):
             left_out.append(LeftOut(reason, numbers, is_bad=is_bad))
 
-    of_other_classes = _of_other_classes(path, lines, rest.copy(), classes)
+    ignored_by_class = _ignored_by_class(path, lines, is_used.copy(), classes)
     leave_out("before the first frame", lines.frames < first_frame, is_bad=True)
     is_nobody = np.isin(lines.track_ids, list(nobody))
     leave_out("persons without identity", is_nobody, is_bad=False)
-    for reason, is_other in of_other_classes:
+    for reason, is_other in ignored_by_class:
         leave_out(reason, is_other, is_bad=False)
-    order = _by_id_and_frame(lines, np.flatnonzero(rest))
-    is_same = np.diff(lines.track_ids[order]) == 0
-    is_same &= np.diff(lines.frames[order]) == 0
-    is_again = np.zeros(len(rest), bool)
-    is_again[order[1:][is_same]] = True
-    leave_out("the id is in that frame already", is_again, is_bad=True)
+    order = _sorted_by_id_and_frame(lines, np.flatnonzero(is_used))
+    is_same_as_before = np.diff(lines.track_ids[order]) == 0
+    is_same_as_before &= np.diff(lines.frames[order]) == 0
+    is_repeated = np.zeros(len(is_used), bool)
+    is_repeated[order[1:][is_same_as_before]] = True
+    leave_out("the id is in that frame already", is_repeated, is_bad=True)
     left_out.sort(key=lambda each: each.lines[0])
-    _check(path, len(rest), rest.any(), left_out)
+    _check(path, len(is_used), is_used.any(), left_out)
     tracks = {}
-    order = order[rest[order]]
+    order = order[is_used[order]]
     ends = np.flatnonzero(np.diff(lines.track_ids[order])) + 1
     for indices in np.split(order, ends):
         frames = lines.frames[indices] - first_frame + 1
@@ -133,7 +136,8 @@ def read_tracks(
     return Tracks(tracks, tuple(left_out), first_frame)
 
 
-def _with_problems(lines: Lines) -> list[LeftOut]:
+def _unusable_lines(lines: Lines) -> list[LeftOut]:
+    """Lines with a problem, grouped by it."""
     groups: dict[str, list[int]] = defaultdict(list)
     for number, (problem, _) in lines.problems.items():
         groups[problem].append(number)
@@ -143,40 +147,43 @@ def _with_problems(lines: Lines) -> list[LeftOut]:
     ]
 
 
-def _by_id_and_frame(lines: Lines, indices: np.ndarray) -> np.ndarray:
-    """Sorts indices of lines; those of one id and frame stay in the file's order."""
+def _sorted_by_id_and_frame(lines: Lines, indices: np.ndarray) -> np.ndarray:
+    """Sorts indices of lines by id and frame; equal ones stay in the file's order."""
     return indices[np.lexsort((lines.frames[indices], lines.track_ids[indices]))]
 
 
-def _of_other_classes(
+def _ignored_by_class(
     path: str | os.PathLike,
     lines: Lines,
     is_usable: np.ndarray,
     classes: Collection[int] | None,
 ) -> Iterator[tuple[str, np.ndarray]]:
-    """Why lines are left out for their class, and which: the first reason counts."""
-    has_kind, has_flag = lines.kinds != ABSENT, lines.flags != ABSENT
-    kinds = np.unique(lines.kinds[has_kind]).tolist()
+    """Yields reasons why lines are left out for their class, each with a mask of lines.
+
+    A line counts under the first reason that it has.
+    """
+    has_class, has_flag = lines.kinds != ABSENT, lines.flags != ABSENT
+    class_ids = np.unique(lines.kinds[has_class]).tolist()
     if classes is not None:
-        if is_usable.any() and not has_kind[is_usable].any():
+        if is_usable.any() and not has_class[is_usable].any():
             raise UserError(f"{path} has no classes in column 8: leave out --classes.")
-        yield "class None in column 8", ~has_kind
-        for kind in kinds:
-            if kind not in classes:
-                yield f"class {kind} in column 8", lines.kinds == kind
+        yield "class None in column 8", ~has_class
+        for class_id in class_ids:
+            if class_id not in classes:
+                yield f"class {class_id} in column 8", lines.kinds == class_id
     elif 2 * np.sum(has_flag & is_usable) > np.sum(is_usable):
         yield "no flag, class and visibility", ~has_flag
-        for kind in kinds:
-            if kind != 1:
-                reason = f"class {kind}, not 1 (pedestrian), in column 8"
-                yield reason, lines.kinds == kind
+        for class_id in class_ids:
+            if class_id != 1:
+                reason = f"class {class_id}, not 1 (pedestrian), in column 8"
+                yield reason, lines.kinds == class_id
         yield "flag 0 (not considered) in column 7", lines.flags == 0
 
 
 def _check(
     path: str | os.PathLike, num: int, is_any: bool, left_out: Sequence[LeftOut]
 ) -> None:
-    """Raises a UserError where most lines are bad, or none gave a box."""
+    """Raises a UserError if most lines are bad, or none gave a box."""
     subject = f"{path} ({track_lines.FORMAT})"
     num_bad = sum(len(each.lines) for each in left_out if each.is_bad)
     if 2 * num_bad > num:

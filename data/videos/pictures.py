@@ -1,4 +1,4 @@
-"""A video as a folder of pictures, or as a pattern such as `img1/%06d.jpg`."""
+"""Reads videos that are folders of pictures, or patterns such as `img1/%06d.jpg`."""
 
 import contextlib
 import os
@@ -13,35 +13,39 @@ from data.sources import checks, image_files
 from reid_jax.errors import UserError
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp")
-"""What names of pictures end with, in small or capital letters."""
+"""Suffixes of pictures, in lower or upper case."""
 
-_USUAL_NAMES = ("data", "frames", "image", "images", "img", "img1", "imgs", "jpg")
+_GENERIC_NAMES = ("data", "frames", "image", "images", "img", "img1", "imgs", "jpg")
 """Names of folders that do not tell one video from another."""
 
-_PLACE = re.compile(r"%(?:0([1-9]))?d")
+_NUMBER_FORMAT = re.compile(r"%(?:0([1-9]))?d")
 
 
 def is_pattern(path: pathlib.Path) -> bool:
-    """Whether the last part of a path has a place for a number, as %06d or %d."""
-    return bool(_PLACE.search(path.name)) and not path.exists()
+    """Whether the last part of a path has a number format, such as %06d or %d."""
+    return bool(_NUMBER_FORMAT.search(path.name)) and not path.exists()
 
 
 def default_name(path: pathlib.Path) -> str:
-    """What to call a video: its file's name, or the folder that tells it from others.
+    """Name of a video: that of its file, or of the folder that tells it from others.
 
     MOT17-02/img1 and MOT17-02/img1/%06d.jpg are both MOT17-02.
     """
     if not is_pattern(path) and not path.is_dir():
         return path.stem
     folder = (path.parent if is_pattern(path) else path).absolute()
-    named = (f.name for f in (folder, *folder.parents) if f.name not in ("", ".."))
-    return next((n for n in named if n.lower() not in _USUAL_NAMES), folder.name)
+    folder_names = (
+        f.name for f in (folder, *folder.parents) if f.name not in ("", "..")
+    )
+    return next(
+        (n for n in folder_names if n.lower() not in _GENERIC_NAMES), folder.name
+    )
 
 
 def whole_path(path: pathlib.Path) -> str:
-    """The path of a video from the root, its links followed.
+    """The absolute path of a video, with links resolved.
 
-    A pattern that fits all pictures of its folder is the same video as the folder.
+    A pattern that matches all pictures of its folder is the same video as the folder.
     """
     if is_pattern(path) and path.parent.is_dir():
         with contextlib.suppress(UserError):
@@ -51,19 +55,19 @@ def whole_path(path: pathlib.Path) -> str:
 
 
 def numbered(path: pathlib.Path) -> dict[int, pathlib.Path]:
-    """The pictures of a folder or pattern by their frame's number, in order.
+    """The pictures of a folder or pattern by frame number, in order.
 
-    The number is the one in the name: 000007.jpg is frame 7, and numbers that are left
-    out are frames that are missing. Where the numbers start at 0, picture 0 is frame 1,
-    picture 1 is frame 2, and so on. In a folder, the number is the last one in the
-    name, provided that the names agree in what comes before it; pictures of other
-    folders are counted from 1, in natural order of their names.
+    The number is the one in the name: 000007.jpg is frame 7, and missing numbers are
+    missing frames. Where the numbers start at 0, picture 0 is frame 1, picture 1 is
+    frame 2 and so on. In a folder, the number is the last one in the name, if all names
+    agree in what comes before it. Pictures of other folders are counted from 1, in
+    natural order of their names.
 
     Raises:
-        UserError: the folder is missing, holds no picture, or two of one number.
+        UserError: the folder is missing, holds no picture, or two with one number.
     """
     if is_pattern(path):
-        folder, name = path.parent, _regex(path)
+        folder, name = path.parent, _pattern_regex(path)
     else:
         folder, name = path, None
     if not folder.is_dir():
@@ -75,17 +79,19 @@ def numbered(path: pathlib.Path) -> dict[int, pathlib.Path]:
     ]
     if name:
         matches = [(name.fullmatch(file.name), file) for file in files]
-        found = [(int(match[1]), file) for match, file in matches if match]
+        numbered_files = [(int(match[1]), file) for match, file in matches if match]
     else:
         files = [file for file in files if file.suffix.lower() in SUFFIXES]
-        found = _numbers(sorted(files, key=lambda f: image_files.natural_key(f.name)))
-    if not found:
-        raise UserError(_nothing(path, folder))
-    found.sort()
-    start = 1 if found[0][0] == 0 else 0
+        numbered_files = _numbers_of_files(
+            sorted(files, key=lambda f: image_files.natural_key(f.name))
+        )
+    if not numbered_files:
+        raise UserError(_no_pictures_message(path, folder))
+    numbered_files.sort()
+    offset = 1 if numbered_files[0][0] == 0 else 0
     frames: dict[int, pathlib.Path] = {}
-    for number, file in found:
-        first = frames.setdefault(number + start, file)
+    for number, file in numbered_files:
+        first = frames.setdefault(number + offset, file)
         if first is not file:
             raise UserError(
                 f"{folder}: {first.name} and {file.name} have the same number; keep "
@@ -95,7 +101,7 @@ def numbered(path: pathlib.Path) -> dict[int, pathlib.Path]:
 
 
 def read(path: pathlib.Path) -> np.ndarray:
-    """A picture as uint8 [H, W, 3], RGB, turned as its EXIF orientation says.
+    """A picture as RGB, uint8 [H, W, 3], turned as its EXIF orientation says.
 
     Raises:
         UserError: the file cannot be read as a picture, is larger than 8K, or has
@@ -112,38 +118,38 @@ def read(path: pathlib.Path) -> np.ndarray:
             if too_deep := checks.beyond_8_bits(picture):
                 raise UserError(f"it has {too_deep}")
             return np.asarray(ImageOps.exif_transpose(picture).convert("RGB"))
-    except Exception as error:  # whatever a damaged picture leads Pillow to
+    except Exception as error:  # a damaged picture can cause any error in Pillow
         reason = str(error) or type(error).__name__
         raise UserError(f"{path} cannot be read as a picture: {reason}.") from error
 
 
-def _regex(path: pathlib.Path) -> re.Pattern:
-    """Matches the names that a pattern stands for; the number is group 1."""
-    places = list(_PLACE.finditer(path.name))
-    if len(places) > 1:
-        raise UserError(f"{path} has {len(places)} places for a number, not one.")
-    (place,) = places
-    before, after = path.name[: place.start()], path.name[place.end() :]
-    # As printf writes it: filled with zeros up to a width, and never beyond.
-    width = int(place[1] or 1)
+def _pattern_regex(path: pathlib.Path) -> re.Pattern:
+    """Matches the names that a pattern stands for; group 1 is the number."""
+    formats = list(_NUMBER_FORMAT.finditer(path.name))
+    if len(formats) > 1:
+        raise UserError(f"{path} has {len(formats)} places for a number, not one.")
+    (format_,) = formats
+    before, after = path.name[: format_.start()], path.name[format_.end() :]
+    # As printf writes numbers: zeros fill up the width, but never go beyond it.
+    width = int(format_[1] or 1)
     digits = rf"[0-9]{{{width}}}|[1-9][0-9]{{{width},}}"
     before, after = (re.escape(text.replace("%%", "%")) for text in (before, after))
     return re.compile(f"{before}({digits}){after}")
 
 
-def _numbers(files: list[pathlib.Path]) -> list[tuple[int, pathlib.Path]]:
-    """The number of each file of a folder, which are in natural order."""
+def _numbers_of_files(files: list[pathlib.Path]) -> list[tuple[int, pathlib.Path]]:
+    """The frame number of each file of a folder; files are in natural order."""
     parsed = [re.fullmatch(r"(.*?)([0-9]{1,15})[^0-9]*", file.stem) for file in files]
     if all(parsed) and len({match[1] for match in parsed}) == 1:
         return [(int(m[2]), file) for m, file in zip(parsed, files, strict=True)]
     return list(enumerate(files, start=1))
 
 
-def _nothing(path: pathlib.Path, folder: pathlib.Path) -> str:
-    """An error about a folder without pictures, which names one that has some."""
+def _no_pictures_message(path: pathlib.Path, folder: pathlib.Path) -> str:
+    """Error text for a folder without pictures; names a subfolder that has some."""
     if folder != path:
         return f"{path}: no file of {folder} has such a name."
-    for below in sorted(filter(pathlib.Path.is_dir, folder.iterdir())):
-        if any(file.suffix.lower() in SUFFIXES for file in below.iterdir()):
-            return f"{path} holds no pictures; {below} does."
+    for subfolder in sorted(filter(pathlib.Path.is_dir, folder.iterdir())):
+        if any(file.suffix.lower() in SUFFIXES for file in subfolder.iterdir()):
+            return f"{path} holds no pictures; {subfolder} does."
     return f"{path} holds no pictures ({' '.join(SUFFIXES)})."

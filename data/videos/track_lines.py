@@ -1,8 +1,8 @@
-"""The lines of a tracks file as numbers: separators, headers, and what is unusable.
+"""Reads the lines of a tracks file as numbers, whatever separators and header it has.
 
-Each line is `frame,id,left,top,width,height,…`, as MOTChallenge has it
-(https://motchallenge.net). Between the numbers may be commas, semicolons, tabs or
-spaces. The first line may be a header; lines that begin with # are comments.
+Each line is `frame,id,left,top,width,height,…`, as in MOTChallenge
+(https://motchallenge.net). Commas, semicolons, tabs or spaces may separate the numbers.
+The first line may be a header; lines that begin with # are comments.
 """
 
 import codecs
@@ -23,7 +23,7 @@ from reid_jax.errors import UserError
 
 FORMAT = "frame,id,left,top,width,height"
 
-_NAMES = (
+_HEADER_NAMES = (
     ("frame", "frameid", "frameindex", "frameno", "framenumber", "fn", "fr"),
     ("id", "trackid", "tracknumber", "track", "objectid", "identity", "targetid"),
     ("left", "x", "x1", "xmin", "bbleft", "bboxleft", "bbx", "bboxx", "xleft"),
@@ -31,63 +31,70 @@ _NAMES = (
     ("width", "w", "bbwidth", "bboxwidth", "bbw", "bboxw"),
     ("height", "h", "bbheight", "bboxheight", "bbh", "bboxh"),
 )
-"""What a header may call the six columns; only letters and digits count."""
+"""Names of the six columns in headers; only letters and digits are compared."""
 
 _BLOCK = 1024
-"""Lines that are read at once, or one at a time where one of them is not plain."""
+"""Lines that are parsed at once; one by one if any of them has other than numbers."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Lines:
-    """The lines of a file, and the numbers or the problem of each.
+    """The N lines of a file: their numbers, or their problem.
 
-    `frames` are as they are in the file. `kinds` are the classes in column 8 where that
-    is a whole number from 0, and `flags` those of a ground truth, 0 or 1; elsewhere
-    they are `track_numbers.ABSENT`. All numbers of a line with a problem are 0.
+    All numbers of a line with a problem are 0.
     """
 
     numbers: Int[np.ndarray, "N"]
-    """Their places in the file, counted from 1."""
+    """Position of each line in the file, from 1."""
 
     frames: Int[np.ndarray, "N"]
+    """Frame numbers, as in the file."""
+
     track_ids: Int[np.ndarray, "N"]
     boxes: Float[np.ndarray, "N 4"]
+    """Left, top, width, height in pixels."""
+
     kinds: Int[np.ndarray, "N"]
+    """Class in column 8, from 0; `track_numbers.ABSENT` without one."""
+
     flags: Int[np.ndarray, "N"]
+    """Flag of a ground truth, 0 or 1; `track_numbers.ABSENT` in other lines."""
 
     problems: dict[int, tuple[str, str]]
-    """By its place, each line with a problem: the problem, and the line's text."""
+    """Position of each line with a problem → the problem and the line's text."""
 
 
 def read(path: str | os.PathLike, *, nobody: Collection[int] = ()) -> Lines:
-    """The lines of a file that are neither empty nor comments nor its header.
+    """Reads the lines of a file that are neither empty, nor comments, nor its header.
 
-    Ids in `nobody` are usable even if they are below 0.
+    Args:
+        path: The file.
+        nobody: Ids that are usable even if they are below 0.
 
     Raises:
-        UserError: the file is no text, or its header names other columns or another
-            order than `FORMAT`.
+        UserError: the file is no text, or its header has other columns or another order
+            than `FORMAT`.
     """
     numbers = [np.zeros(0, int)]
-    tables = [np.zeros((0, track_numbers.NUM))]
+    tables = [np.zeros((0, track_numbers.NUM_VALUES))]
     problems: dict[int, tuple[str, str]] = {}
-    is_any = False
+    has_line = False
     for first, texts in _blocks(path):
         table = track_numbers.read(texts)
-        if table is None:  # each line for itself
-            table = np.zeros((len(texts), track_numbers.NUM))
+        if table is None:  # parse the lines one by one
+            table = np.zeros((len(texts), track_numbers.NUM_VALUES))
             is_line = np.zeros(len(texts), bool)
         else:
             is_line = track_numbers.are_usable(table, nobody)
-        is_any |= is_line.any()
+        has_line |= is_line.any()
         for index in np.flatnonzero(~is_line).tolist():
             text = texts[index].strip()
             fields = _split(text.lstrip("#").strip())
             is_comment = text.startswith("#")
-            if not is_any and text and _is_header(fields, is_comment):
+            if not has_line and text and _is_header(fields, is_comment):
                 _check_header(path, first + index, fields)
             elif text and not is_comment:
-                is_line[index] = is_any = True
+                is_line[index] = has_line = True
                 try:
                     table[index] = _parse(fields, nobody)
                 except UserError as error:
@@ -112,36 +119,45 @@ def read(path: str | os.PathLike, *, nobody: Collection[int] = ()) -> Lines:
 def with_ids(
     path: str | os.PathLike, ids: Mapping[int, int], dropped: Collection[int] = ()
 ) -> bytes:
-    """The bytes of a file with other ids in the lines (counted from 1) of `ids`.
+    """The bytes of a tracks file with other ids in some lines.
 
-    The lines `dropped` are left out. Everything else stays as it is, to the byte: the
-    encoding and its mark, the ends of lines, and what is no text in the encoding.
+    All else stays as it is, to the byte: the encoding and its mark, the ends of lines,
+    and bytes that are no text in that encoding.
+
+    Args:
+        path: The file.
+        ids: Line, from 1 → its new id.
+        dropped: Lines to leave out.
     """
     content = pathlib.Path(path).read_bytes()
     codec, errors = "utf-8", "surrogateescape"
     if _encoding(path) == "utf-16":
         is_little = content.startswith(codecs.BOM_UTF16_LE)
         codec, errors = "utf-16-le" if is_little else "utf-16-be", "surrogatepass"
-    num_odd = len(content) % 2 if codec != "utf-8" else 0  # half a character
-    end = len(content) - num_odd
+    num_odd_bytes = (
+        len(content) % 2 if codec != "utf-8" else 0
+    )  # half of a UTF-16 character
+    end = len(content) - num_odd_bytes
     text = content[:end].decode(codec, errors)
-    mark = "\ufeff" if text.startswith("\ufeff") else ""
-    lines, dropped = [mark], frozenset(dropped)
-    # With newline="", the lines are those that `read` counts, with their ends.
-    for number, line in enumerate(io.StringIO(text[len(mark) :], newline=""), start=1):
+    byte_order_mark = "\ufeff" if text.startswith("\ufeff") else ""
+    lines, dropped = [byte_order_mark], frozenset(dropped)
+    # newline="" gives the lines that `read` counts, with their line ends.
+    for number, line in enumerate(
+        io.StringIO(text[len(byte_order_mark) :], newline=""), start=1
+    ):
         if number in ids:
-            line = _SECOND.sub(rf"\g<1>{ids[number]}", line, count=1)
+            line = _SECOND_FIELD.sub(rf"\g<1>{ids[number]}", line, count=1)
         if number not in dropped:
             lines.append(line)
     return "".join(lines).encode(codec, errors) + content[end:]
 
 
-_SECOND = re.compile(r"(\s*[^\s,;]+(?:\s*[,;]\s*|\s+))[^\s,;]+")
-"""The first field of a line with what follows it, and the second field."""
+_SECOND_FIELD = re.compile(r"(\s*[^\s,;]+(?:\s*[,;]\s*|\s+))[^\s,;]+")
+"""The first field of a line and the separator (group 1), then the second field."""
 
 
 def _blocks(path: str | os.PathLike) -> Iterator[tuple[int, list[str]]]:
-    """Some lines at a time, after the number of the first of them."""
+    """Yields blocks of lines, each with the number of its first line."""
     with open(path, encoding=_encoding(path), errors="replace") as file:
         for first in itertools.count(1, _BLOCK):
             if not (texts := list(itertools.islice(file, _BLOCK))):
@@ -150,9 +166,10 @@ def _blocks(path: str | os.PathLike) -> Iterator[tuple[int, list[str]]]:
 
 
 def _encoding(path: str | os.PathLike) -> str:
+    """The encoding of a tracks file: UTF-16 or UTF-8; UserError for a binary file."""
     with open(path, "rb") as file:
         start = file.read(4096)
-    if start.startswith((b"\xff\xfe", b"\xfe\xff")):  # as PowerShell's > writes
+    if start.startswith((b"\xff\xfe", b"\xfe\xff")):  # PowerShell's > writes UTF-16
         return "utf-16"
     if b"\0" in start:
         raise UserError(f"{path} is no text file; tracks are lines {FORMAT},….")
@@ -160,7 +177,7 @@ def _encoding(path: str | os.PathLike) -> str:
 
 
 def _split(text: str) -> list[str]:
-    """The fields of a line. One separator for a line: 3,5 is no number in 1;2;3,5."""
+    """The fields of a line, which has one separator: 1;2;3,5 has no number 3,5."""
     for separator in (";", ","):
         if separator in text:
             text = text.removesuffix(separator)
@@ -177,28 +194,32 @@ def _is_number(field: str) -> bool:
 
 
 def _is_header(fields: list[str], is_comment: bool) -> bool:
-    """Whether a first line names columns; a comment does if it begins with frame."""
-    if len(fields) < len(_NAMES) or any(map(_is_number, fields)):
+    """Whether a first line names columns; a comment does if it begins with `frame`."""
+    if len(fields) < len(_HEADER_NAMES) or any(map(_is_number, fields)):
         return False
-    return not is_comment or _plain(fields[0]) in _NAMES[0]
+    return not is_comment or _normalized(fields[0]) in _HEADER_NAMES[0]
 
 
 def _check_header(path: str | os.PathLike, line: int, fields: list[str]) -> None:
-    for field, known, usual in zip(fields, _NAMES, FORMAT.split(","), strict=False):
-        if _plain(field) not in known:
+    """Raises a UserError unless the columns are those of `FORMAT`, in its order."""
+    for field, names, title in zip(
+        fields, _HEADER_NAMES, FORMAT.split(","), strict=False
+    ):
+        if _normalized(field) not in names:
             raise UserError(
                 f"{path} line {line}: the header has the column {field!r} where "
-                f"{usual!r} should be. The columns have to be {FORMAT}, in this order; "
+                f"{title!r} should be. The columns have to be {FORMAT}, in this order; "
                 "left and top are a corner of the box, not its centre."
             )
 
 
-def _plain(name: str) -> str:
+def _normalized(name: str) -> str:
+    """A column's name as lower-case letters and digits."""
     return re.sub("[^a-z0-9]", "", name.lower())
 
 
 def _parse(fields: list[str], nobody: Collection[int]) -> tuple[float, ...]:
-    """The numbers of a line, as `track_numbers.read` gives them."""
+    """The numbers of a line, in the order of `track_numbers.read`."""
     if len(fields) < 6:
         raise UserError("fewer than six numbers")
     try:
@@ -220,22 +241,22 @@ def _parse(fields: list[str], nobody: Collection[int]) -> tuple[float, ...]:
 
 
 def _is_whole(value: float) -> bool:
-    return 0 <= value <= track_numbers.LARGEST and value.is_integer()
+    return 0 <= value <= track_numbers.MAX_WHOLE and value.is_integer()
 
 
 def _class(fields: list[str]) -> float:
-    """The class in column 8."""
+    """The class in column 8, or ABSENT."""
     if len(fields) < 8 or not _is_number(fields[7]):
         return track_numbers.ABSENT
-    kind = float(fields[7])
-    return kind if _is_whole(kind) else track_numbers.ABSENT
+    value = float(fields[7])
+    return value if _is_whole(value) else track_numbers.ABSENT
 
 
 def _flag(fields: list[str]) -> float:
-    """The flag in a line of MOT16's, MOT17's or MOT20's gt.txt; ABSENT in others.
+    """The flag in a line of gt.txt of MOT16, MOT17 or MOT20; ABSENT in other lines.
 
     Such a line has exactly nine columns: after the box a flag, 0 or 1, a class from 1,
-    and a visibility from 0 to 1. A tracker writes a confidence, and then -1.
+    and a visibility from 0 to 1. A tracker writes a confidence there, and then -1.
     """
     if len(fields) != 9 or _class(fields) < 1 or not _is_number(fields[8]):
         return track_numbers.ABSENT

@@ -1,4 +1,4 @@
-"""Which person each track of a video is."""
+"""Person ids of the tracks of a video."""
 
 import csv
 import os
@@ -9,7 +9,10 @@ from reid_jax.errors import UserError
 
 
 def ids(tracks: Collection[int]) -> dict[int, int]:
-    """Every track's id as its pid; an id 0 is a UserError, as pid 0 is nobody."""
+    """Track id → the same number as its pid.
+
+    Raises UserError for a track 0, as pid 0 is a distractor.
+    """
     if 0 in tracks:
         raise UserError(
             "Track 0 cannot have pid 0, which is a distractor's: give pids with --pids."
@@ -18,11 +21,11 @@ def ids(tracks: Collection[int]) -> dict[int, int]:
 
 
 def read(path: str | os.PathLike, tracks: Collection[int]) -> dict[int, int]:
-    """Pids by track, from a CSV file with the header `track_id,pid`.
+    """Reads the pid of each track from a CSV file with the header `track_id,pid`.
 
     Raises:
         UserError: lists all lines that are not two whole numbers, name no track of
-            `tracks`, or one that has a pid already.
+            `tracks`, or name a track again.
     """
     pids: dict[int, int] = {}
     problems = []
@@ -58,13 +61,13 @@ def read(path: str | os.PathLike, tracks: Collection[int]) -> dict[int, int]:
 
 
 def check(pids: dict[int, int], split: str) -> None:
-    """Raises a UserError that lists the pids that a split cannot have."""
-    least = -1 if split == "gallery" else 1
-    wrong = [
-        f"track {track_id}: pid {pid}, not a whole number from {least} to "
+    """Raises a UserError that lists the pids that the split cannot have."""
+    minimum = -1 if split == "gallery" else 1
+    problems = [
+        f"track {track_id}: pid {pid}, not a whole number from {minimum} to "
         f"{image_files.LARGEST}"
         for track_id, pid in pids.items()
-        if not least <= pid <= image_files.LARGEST
+        if not minimum <= pid <= image_files.LARGEST
     ]
-    if wrong:
-        raise UserError(checks.listed(f"The split {split}", wrong))
+    if problems:
+        raise UserError(checks.listed(f"The split {split}", problems))

@@ -42,12 +42,12 @@ def test_all_problems_on_request(tmp_path, capsys):
     with checks.showing(True):
         error = checks.SourceError("elephants", tmp_path, map(str, range(12)))
         checks.warn("herd", [str(n) for n in range(11)])
-        assert checks.some(range(12)).endswith("10, 11")
+        assert checks.shortened(range(12)).endswith("10, 11")
     assert str(error).endswith(
         "has 12 problems:" + "".join(f"\n  {n}" for n in range(12))
     )
     assert capsys.readouterr().err.endswith("\n  9\n  10\n")
-    assert checks.some(range(12)) == "0, 1, 2, 3, 4, 5, 6, 7, 8, 9 and 2 others"
+    assert checks.shortened(range(12)) == "0, 1, 2, 3, 4, 5, 6, 7, 8, 9 and 2 others"
 
 
 def test_message_counts_and_shows_ten(tmp_path, capsys):

@@ -43,6 +43,9 @@ def test_builds_and_summarises(mars, tmp_path, capsys):
         "train 6 3 2 18 3 3 3",
         "query 2 2 1 6 3 3 3",
         "gallery 6 2 3 18 3 3 3",
+        "",
+        "Use it in train.py and evaluate.py with --config.data.name=mars "
+        f"--config.data.data_dir={data_dir}",
     ]
     assert [path.name for path in data_dir.iterdir()] == ["mars"]
     assert [path.name for path in (data_dir / "mars").iterdir()] == ["1.0.0"]

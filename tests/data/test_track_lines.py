@@ -72,7 +72,7 @@ def test_lines_read_at_once_are_as_lines_read_one_at_a_time(tmp_path_factory, da
 )
 def test_what_trackers_write_is_read_at_once(line):
     numbers = track_numbers.read([f"{line}\n", line])
-    assert numbers.shape == (2, track_numbers.NUM)
+    assert numbers.shape == (2, track_numbers.NUM_VALUES)
     assert track_numbers.are_usable(numbers, ()).all()
 
 
