@@ -135,12 +135,12 @@ def main(arguments: list[str] | None = None) -> None:
         "--pids",
         type=pathlib.Path,
         metavar="FILE",
-        help="CSV track_id,pid: the others are left out",
+        help="CSV file track_id,pid; tracks that are not in it are left out",
     )
     parser.add_argument(
         "--name",
-        help="folder of the video in OUT; default: the video's name, and of a folder "
-        "of pictures the name of the folder, or of that above img1",
+        help="folder of the video in OUT; default: the video's name, or that of the "
+        "folder of pictures (of its parent, if the folder is called img1 or similar)",
     )
     parser.add_argument(
         "--first_frame",
@@ -153,13 +153,13 @@ def main(arguments: list[str] | None = None) -> None:
         "--classes",
         type=cli_arguments.whole_numbers,
         metavar="N,N",
-        help="keep only boxes of these classes (column 8); default: all, and of a "
-        "ground truth of MOT16, MOT17 or MOT20 pedestrians (1) that are considered",
+        help="keep only boxes of these classes (column 8); default: all, but in a "
+        "ground truth of MOT16, MOT17 or MOT20 only considered pedestrians (1)",
     )
     parser.add_argument(
         "--replace",
         action="store_true",
-        help="replace what --name holds of another video, camera or split too",
+        help="replace crops in --name even if of another video, camera or split",
     )
     parser.add_argument(
         "--min_frames", type=int, default=1, help="leave out shorter tracks"

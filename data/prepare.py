@@ -122,9 +122,7 @@ def build(builder, source: str | os.PathLike | None = None) -> None:
             else:
                 verb = "Building" if source else "Rendering"
                 name = _full_name(builder)
-                with contextlib.suppress(
-                    BrokenPipeError
-                ):  # the reader has gone, as in `| head`
+                with contextlib.suppress(BrokenPipeError):  # `| head` has ended
                     print(f"{verb} {name} into {builder.data_dir} ...", flush=True)
                 _build(builder, source)
     except BaseException:
@@ -259,12 +257,14 @@ def main(arguments: list[str] | None = None) -> None:
     """Runs the command line; SystemExit with status 1 for errors the user can fix."""
     parser = cli_arguments.parser("data.prepare", __doc__)
     parser.add_argument("name", help=f"one of: {', '.join(known_datasets())}")
-    parser.add_argument("--source", metavar="DIR", help="the published dataset")
+    parser.add_argument(
+        "--source", metavar="DIR", help="folder of the published dataset"
+    )
     parser.add_argument(
         "--data_dir", metavar="DIR", default="datasets", help="default: %(default)s"
     )
     parser.add_argument(
-        "--rebuild", action="store_true", help="build again what is there already"
+        "--rebuild", action="store_true", help="build a prepared dataset again"
     )
     parser.add_argument(
         "--all_problems", action="store_true", help="list all problems and warnings"
@@ -279,6 +279,7 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 def _run(flags) -> None:
+    """Builds the dataset that the flags name, if needed, and prints what it holds."""
     builder = find_builder(flags.name, flags.data_dir)
     if flags.source and not builder.MANUAL_DOWNLOAD_INSTRUCTIONS:
         raise DatasetError(
@@ -363,9 +364,8 @@ def _remove_empty_folders(folders: list[pathlib.Path]) -> None:
     """
     for folder in folders:
         with contextlib.suppress(OSError):  # absent, or not empty
-            if os.listdir(folder) == [
-                ".config"
-            ]:  # TFDS stores the default config there
+            # TFDS stores the default config there.
+            if os.listdir(folder) == [".config"]:
                 shutil.rmtree(folder / ".config")
             folder.rmdir()
 

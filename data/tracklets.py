@@ -34,8 +34,7 @@ class TrackletBuilder(tfds.core.GeneratorBasedBuilder, abc.ABC, skip_registratio
     An example is a tracklet with these features:
 
     - `frames`: the encoded images in order of time, JPEG or PNG, as published. They are
-      no
-    `features.Image`, which cannot stay encoded in a sequence.
+      no `features.Image`, which cannot stay encoded in a sequence.
     - `pid`: person id as published; 0 is a distractor, -1 junk.
     - `camid`: camera id, from 0.
     - `tracklet`: the tracklet's published name, unique in its split.

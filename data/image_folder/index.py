@@ -16,8 +16,8 @@ LAYOUT = """\
 DIR holds pictures named <person>_c<camera>…, e.g. 0002_c1s1_000451_03.jpg, either in
 Market-1501's three folders
   bounding_box_train/  query/  bounding_box_test/
-(without the first it can be scored, not trained on) or all in DIR itself: then half of
-the persons are for training, and one picture of each other person is a query.
+(without the first it can be scored, not trained on), or all in DIR itself. Then half
+of the persons are for training; of each other person one picture is a query.
 Persons count from 1; in the gallery 0000 is a distractor, -1 junk. Cameras from 1."""
 
 FOLDERS = {

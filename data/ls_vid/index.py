@@ -31,7 +31,7 @@ LAYOUT = """\
 LS-VID comes from its authors. DIR then holds
   list_sequence/list_seq_train.txt  list_sequence/list_seq_test.txt
   test/data/info_test.mat           its matrix `query` says which tracklets are queries
-  the frames, where the lists say: a line is the beginning of their paths, and a person
+  the frames: a line of a list is the beginning of their paths, then the person
 A frame's camera is the third field of its name, between _ and _."""
 
 NUM_CAMERAS = 15

@@ -15,11 +15,11 @@ NUM_SEEDED = 10
 SPLITS = "Splits"
 
 LAYOUT = """\
-P-DESTRE comes from its authors; DIR holds of it
+P-DESTRE comes from its authors. DIR then holds
   videos/<name>.MP4      e.g. 08-11-2019-1-1.MP4
   annotation/<name>.txt  frame,id,x,y and the size of a box, …
-and for the configs split0 to split4 its re-identification splits, a video's name in a
-line of each file:
+and, for the configs split0 to split4, its re-identification splits. A line of these
+files is the name of a video:
   Splits/Train_0.txt  Splits/Query_0.txt  Splits/Gallery_0.txt  … Splits/Gallery_4.txt
 Persons are cut out of the videos into a temporary folder (TMPDIR), then packed."""
 

@@ -35,7 +35,7 @@ class SourceError(UserError):
 
 
 def listed(subject: str, problems: Sequence[str], noun: str = "problem") -> str:
-    """A list as text: `<subject> has 12 problems; the first 10:`, a line for each."""
+    """`<subject> has 12 problems; the first 10:` and a line for each of these."""
     count = f"1 {noun}" if len(problems) == 1 else f"{len(problems)} {noun}s"
     shown = problems if _shows_all.get() else problems[:NUM_SHOWN]
     first = f"; the first {NUM_SHOWN}" if len(shown) < len(problems) else ""
@@ -45,7 +45,7 @@ def listed(subject: str, problems: Sequence[str], noun: str = "problem") -> str:
 
 @contextlib.contextmanager
 def showing(everything: bool):
-    """While the block runs, lists show everything (or, if False, the first ten)."""
+    """Lets lists show everything while the block runs, or only the first ten."""
     token = _shows_all.set(everything)
     try:
         yield
@@ -53,12 +53,12 @@ def showing(everything: bool):
         _shows_all.reset(token)
 
 
-def shortened(persons: Sequence) -> str:
+def shortened(items: Sequence) -> str:
     """`1, 2, 3`; of more than ten, the first ten and the number of the others."""
-    shown = persons if _shows_all.get() else persons[:NUM_SHOWN]
+    shown = items if _shows_all.get() else items[:NUM_SHOWN]
     text = ", ".join(map(str, shown))
-    if others := len(persons) - len(shown):
-        text += f" and {others} others"
+    if num_others := len(items) - len(shown):
+        text += f" and {num_others} others"
     return text
 
 
@@ -76,15 +76,12 @@ def damage(image: bytes) -> str | None:
     """What is wrong with an encoded image, in words, or None; without decoding it.
 
     - JPEG: compressed data cannot hold the end marker FFD9. So the file is whole when
-      one
-    follows the start of the last scan (FFDA).
+      one follows the start of the last scan (FFDA).
     - PNG: the file is whole when its chunks lead to IEND and the needed ones have the
-      right
-    checksums.
+      right checksums.
     - What comes after the end (padding, a comment of the camera) is no damage.
     - An image cannot be a frame when it is larger than `LARGEST_IMAGE`, must be turned
-      by
-    its EXIF orientation, or has values of more than 8 bits.
+      by its EXIF orientation, or has values of more than 8 bits.
     """
     if not image:
         return "empty"
@@ -151,10 +148,8 @@ def _png_damage(image: bytes) -> str | None:
             break
         checksum = int.from_bytes(image[end - 4 : end], "big")
         # The names of chunks that are needed to decode begin with a capital letter.
-        if (
-            chunk_type[:1].isupper()
-            and zlib.crc32(image[start + 4 : end - 4]) != checksum
-        ):
+        is_needed = chunk_type[:1].isupper()
+        if is_needed and zlib.crc32(image[start + 4 : end - 4]) != checksum:
             return "damaged (checksum)"
         if chunk_type == b"IEND":
             return None

@@ -68,18 +68,11 @@ def _from_hdf5(path: pathlib.Path, key: str) -> np.ndarray:
             dataset.external or dataset.is_virtual
         )
         if is_plain:
-            matlab_class = dataset.attrs.get(
-                "MATLAB_class", b"double"
-            )  # only MATLAB writes it
-            matlab_class = (
-                matlab_class.decode()
-                if isinstance(matlab_class, bytes)
-                else str(matlab_class)
-            )
-            is_plain = (
-                matlab_class.startswith(_NUMERIC_CLASSES)
-                and dataset.dtype.kind in "iuf"
-            )
+            # Only MATLAB itself writes this attribute.
+            name = dataset.attrs.get("MATLAB_class", b"double")
+            name = name.decode() if isinstance(name, bytes) else str(name)
+            is_numeric = name.startswith(_NUMERIC_CLASSES)
+            is_plain = is_numeric and dataset.dtype.kind in "iuf"
         _check_numbers(key, is_plain, dataset.shape if is_plain else ())
         if dataset.attrs.get("MATLAB_empty", 0):  # the values are then the sizes
             return np.zeros((0, 0))

@@ -57,9 +57,8 @@ def cut_tracks(
     frames = {track_id: [] for track_id in tracks}
     for box in cut_boxes(video, tracks):
         if box.crop is not None:
-            crops[box.track_id].append(
-                box.crop.copy()
-            )  # a copy, so that the image can be freed
+            # A copy, so that the whole image can be freed.
+            crops[box.track_id].append(box.crop.copy())
             frames[box.track_id].append(box.frame)
     return [
         Tracklet(

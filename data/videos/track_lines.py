@@ -134,9 +134,8 @@ def with_ids(
     if _encoding(path) == "utf-16":
         is_little = content.startswith(codecs.BOM_UTF16_LE)
         codec, errors = "utf-16-le" if is_little else "utf-16-be", "surrogatepass"
-    num_odd_bytes = (
-        len(content) % 2 if codec != "utf-8" else 0
-    )  # half of a UTF-16 character
+    # A last odd byte is half of a UTF-16 character.
+    num_odd_bytes = len(content) % 2 if codec != "utf-8" else 0
     end = len(content) - num_odd_bytes
     text = content[:end].decode(codec, errors)
     byte_order_mark = "\ufeff" if text.startswith("\ufeff") else ""
