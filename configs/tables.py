@@ -38,6 +38,7 @@ class Row:
 
     @property
     def is_quoted(self) -> bool:
+        """Whether the row quotes another system's numbers."""
         return self.config is None and not self.mean_of
 
 
@@ -83,10 +84,12 @@ _P2_COLUMNS = tuple(Column(f"Top-{k}", f"CMC-{k}") for k in (1, 5, 10, 20))
 
 
 def _p1(caption: str, *rows: Row, note: str = "") -> Table:
+    """A table of paper 1."""
     return Table(P1, caption, _P1_COLUMNS, rows, note=note)
 
 
 def _lstm(name: str, paper: Values, variant: str) -> Row:
+    """A row of a variant of configs/rnn.py."""
     return Row(name, paper, f"rnn.py:{variant}")
 
 

@@ -341,8 +341,8 @@ def _builder_class(name: str):
                 "letters, digits, - and _."
             )
     elif config and config not in configs:
-        known = f"only: {', '.join(configs)}" if configs else "it has none"
-        raise DatasetError(f"{dataset} has no config {config!r}, {known}.")
+        available = f"only: {', '.join(configs)}" if configs else "it has none"
+        raise DatasetError(f"{dataset} has no config {config!r}, {available}.")
     return module.Builder
 
 

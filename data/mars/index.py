@@ -198,4 +198,5 @@ def _parse_names(names: list[str]) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _paths(part: str, names: Iterable[str]) -> list[str]:
+    """Paths of the images with these names, in the folders of their persons."""
     return [f"bbox_{part}/{name[:4]}/{name}" for name in names]

@@ -45,6 +45,7 @@ class _NoIndexError(Exception):
 
 
 def _from_version_5(path: pathlib.Path, key: str) -> np.ndarray:
+    """The matrix `key` of a file of version 5, unchecked for whole numbers."""
     with path.open("rb") as file:
         variables = {
             name: (size, matlab_class)
@@ -59,6 +60,7 @@ def _from_version_5(path: pathlib.Path, key: str) -> np.ndarray:
 
 
 def _from_hdf5(path: pathlib.Path, key: str) -> np.ndarray:
+    """The matrix `key` of a file of version 7.3, unchecked for whole numbers."""
     with h5py.File(path, "r") as file:
         _check_has_key(key, file)
         # Other links may lead to any file of the machine.

@@ -126,6 +126,7 @@ def _read_file(path: pathlib.Path) -> Iterator[Frame]:
 
 
 def _av():
+    """The module PyAV; ImportError with the command that installs it."""
     try:
         import av
     except ImportError as error:

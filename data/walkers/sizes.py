@@ -38,7 +38,7 @@ class Sizes:
     frame_height: int = 64
     frame_width: int = 32
     twins: int = 1
-    """Consecutive persons who share clothes, build and posture and differ by gait."""
+    """Size of groups of persons who share clothes, build and posture, but not gait."""
     days: int = 1
     """2: all but a person's first tracklet under each camera are of another day."""
     edge_cases: bool = False

@@ -30,7 +30,7 @@ _DESCRIPTIONS = {
     "aerial": "160 persons seen from 25 to 80 degrees above, at changing scale.",
     "twins": "Groups of four in the same clothes and build who differ by gait.",
     "days": "The gallery shows persons on another day in other clothes.",
-    "anywhere": "2,200 persons of all kinds, 8 hard cameras: to train for any footage.",
+    "anywhere": "2,200 varied persons, 24 hard cameras: to train for any footage.",
 }
 
 

@@ -17,7 +17,7 @@ from reid_jax.scoring.scores import Scored
 
 NUM_QUERIES = 8
 _MAX_COMPARED = 300
-"""Queries whose first result is compared by color, for speed."""
+"""Largest number of queries that are compared by color, for speed."""
 
 
 class Frames:
@@ -136,6 +136,7 @@ def ranked_rows(
 
 
 def _caption(side: Embedded, index: int) -> str:
+    """The caption of a tracklet; cameras count from 1."""
     return f"person {side.pids[index]} camera {side.camids[index] + 1}"
 
 

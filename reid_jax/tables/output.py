@@ -156,6 +156,7 @@ def write(result: Result, runs: pathlib.Path) -> pathlib.Path:
 
 
 def _markdown(result: Result, titles: list[str], cells: list[list[str]]) -> str:
+    """The table as Markdown."""
     rule = ["---"] * 2 + ["---:"] * (len(titles) - 2)
     table = [f"| {' | '.join(line)} |" for line in [titles, rule, *cells]]
     return "\n".join(["\n\n".join(heading(result)), "", *table]) + "\n"
@@ -174,6 +175,8 @@ _LATEX = str.maketrans(
 
 
 def _latex(result: Result, titles: list[str], cells: list[list[str]]) -> str:
+    """The table as a LaTeX tabular."""
+
     def line(names: list[str], numbers: list[str]) -> str:
         words = [name.replace("-", "\0").translate(_LATEX) for name in names]
         texts = [word.replace("\0", "-") for word in words]  # a hyphen, not a minus

@@ -101,6 +101,7 @@ def read(folder: pathlib.Path) -> Runs:
 
 
 def _whole_datasets(config) -> list[str]:
+    """Datasets that a config trains on, without the names of their splits."""
     return [base.whole_dataset(name) for name in table_plans.trained_on(config)]
 
 
