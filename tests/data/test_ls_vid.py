@@ -147,7 +147,7 @@ def _hdf5(path: pathlib.Path, **content) -> None:
     ],
 )
 def test_hdf5_that_is_no_index(tmp_path, monkeypatch, content, message):
-    monkeypatch.setattr(matlab, "LARGEST", 10)
+    monkeypatch.setattr(matlab, "MAX_ENTRIES", 10)
     path = tmp_path / "index.mat"
     _hdf5(path, **content)
     problems = []

@@ -60,7 +60,7 @@ def test_zeros_of_a_usual_size_are_weights(tmp_path):
     ],
 )
 def test_matrices_that_are_no_index(tmp_path, monkeypatch, content, message):
-    monkeypatch.setattr(matlab, "LARGEST", 10)
+    monkeypatch.setattr(matlab, "MAX_ENTRIES", 10)
     path = tmp_path / "index.mat"
     scipy.io.savemat(path, {"ls_set": content}, do_compression=True)
 
