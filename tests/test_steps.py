@@ -96,6 +96,16 @@ def test_the_loss_falls_and_nothing_is_compiled_twice(on_one_device):
     assert np.abs(mean).max() > 0
 
 
+def test_a_step_copies_nothing_by_accident(on_one_device):
+    train_step, history = on_one_device
+    with jax.enable_x64(True):
+        mesh = parallel._mesh(jax.devices()[:1])
+        state = parallel.replicate(history[0][0], mesh)
+        with jax.transfer_guard("disallow"):  # but for what is asked for
+            state, _ = train_step(state, parallel.shard(_batch(_config()), mesh))
+        assert int(state.step) == 2
+
+
 def test_two_devices_compute_the_step_of_one(on_one_device):
     _, history = _run(_config(), 1, num_devices=2)
     assert history[0][1]["triplet"] > 0

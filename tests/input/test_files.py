@@ -44,6 +44,16 @@ def _plain(config):
     config.augment.flip = config.augment.crop = 0.0
 
 
+@pytest.mark.parametrize("cache", ["disk", "device"])
+def test_batches_copy_nothing_by_accident(split, tiny_config, cache):
+    tiny_config.data.cache = cache
+    batches = hand_made.source(split, tiny_config).train_batches()
+    first = next(batches)
+    with jax.transfer_guard("disallow"):  # but for what is asked for
+        second = next(batches)
+    assert second["clips"].shape == first["clips"].shape
+
+
 def test_training_batches(split, tiny_config):
     _plain(tiny_config)
     source = hand_made.source(split, tiny_config)
