@@ -43,7 +43,7 @@ bench: setup ## the benchmarks of a CPU into docs/benchmarks.md (about 15 minute
 	  echo "make: PyTorch could not be installed" >&2; }
 	$(BIN)/python benchmarks/all.py
 
-.venv/.installed: pyproject.toml requirements.txt requirements.lock
+.venv/.installed: pyproject.toml requirements.txt requirements.lock requirements-onnx.txt
 	@command -v $(PYTHON) >/dev/null || { \
 	  echo "make: no $(PYTHON) here; install Python 3.11 to 3.13 or name one: make PYTHON=/path/to/python3.11" >&2; exit 1; }
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' || { \
@@ -52,7 +52,9 @@ bench: setup ## the benchmarks of a CPU into docs/benchmarks.md (about 15 minute
 	  echo "make: $(PYTHON) has no venv module; install it (Debian, Ubuntu: apt-get install python3-venv)" >&2; exit 1; }
 	@$(PYTHON) -m venv .venv
 	@echo "installing packages into .venv (about 2 GB) ..."
-	@$(BIN)/python -m pip install --disable-pip-version-check --retries 2 \
-	  -e '.[dev]' -c requirements.lock >.venv/install.log 2>&1 || { \
+	@{ $(BIN)/python -m pip install --disable-pip-version-check --retries 2 \
+	  -e '.[dev]' -c requirements.lock && \
+	  $(BIN)/python -m pip install --disable-pip-version-check --retries 2 \
+	  --no-deps -r requirements-onnx.txt; } >.venv/install.log 2>&1 || { \
 	  echo "make: packages could not be installed (is there a network?); .venv/install.log: $$(tail -n 1 .venv/install.log)" >&2; exit 1; }
 	@touch $@

@@ -3,7 +3,8 @@
 The config comes from the workdir; --config.eval.metric=cosine and the like override it.
 Writes scores.json, embeddings.npz and pictures to <workdir>/eval/<dataset>/.
 
---report adds one page with all of it, lists and pictures, for any browser.
+--report adds one page with all of it, lists and pictures, for any browser, and a model
+card in Markdown.
 --study=noise scores the run under ever harder conditions, in one table and one plot.
 --table=5 --runs=runs prints a table of the papers with what was measured beside it.
 """
@@ -26,6 +27,7 @@ from reid_jax import config_checks, files
 from reid_jax.cli import compile_cache
 from reid_jax.cli import flags as cli_flags
 from reid_jax.errors import UserError
+from reid_jax.report import card as report_card
 from reid_jax.report import curves as curve_pictures
 from reid_jax.report import draw
 from reid_jax.report import page as report_page
@@ -71,6 +73,7 @@ def evaluate(config, workdir: pathlib.Path, *, with_report: bool = False) -> lis
         draw.draw_study(run, studies.stored_or_run(run, "noise"))
         path = report_page.write(run, headline, summary)
         print(f"\nreport: {path}, for any browser")
+        print(f"model card: {report_card.write(run, headline, summary)}")
     return rows
 
 
@@ -142,7 +145,9 @@ def _define_flags() -> None:
         "Fields to override, as --config.x=y; the rest comes from the workdir.",
     )
     flags.DEFINE_bool(
-        "report", False, "Write report.html too, a page that needs no other file."
+        "report",
+        False,
+        "Write report.html, which needs no other file, and model_card.md.",
     )
     flags.DEFINE_string(
         "study",

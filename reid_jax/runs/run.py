@@ -216,6 +216,12 @@ class Run:
 
         return graphdef, *jax.tree.map(on_every_device, tuple(map(nnx.as_pure, trees)))
 
+    @functools.cached_property
+    def num_params(self) -> int:
+        """Numbers that training changes; the classifier's are among them."""
+        _, params, _ = self._shapes(parallel.local_mesh())
+        return sum(leaf.size for leaf in jax.tree.leaves(params))
+
     @property
     def embed_step(self) -> Callable:
         """The compiled `(params, batch_stats, clips) -> ReIDOutput`."""
