@@ -3,19 +3,24 @@ PYTHON ?= python3
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo table test test-slow lint bench
+.PHONY: help setup demo weights table test test-slow lint bench
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' Makefile
 
 # Memory in huge pages, which a process can ask for only at its start: a training step
 # on a CPU is faster (docs/performance.md). A value of your own stays.
-demo table bench: export GLIBC_TUNABLES ?= glibc.malloc.hugetlb=1
+demo weights table bench: export GLIBC_TUNABLES ?= glibc.malloc.hugetlb=1
 
 setup: .venv/.installed ## .venv with the tested versions (requirements.lock)
 
 demo: setup ## train and score a small network on rendered people (about 5 minutes, 2 cores)
 	$(BIN)/python train.py --config=configs/demo.py --workdir=runs/demo
+
+weights: setup ## weights/rendered from nothing: trains on rendered people, publishes, scores (about 2 hours, 2 cores)
+	$(BIN)/python train.py --config=configs/rendered.py --workdir=runs/rendered
+	$(BIN)/python -m reid_jax.export --workdir=runs/rendered --format=weights --out=weights/rendered
+	$(BIN)/python evaluate.py --workdir=weights/rendered --report
 
 PRESET ?= paper
 SEEDS ?= 1

@@ -3,11 +3,13 @@
     … --workdir=runs/demo --format=stablehlo   --out=demo.stablehlo  (JAX, any XLA)
     … --workdir=runs/demo --format=onnx        --out=demo.onnx       (ONNX Runtime, …)
     … --workdir=runs/demo --format=saved_model --out=demo            (TensorFlow)
+    … --workdir=runs/demo --format=weights     --out=weights/demo    (reid-jax itself)
 
 Clips go in, uint8 [B, T, H, W, 3] in RGB: any number B of any height and width, T as
 the run was trained. Embeddings come out, float32 [B, D], as evaluation computes them:
 resizing and normalisation are inside. <out>.json says what T and D are, which distance
 means the same person, and what the weights are. docs/export.md reads each format.
+`weights` is a folder with one file of weights, which is opened like a run.
 """
 
 import signal
@@ -23,7 +25,7 @@ from reid_jax.cli import arguments as cli_arguments
 from reid_jax.cli import ending
 
 _PROGRAM = "python -m reid_jax.export"
-_FORMATS = ("stablehlo", "onnx", "saved_model")
+_FORMATS = ("stablehlo", "onnx", "saved_model", "weights")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -45,7 +47,7 @@ def _parser() -> argparse.ArgumentParser:
         required=True,
         type=pathlib.Path,
         help="file to write, which may replace an older one; for saved_model a new "
-        "folder",
+        "folder, for weights a folder",
     )
     parser.add_argument(
         "--dtype",

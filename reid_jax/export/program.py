@@ -16,10 +16,11 @@ from reid_jax.input import augmentation
 from reid_jax.models import convolution
 from reid_jax.retrieval import distances
 from reid_jax.runs import folder as run_folder
+from reid_jax.runs import published
 from reid_jax.runs.run import Run
 from reid_jax.scoring import calibration
 
-FORMATS = ("stablehlo", "onnx", "saved_model")
+FORMATS = ("stablehlo", "onnx", "saved_model", "weights")
 
 PLATFORMS = ("cpu", "cuda", "tpu")
 """What StableHLO and SavedModels are lowered for."""
@@ -37,7 +38,8 @@ def export(
 ) -> None:
     """Write the network of the run in `workdir`, and `<out>.json` beside it.
 
-    `format` is "stablehlo", "onnx" or "saved_model"; the checkpoint is the run's
+    `format` is "stablehlo", "onnx", "saved_model", or "weights": a folder that is
+    opened like a run, see `runs.published`. The checkpoint is the run's
     `config.eval.checkpoint`. `dtype` ("float32", "bfloat16") is by default the run's.
     Raises UserError for another format, for a folder without a checkpoint, for what a
     format cannot hold, and where nothing can be written.
@@ -46,6 +48,9 @@ def export(
         known = ", ".join(FORMATS)
         raise UserError(f"--format={format} is unknown; known: {known}.")
     out = pathlib.Path(out)
+    if format == "weights":
+        _publish(Run(workdir), out)
+        return
     _check_out(out, is_folder=format == "saved_model")
     config = run_folder.load_config(workdir)
     config.model.remat = False  # belongs to gradients
@@ -67,6 +72,17 @@ def export(
     beside = out.with_name(f"{out.name}.json")
     files.write_json(beside, describe(run, format, jax.eval_shape(embed, clips)))
     print(f"{run.workdir}, step {run.step}: written to {out} and {beside}")
+
+
+def _publish(run: Run, folder: pathlib.Path) -> None:
+    path = published.publish(
+        run.model, run.config, folder, step=run.step, num_persons=run.num_persons
+    )
+    print(
+        f"{run.workdir}, step {run.step}: written to {path}, SHA-256 "
+        f"{published.digest(path)}\n"
+        f"thresholds for it: python evaluate.py --workdir={folder}"
+    )
 
 
 @contextlib.contextmanager

@@ -36,7 +36,8 @@ class Run:
     Each thing is read once, when it is first asked for. `config` is by default the one
     that the run was trained with; a given one may differ in how it is evaluated.
 
-    - `config`, `pids` (the person of each label), `step` (of the checkpoint);
+    - `config`, `pids` (the person of each label; of published weights they are not
+      known), `num_persons` (trained on), `step` (of the checkpoint);
     - `embed_step(params, batch_stats, clips)` and `state` (its `params` and
       `batch_stats`), for programs of one's own;
     - `source`: the dataset that `config.data` names, in `config.data.data_dir`, which
@@ -59,8 +60,10 @@ class Run:
     def _choose_checkpoint(self) -> None:
         if published.is_published(self.workdir):
             saved = published.PublishedWeights(self.workdir, self.config)
+            self.num_persons = saved.num_persons
         else:
             saved = checkpoints.Checkpoints(self.workdir)
+            self.num_persons = len(self.pids)
         self._saved = saved
         which = self.config.eval.checkpoint
         if which not in ("latest", "best"):
