@@ -10,7 +10,7 @@ import hashlib
 import itertools
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import jax
 import numpy as np
@@ -178,15 +178,16 @@ def leave() -> None:
 
 def data_mesh() -> Mesh:
     """All devices along one axis, "data"."""
-    return _mesh(jax.devices())
+    return mesh_of(jax.devices())
 
 
 def local_mesh() -> Mesh:
     """The devices of this process along one axis, "data"."""
-    return _mesh(jax.local_devices())
+    return mesh_of(jax.local_devices())
 
 
-def _mesh(devices: list[jax.Device]) -> Mesh:
+def mesh_of(devices: Sequence[jax.Device]) -> Mesh:
+    """These devices along one axis, "data"."""
     return jax.make_mesh(
         (len(devices),), ("data",), axis_types=(AxisType.Auto,), devices=devices
     )

@@ -56,7 +56,7 @@ def _run(config, num_steps, *, network=_one_block, num_devices=1, learning_rate=
         train_step = steps.make_train_step(graphdef, optimizer, config)
         devices = jax.devices()[:num_devices]
         assert len(devices) == num_devices
-        mesh = parallel._mesh(devices)
+        mesh = parallel.mesh_of(devices)
         state, batch = parallel.replicate(state, mesh), _batch(config)
         history = []
         for _ in range(num_steps):
