@@ -149,10 +149,9 @@ class Run:
         All are of one checkpoint: where that was deleted by a run that goes on
         training, the next one takes its place before anything is computed.
         """
-        stored = self._stored()
-        if any(split not in stored.get(method, {}) for method, split in compute):
+        if self.lacking(compute):
             self.network  # noqa: B018 (opens the checkpoint)
-            stored = self._stored()
+        stored = self._stored()
         self._has_given_embeddings = True
         found = {}
         for (method, split), make in compute.items():
@@ -162,6 +161,18 @@ class Run:
                 embeddings.save(self._embeddings_file, self.cache_key, stored)
             found.setdefault(method, {})[split] = of_method[split]
         return found
+
+    def lacking(self, keys: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
+        """Those of some (method, split) whose embeddings are not stored."""
+        stored = self._stored()
+        return [key for key in keys if key[1] not in stored.get(key[0], {})]
+
+    def store(self, made: Methods) -> None:
+        """Stores embeddings beside those that are stored."""
+        stored = self._stored()
+        for method, splits in made.items():
+            stored[method] = stored.get(method, {}) | splits
+        embeddings.save(self._embeddings_file, self.cache_key, stored)
 
     @property
     def _embeddings_file(self) -> pathlib.Path:
