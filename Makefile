@@ -3,19 +3,24 @@ PYTHON ?= python3
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo table test test-slow lint bench
+.PHONY: help setup demo weights table test test-slow lint bench
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' Makefile
 
 # Memory in huge pages, which a process can ask for only at its start: a training step
 # on a CPU is faster (docs/performance.md). A value of your own stays.
-demo table bench: export GLIBC_TUNABLES ?= glibc.malloc.hugetlb=1
+demo weights table bench: export GLIBC_TUNABLES ?= glibc.malloc.hugetlb=1
 
 setup: .venv/.installed ## .venv with the tested versions (requirements.lock)
 
 demo: setup ## train and score a small network on rendered people (about 5 minutes, 2 cores)
 	$(BIN)/python train.py --config=configs/demo.py --workdir=runs/demo
+
+weights: setup ## weights/rendered from nothing: trains on rendered people, publishes, scores (about 2 hours, 2 cores)
+	$(BIN)/python train.py --config=configs/rendered.py --workdir=runs/rendered
+	$(BIN)/python -m reid_jax.export --workdir=runs/rendered --format=weights --out=weights/rendered
+	$(BIN)/python evaluate.py --workdir=weights/rendered --report
 
 PRESET ?= paper
 SEEDS ?= 1
@@ -43,7 +48,7 @@ bench: setup ## the benchmarks of a CPU into docs/benchmarks.md (about 15 minute
 	  echo "make: PyTorch could not be installed" >&2; }
 	$(BIN)/python benchmarks/all.py
 
-.venv/.installed: pyproject.toml requirements.txt requirements.lock
+.venv/.installed: pyproject.toml requirements.txt requirements.lock requirements-onnx.txt
 	@command -v $(PYTHON) >/dev/null || { \
 	  echo "make: no $(PYTHON) here; install Python 3.11 to 3.13 or name one: make PYTHON=/path/to/python3.11" >&2; exit 1; }
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' || { \
@@ -52,7 +57,9 @@ bench: setup ## the benchmarks of a CPU into docs/benchmarks.md (about 15 minute
 	  echo "make: $(PYTHON) has no venv module; install it (Debian, Ubuntu: apt-get install python3-venv)" >&2; exit 1; }
 	@$(PYTHON) -m venv .venv
 	@echo "installing packages into .venv (about 2 GB) ..."
-	@$(BIN)/python -m pip install --disable-pip-version-check --retries 2 \
-	  -e '.[dev]' -c requirements.lock >.venv/install.log 2>&1 || { \
+	@{ $(BIN)/python -m pip install --disable-pip-version-check --retries 2 \
+	  -e '.[dev]' -c requirements.lock && \
+	  $(BIN)/python -m pip install --disable-pip-version-check --retries 2 \
+	  --no-deps -r requirements-onnx.txt; } >.venv/install.log 2>&1 || { \
 	  echo "make: packages could not be installed (is there a network?); .venv/install.log: $$(tail -n 1 .venv/install.log)" >&2; exit 1; }
 	@touch $@

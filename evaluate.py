@@ -3,7 +3,8 @@
 The config comes from the workdir; --config.eval.metric=cosine and the like override it.
 Writes scores.json, embeddings.npz and pictures to <workdir>/eval/<dataset>/.
 
---report adds one page with all of it, lists and pictures, for any browser.
+--report adds one page with all of it, lists and pictures, for any browser, and a model
+card in Markdown.
 --study=noise scores the run under ever harder conditions, in one table and one plot.
 --table=5 --runs=runs prints a table of the papers with what was measured beside it.
 """
@@ -22,10 +23,11 @@ from absl import flags
 from ml_collections import config_flags
 
 from configs import base
-from reid_jax import config_checks, files
-from reid_jax.cli import compile_cache
+from reid_jax import config_checks, files, parallel
+from reid_jax.cli import compile_cache, processes
 from reid_jax.cli import flags as cli_flags
 from reid_jax.errors import UserError
+from reid_jax.report import card as report_card
 from reid_jax.report import curves as curve_pictures
 from reid_jax.report import draw
 from reid_jax.report import page as report_page
@@ -33,6 +35,7 @@ from reid_jax.runs import folder as run_folder
 from reid_jax.runs.run import Run
 from reid_jax.scoring import (
     calibration,
+    embeddings,
     requirements,
     roc,
     scores,
@@ -45,13 +48,27 @@ from reid_jax.tables import output as table_output
 
 
 def evaluate(config, workdir: pathlib.Path, *, with_report: bool = False) -> list[dict]:
-    """Score the run in `workdir` on `config.data.name`; print and write the table."""
+    """Score the run in `workdir` on `config.data.name`; print and write the table.
+
+    Of several processes, which all have to call it, each embeds a share; the first
+    scores, writes and returns the rows of the table.
+    """
     config_checks.check_config(config)
-    run = Run(workdir, config)
-    requirements.check(config, run.source)
+    parallel.check_same(run_folder.flat(config), "configs")
+    with parallel.main_process_first():  # what is missing is rendered once
+        run = Run(workdir, config)
+        requirements.check(config, run.source)
     draws = config.eval.pictures or with_report
     if draws and not draw.has_network_pictures(run):
         run.network  # noqa: B018 (before a run that goes on deletes its checkpoint)
+    embeddings.embed_run_together(run, baselines=config.eval.baselines)
+    with parallel.main_process_first():
+        if parallel.is_main_process():
+            return _score(run, draws, with_report)
+    return []
+
+
+def _score(run: Run, draws: bool, with_report: bool) -> list[dict]:
     protocols = run.source.protocols
     rows, curves, rocs, thresholds, headline = [], {}, {}, {}, None
     for scored in scores.score_run(run):  # embeds, ranks, scores
@@ -71,6 +88,7 @@ def evaluate(config, workdir: pathlib.Path, *, with_report: bool = False) -> lis
         draw.draw_study(run, studies.stored_or_run(run, "noise"))
         path = report_page.write(run, headline, summary)
         print(f"\nreport: {path}, for any browser")
+        print(f"model card: {report_card.write(run, headline, summary)}")
     return rows
 
 
@@ -142,7 +160,9 @@ def _define_flags() -> None:
         "Fields to override, as --config.x=y; the rest comes from the workdir.",
     )
     flags.DEFINE_bool(
-        "report", False, "Write report.html too, a page that needs no other file."
+        "report",
+        False,
+        "Write report.html, which needs no other file, and model_card.md.",
     )
     flags.DEFINE_string(
         "study",
@@ -161,8 +181,9 @@ def _define_flags() -> None:
     flags.DEFINE_enum(
         "side", "both", list(studies.SIDES), "Whose tracklets it changes."
     )
-    table_flags.define()
-    flags.adopt_module_key_flags(table_flags)  # for --help
+    for shared in (table_flags, processes):
+        shared.define()
+        flags.adopt_module_key_flags(shared)  # for --help
 
 
 def main() -> None:
@@ -170,7 +191,7 @@ def main() -> None:
     values = flags.FLAGS
     if values.table is not None:
         others = ("workdir", "report", "study", "levels", "side", "of_mixture")
-        settings = table_flags.settings(*others)
+        settings = table_flags.settings(*others, *processes.NAMES)
         print_table(values.table, pathlib.Path(values.runs), **settings)
         return
     table_flags.refuse_without_table()
@@ -180,6 +201,13 @@ def main() -> None:
         raise UserError("--levels and --side belong to a --study=NAME.")
     if values.study is not None and values.report:
         raise UserError("--report has its own noise study: leave --study out.")
+    if values.study is not None and values.coordinator is not None:
+        raise UserError("--study runs in one process: leave --coordinator out.")
+    with processes.joined(values.flag_values_dict()):
+        _score_all(values)
+
+
+def _score_all(values: flags.FlagValues) -> None:
     levels = _numbers("levels", values.levels)
     workdirs = [pathlib.Path(text) for text in values.workdir.split(",")]
     if len({workdir.resolve() for workdir in workdirs}) < len(workdirs):
@@ -207,6 +235,8 @@ def main() -> None:
             picture = draw.draw_study(run, study)
             print(f"\nwritten to {study.path} and {picture.name}")
             all_rows.append(study.rows)
+    if not parallel.is_main_process():
+        return
     if len(all_rows) > 1 and values.study is None:
         _draw_together(folders)
     if len(all_rows) > 1:

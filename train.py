@@ -10,9 +10,7 @@ if __name__ == "__main__":  # the imports below take seconds: Ctrl-C ends them q
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 import contextlib
-import os
 import pathlib
-import sys
 import time
 
 from absl import flags
@@ -21,7 +19,7 @@ from ml_collections import config_flags
 import evaluate
 from configs import variants
 from reid_jax import config_checks, parallel, steps
-from reid_jax.cli import compile_cache
+from reid_jax.cli import compile_cache, processes
 from reid_jax.cli import flags as cli_flags
 from reid_jax.errors import UserError
 from reid_jax.input import source as sources
@@ -123,11 +121,11 @@ def train(config, workdir: pathlib.Path, run: tuple[int, int] = (0, 1)) -> None:
         if parallel.is_main_process():
             run_folder.mark_finished(workdir, num_steps)
 
-            # 7. The score table of each dataset, with its files and pictures.
+        # 7. The score table of each dataset, with its files and pictures.
+        with parallel.failure_told():
             for name in dict.fromkeys([config.data.name, *config.data.mixture]):
                 config.data.name = name
                 evaluate.evaluate(config, workdir)
-        parallel.wait_for_all("scored")
 
 
 def train_table(number: str, runs: pathlib.Path, num_seeds: int, **settings) -> None:
@@ -159,16 +157,10 @@ def _define_flags() -> None:
     flags.DEFINE_string(
         "workdir", None, "Folder of the run; runs/<name of the config file> by default."
     )
-    flags.DEFINE_string(
-        "coordinator",
-        None,
-        "With several processes: host:port of number 0, or auto (SLURM, Cloud TPU).",
-    )
-    table_flags.define()
-    flags.adopt_module_key_flags(table_flags)  # for --help
     flags.DEFINE_integer("seeds", 1, "With --table: runs of each row.", 1)
-    flags.DEFINE_integer("num_processes", None, "How many there are.", 1)
-    flags.DEFINE_integer("process_id", None, "The number of this one, from 0.", 0)
+    for shared in (table_flags, processes):
+        shared.define()
+        flags.adopt_module_key_flags(shared)  # for --help
 
 
 def main() -> None:
@@ -176,17 +168,14 @@ def main() -> None:
     values = flags.FLAGS
     if values.table is not None:
         runs = pathlib.Path(values.runs)
-        others = ("config", "workdir", "coordinator", "num_processes", "process_id")
-        settings = table_flags.settings(*others)
+        settings = table_flags.settings("config", "workdir", *processes.NAMES)
         train_table(values.table, runs, values.seeds, **settings)
         evaluate.print_table(values.table, runs, **settings)
         return
     table_flags.refuse_without_table("seeds")
     if values.config is None:
         raise UserError("--config=configs/NAME.py is needed; see configs/.")
-    parallel.connect(values.coordinator, values.num_processes, values.process_id)
-    if not parallel.is_main_process():  # which speaks for all
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    processes.connect(values.flag_values_dict())
     file = config_flags.get_config_filename(values["config"])
     workdir = pathlib.Path(values.workdir or f"runs/{variants.slug(file)}")
     train(values.config, workdir)

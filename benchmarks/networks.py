@@ -63,8 +63,6 @@ def main() -> None:
         parser.error(f"--cases={args.cases}: different ones of {', '.join(CASES)}")
     if args.clips % 2:
         parser.error(f"--clips={args.clips}: an even number, two of each person")
-    if args.xla:
-        convolution.is_ours = lambda: False
     device = _same_device_and_threads()
     machine = measuring.begin(args)
     machine["threads"] = torch.get_num_threads()
@@ -72,10 +70,11 @@ def main() -> None:
     product, copy = most.flops / 1e12, most.bytes / 1e9
     print(f"a product: {product:.3f} TFLOP/s, a copy: {copy:.1f} GB/s")
     results = {}
-    for name in cases:
-        for label, frames, program, pair in _calls(name, args, device):
-            print(f"\n{label}, {frames} frames, {args.dtype}")
-            results[label] = _measured(frames, program, pair, most, args.rounds)
+    with convolution.by_xla(args.xla):
+        for name in cases:
+            for label, frames, program, pair in _calls(name, args, device):
+                print(f"\n{label}, {frames} frames, {args.dtype}")
+                results[label] = _measured(frames, program, pair, most, args.rounds)
     measuring.print_json(machine | dataclasses.asdict(most), results)
 
 

@@ -5,6 +5,7 @@ import errno
 import json
 import os
 import pathlib
+import shutil
 import uuid
 from collections.abc import Iterator
 from typing import Any
@@ -19,6 +20,8 @@ _FULL = (errno.ENOSPC, errno.EDQUOT)
 @contextlib.contextmanager
 def write_whole(path: str | os.PathLike) -> Iterator[pathlib.Path]:
     """Yields a new path beside `path`, which takes its place when the block is done.
+
+    The block makes a file there, or a folder, whose place must be free or empty.
 
     The name is unique and keeps the suffix, so that several programs may write the same
     file at a time: the last one wins, and no reader sees half a file. A block that
@@ -37,7 +40,8 @@ def write_whole(path: str | os.PathLike) -> Iterator[pathlib.Path]:
         unfinished.replace(path)
     except BaseException as error:
         with contextlib.suppress(OSError):
-            unfinished.unlink(missing_ok=True)
+            remove = shutil.rmtree if unfinished.is_dir() else pathlib.Path.unlink
+            remove(unfinished)
         if is_full_error(error):
             raise UserError(
                 f"No space left for {path}: nothing of it was kept. {ADVICE}"

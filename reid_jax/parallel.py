@@ -9,8 +9,12 @@ import functools
 import hashlib
 import itertools
 import json
+import os
+import pathlib
+import socket
 import time
-from collections.abc import Mapping
+import uuid
+from collections.abc import Mapping, Sequence
 
 import jax
 import numpy as np
@@ -19,6 +23,7 @@ from jax.experimental import multihost_utils
 from jax.sharding import AbstractMesh, AxisType, Mesh, NamedSharding, PartitionSpec
 from jaxtyping import Int
 
+from reid_jax import files
 from reid_jax.errors import UserError
 
 
@@ -30,8 +35,8 @@ def connect(
     `coordinator` is "host:port" of process 0, or "auto" where the cluster says it all
     (SLURM, Open MPI, Cloud TPU). None: a run of one process. When the others do not
     come, JAX ends the process after five minutes.
-    Raises UserError for numbers without a coordinator, or the other way round, and for
-    a coordinator that cannot be.
+    Raises UserError for numbers without a coordinator, or the other way round, for a
+    coordinator that cannot be, and where nobody answers there for five minutes.
     """
     numbers = (num_processes, process_id)
     if coordinator in (None, "auto"):
@@ -57,7 +62,35 @@ def connect(
             "0 to N-1."
         )
     print(f"process {process_id} of {num_processes}: the others meet at {coordinator}")
-    jax.distributed.initialize(coordinator, num_processes, process_id)
+    if process_id > 0:
+        _wait_for(host, int(port))
+    try:
+        jax.distributed.initialize(coordinator, num_processes, process_id)
+    except RuntimeError as error:  # the port is taken
+        reason = str(error).splitlines()[0]
+        raise UserError(f"--coordinator={coordinator}: {reason}") from None
+
+
+_CONNECT_SECONDS = 300
+
+
+def _wait_for(host: str, port: int) -> None:
+    """Goes on when the first process can be reached.
+
+    JAX waits for it too, but ends the process by SIGABRT when it does not come.
+    """
+    deadline = time.monotonic() + _CONNECT_SECONDS
+    while True:
+        try:
+            socket.create_connection((host.strip("[]"), port), timeout=10).close()
+            return
+        except OSError as error:
+            if time.monotonic() > deadline:
+                raise UserError(
+                    f"--coordinator={host}:{port}: no process 0 answers there "
+                    f"({error.strerror or error})."
+                ) from None
+        time.sleep(_POLL_SECONDS)
 
 
 def is_main_process() -> bool:
@@ -124,6 +157,128 @@ def wait_for_all(name: str) -> None:
         _told_by_all(name, "")
 
 
+def told_by_all(value) -> list:
+    """What each process gives for `value`, in every process; JSON can hold it."""
+    if jax.process_count() == 1:
+        return [value]
+    return list(map(json.loads, _told_by_all("told", json.dumps(value))))
+
+
+@contextlib.contextmanager
+def failure_told():
+    """Where the block fails in one process, `check_others` fails in the others.
+
+    So does whatever waits for them. For work that is done apart: it does not reach a
+    process that is in a computation of all.
+    """
+    try:
+        yield
+    except BaseException:
+        if _client() is not None:
+            with contextlib.suppress(jax.errors.JaxRuntimeError):  # the first is gone
+                _tell_failure()
+        raise
+
+
+def check_others() -> None:
+    """Raise UserError where another process has failed in `failure_told`.
+
+    It asks once a second at most, and may be called as often as one likes.
+    """
+    if jax.process_count() > 1 and time.monotonic() - _Asked.at > 1:
+        _Asked.at = time.monotonic()
+        _check_others()
+
+
+class _Asked:
+    at = 0.0  # by time.monotonic
+
+
+def _check_others() -> None:
+    failed = _try_get(_FAILURE)
+    if failed not in (None, str(jax.process_index())):
+        which = "the first process" if failed == "0" else f"process {failed}"
+        raise UserError(f"{which} has stopped: see what it says.")
+
+
+_FAILURE = "failure"
+"""The key of the process that has failed first."""
+
+
+def _tell_failure() -> None:
+    this = jax.process_index()
+    if _try_get(_FAILURE) is None:
+        _client().key_value_set(_FAILURE, str(this))
+    _client().key_value_set(f"{_FAILURE}/heard/{this}", "")
+    if is_main_process():  # what is told is lost when it ends
+        deadline = time.monotonic() + _MEET_SECONDS
+        missing = set(range(jax.process_count()))
+        while missing and time.monotonic() < deadline:
+            missing = {i for i in missing if _try_get(f"{_FAILURE}/heard/{i}") is None}
+            time.sleep(_POLL_SECONDS)
+
+
+def share_out(sizes: Sequence[int], num: int) -> list[list[int]]:
+    """Which of some pieces of work each of `num` processes does: positions, in order.
+
+    The largest piece goes first, each to the process that has least so far.
+    """
+    shares, loads = [[] for _ in range(num)], [0] * num
+    for piece in sorted(range(len(sizes)), key=lambda i: (-sizes[i], i)):
+        process = loads.index(min(loads))
+        shares[process].append(piece)
+        loads[process] += sizes[piece]
+    return list(map(sorted, shares))
+
+
+def share() -> tuple[int, int]:
+    """The number of this process, and how many there are."""
+    return jax.process_index(), jax.process_count()
+
+
+def sum_of_all(array: np.ndarray) -> np.ndarray:
+    """The sum of the arrays of all processes, in each of them.
+
+    The arrays have one shape and numbers of eight bytes.
+    """
+    if jax.process_count() == 1:
+        return array
+    wait_for_all("sum")  # what is computed together has a time limit
+    rows = max(1, _SUM_BYTES // max(1, array[:1].nbytes * jax.process_count()))
+    parts = []
+    for start in range(0, len(array), rows):
+        words = np.ascontiguousarray(array[start : start + rows]).view(np.uint32)
+        words = np.asarray(multihost_utils.process_allgather(words))  # no 64 bits there
+        parts.append(words.view(array.dtype).sum(axis=0))
+    return np.concatenate(parts)
+
+
+_SUM_BYTES = 2**26
+"""What is gathered at a time."""
+
+
+def check_shared(folder: pathlib.Path) -> None:
+    """Raise UserError in every process where `folder` is not the same one for all."""
+    if jax.process_count() == 1:
+        return
+    mark = folder / told_by_all(f".shared.{uuid.uuid4().hex}")[0]
+    with main_process_first():
+        if is_main_process():
+            files.write_text(mark, "")
+    try:
+        # Listing it makes a network's file system look again.
+        is_there = folder.is_dir() and mark.name in os.listdir(folder)
+        everybody = told_by_all(is_there)
+    finally:
+        if is_main_process():
+            mark.unlink(missing_ok=True)
+    if not all(everybody):
+        raise UserError(
+            f"{folder} is another folder for process {everybody.index(False)} than for "
+            "the first one; all need the same, on a shared file system."
+        )
+
+
 _meetings = itertools.count()
 """Numbers what the processes tell each other: all of them do so in the same order."""
 
@@ -155,13 +310,20 @@ def _ask(name: str) -> str:
     Asks again and again, as a call that waits inside JAX would not hear Ctrl-C. When
     another process ends, JAX ends this one.
     """
-    while True:
-        try:
-            return _client().key_value_try_get(name)
-        except jax.errors.JaxRuntimeError as error:
-            if "NOT_FOUND" not in str(error):
-                raise
+    while (value := _try_get(name)) is None:
+        _check_others()
         time.sleep(_POLL_SECONDS)
+    return value
+
+
+def _try_get(name: str) -> str | None:
+    """The value of a key; None where it is not there."""
+    try:
+        return _client().key_value_try_get(name)
+    except jax.errors.JaxRuntimeError as error:
+        if "NOT_FOUND" not in str(error):
+            raise
+    return None
 
 
 def _meet(name: str) -> None:
@@ -178,15 +340,16 @@ def leave() -> None:
 
 def data_mesh() -> Mesh:
     """All devices along one axis, "data"."""
-    return _mesh(jax.devices())
+    return mesh_of(jax.devices())
 
 
 def local_mesh() -> Mesh:
     """The devices of this process along one axis, "data"."""
-    return _mesh(jax.local_devices())
+    return mesh_of(jax.local_devices())
 
 
-def _mesh(devices: list[jax.Device]) -> Mesh:
+def mesh_of(devices: Sequence[jax.Device]) -> Mesh:
+    """These devices along one axis, "data"."""
     return jax.make_mesh(
         (len(devices),), ("data",), axis_types=(AxisType.Auto,), devices=devices
     )

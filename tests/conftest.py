@@ -18,6 +18,9 @@ _FLAGS = (
 )
 os.environ["XLA_FLAGS"] = " ".join([*_FLAGS, os.environ.get("XLA_FLAGS", "")])
 
+# As many workers as cores: OpenBLAS's threads would wait for each other.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
 # JAX has a callback that runs after every collection: fewer of them save time.
 gc.set_threshold(100_000, 50, 50)
 

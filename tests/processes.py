@@ -2,6 +2,7 @@
 
 import os
 import pathlib
+import socket
 import subprocess
 import sys
 import time
@@ -31,6 +32,22 @@ def start(*arguments: str, num_devices: int = 1, **environment: str):
         stderr=subprocess.STDOUT,
         text=True,
     )
+
+
+def free_address() -> str:
+    """host:port of this machine for the processes of a run to meet at."""
+    with socket.socket() as free:
+        free.bind(("localhost", 0))
+        return f"localhost:{free.getsockname()[1]}"
+
+
+def start_all(*flags: tuple[str, ...], num_devices: int = 1, **environment: str):
+    """The processes of one run; `flags` has the arguments of each."""
+    both = (f"--coordinator={free_address()}", f"--num_processes={len(flags)}")
+    return [
+        start(*own, *both, f"--process_id={i}", num_devices=num_devices, **environment)
+        for i, own in enumerate(flags)
+    ]
 
 
 def run(*arguments, **environment: str) -> subprocess.CompletedProcess[str]:

@@ -2,7 +2,6 @@
 
 import json
 import signal
-import socket
 
 import jax
 import numpy as np
@@ -99,9 +98,7 @@ def start_two(tmp_path, start):
     """Starts both processes of a run, each with flags of its own."""
 
     def start_(*flags: tuple[str, ...]):
-        with socket.socket() as free:
-            free.bind(("localhost", 0))
-            address = f"localhost:{free.getsockname()[1]}"
+        address = processes.free_address()
         both = (f"--coordinator={address}", "--num_processes=2")
         return [
             start(tmp_path, 2, *both, f"--process_id={i}", *own)

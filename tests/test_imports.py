@@ -17,6 +17,7 @@ FLOORS = (
     ("reid_jax.config_checks",),
     ("reid_jax.footage",),
     ("reid_jax.report",),
+    ("reid_jax.export",),
     ("reid_jax.scoring",),
     ("reid_jax.convert_weights",),
     ("reid_jax.runs",),
@@ -33,7 +34,12 @@ FLOORS = (
 )
 """Rooms from the top down: a module imports from its own room and from lower floors."""
 
-TENSORFLOW = ("reid_jax/input/decoding.py", "data/tracklets.py", "data/prepare.py")
+TENSORFLOW = (
+    "reid_jax/input/decoding.py",
+    "reid_jax/export/saved_model.py",
+    "data/tracklets.py",
+    "data/prepare.py",
+)
 """Files that import TensorFlow, beside the builders of datasets."""
 
 PROGRAMS = ("data/prepare.py", "data/cut_video.py")

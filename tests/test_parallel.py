@@ -1,12 +1,11 @@
 """Which rows a process reads, and how processes find and wait for each other."""
 
-import socket
-
 import jax
 import numpy as np
 import pytest
 
 from reid_jax import parallel
+from reid_jax.errors import UserError
 from tests import processes
 
 
@@ -82,6 +81,81 @@ def test_a_full_device_is_no_lost_process(monkeypatch):
     assert not parallel.is_lost_peer(RuntimeError("Gloo"))
 
 
+def test_a_coordinator_that_does_not_answer(monkeypatch):
+    monkeypatch.setattr(parallel, "_CONNECT_SECONDS", 0)
+    address = processes.free_address()
+    message = rf"--coordinator={address}: no process 0 answers there \("
+    with pytest.raises(ValueError, match=message):
+        parallel.connect(address, 2, 1)
+
+
+class _Store:
+    """The keys and values that processes tell each other."""
+
+    def __init__(self):
+        self.values = {}
+
+    def key_value_set(self, name, value):
+        assert self.values.setdefault(name, value) == value  # as JAX's refuses others
+
+    def key_value_try_get(self, name):
+        if name not in self.values:
+            raise jax.errors.JaxRuntimeError("NOT_FOUND")
+        return self.values[name]
+
+
+@pytest.fixture
+def as_process(monkeypatch):
+    """Makes this process one of two."""
+    store = _Store()
+    monkeypatch.setattr(jax, "process_count", lambda: 2)
+    monkeypatch.setattr(parallel, "_client", lambda: store)
+    monkeypatch.setattr(parallel, "_MEET_SECONDS", 0)
+    return lambda i: monkeypatch.setattr(jax, "process_index", lambda: i)
+
+
+@pytest.mark.parametrize(
+    ("failed", "named"), [(0, "the first process"), (1, "process 1")]
+)
+def test_a_failure_is_told(as_process, failed, named):
+    as_process(1 - failed)
+    parallel.check_others()
+    as_process(failed)
+    with pytest.raises(KeyError), parallel.failure_told():
+        raise KeyError
+    parallel._check_others()  # its own
+    as_process(1 - failed)
+    parallel._Asked.at = 0
+    message = f"{named} has stopped: see what it says"
+    with pytest.raises(UserError, match=message), parallel.failure_told():
+        parallel.check_others()
+    parallel.check_others()  # once a second
+    with pytest.raises(UserError, match=message):
+        parallel._ask("what it never tells")
+
+
+def test_shares_of_pieces():
+    assert parallel.share_out([5, 1, 3, 3, 9], 2) == [[1, 4], [0, 2, 3]]
+    assert parallel.share_out([7], 3) == [[0], [], []]
+    assert parallel.share_out([], 2) == [[], []]
+
+
+def test_sums_of_all_keep_64_bits(monkeypatch):
+    def gathered(words):
+        assert words.dtype == np.uint32 and words.nbytes <= 64
+        return np.stack([words, words, words])
+
+    numbers = np.arange(10.0).reshape(5, 2) + 2.0**-50
+    assert parallel.sum_of_all(numbers) is numbers
+    monkeypatch.setattr(jax, "process_count", lambda: 3)
+    monkeypatch.setattr(parallel, "_SUM_BYTES", 100)
+    monkeypatch.setattr(parallel, "wait_for_all", lambda _: None)
+    monkeypatch.setattr(parallel.multihost_utils, "process_allgather", gathered)
+    np.testing.assert_array_equal(parallel.sum_of_all(numbers), 3 * numbers)
+    counts = np.array([2**40, 1, 0])
+    np.testing.assert_array_equal(parallel.sum_of_all(counts), 3 * counts)
+
+
 _LATE = """
 import sys, time
 from jax.experimental import multihost_utils
@@ -117,9 +191,7 @@ ending.guard(main)
 
 def _two(*arguments: tuple[str, str]) -> list[str]:
     """What two processes print that run `_LATE` and end in a line about an error."""
-    with socket.socket() as free:
-        free.bind(("localhost", 0))
-        address = f"localhost:{free.getsockname()[1]}"
+    address = processes.free_address()
     programs = [
         processes.start("-c", _LATE, address, str(process), *own, JAX_PLATFORMS="cpu")
         for process, own in enumerate(arguments)

@@ -56,7 +56,7 @@ def _run(config, num_steps, *, network=_one_block, num_devices=1, learning_rate=
         train_step = steps.make_train_step(graphdef, optimizer, config)
         devices = jax.devices()[:num_devices]
         assert len(devices) == num_devices
-        mesh = parallel._mesh(devices)
+        mesh = parallel.mesh_of(devices)
         state, batch = parallel.replicate(state, mesh), _batch(config)
         history = []
         for _ in range(num_steps):
@@ -94,6 +94,16 @@ def test_the_loss_falls_and_nothing_is_compiled_twice(on_one_device):
     assert train_step._cache_size() == 1
     mean = history[-1][0].batch_stats["base"]["bn1"]["running_mean"]
     assert np.abs(mean).max() > 0
+
+
+def test_a_step_copies_nothing_by_accident(on_one_device):
+    train_step, history = on_one_device
+    with jax.enable_x64(True):
+        mesh = parallel._mesh(jax.devices()[:1])
+        state = parallel.replicate(history[0][0], mesh)
+        with jax.transfer_guard("disallow"):  # but for what is asked for
+            state, _ = train_step(state, parallel.shard(_batch(_config()), mesh))
+        assert int(state.step) == 2
 
 
 def test_two_devices_compute_the_step_of_one(on_one_device):

@@ -8,8 +8,7 @@ import jax
 from absl import app, flags
 
 from configs import base
-from reid_jax import parallel
-from reid_jax.cli import arguments, ending
+from reid_jax.cli import arguments, ending, processes
 
 
 def run(main: Callable[[], None], define_flags: Callable[[], None]) -> None:
@@ -71,17 +70,11 @@ def _run(main: Callable[[], None], argv: list[str]) -> None:
     if flags.FLAGS.verbosity > 0:
         main()
         return
-    try:
-        with ending.one_line_errors(_given_values()):
-            main()
-    except RuntimeError as error:
-        if not parallel.is_lost_peer(error):
-            raise
-        ending.fail(
-            f"another process of this run has ended ({_one_line(error)[:200]}): see "
-            "what it says. Start all of them again to go on from the last checkpoint.",
-            status=1,
-        )
+    with (
+        processes.lost_peers_in_one_line(),
+        ending.one_line_errors(_given_values()),
+    ):
+        main()
 
 
 def _given_values() -> Iterator[object]:

@@ -20,8 +20,8 @@ if __name__ == "__main__":  # the imports below take seconds: Ctrl-C ends them q
 import argparse
 import pathlib
 
-from reid_jax import files
-from reid_jax.cli import compile_cache, ending
+from reid_jax import files, parallel
+from reid_jax.cli import compile_cache, ending, processes
 from reid_jax.errors import UserError
 from reid_jax.footage import (
     cameras,
@@ -33,6 +33,8 @@ from reid_jax.footage import (
     search,
     tracks,
 )
+from reid_jax.footage.appearances import Appearances
+from reid_jax.footage.tracks import Plan
 from reid_jax.runs.run import Run
 
 _PROGRAM = "python -m reid_jax.footage"
@@ -51,9 +53,19 @@ def _run(given: argparse.Namespace) -> None:
         case "embed":
             if given.out.suffix != ".npz":
                 raise UserError(f"--out={given.out}: a name ending in .npz is needed.")
-            output.check(given.out.parent, [given.out.name], plan, [given.cameras])
+            if parallel.is_main_process():  # which writes
+                output.check(given.out.parent, [given.out.name], plan, [given.cameras])
+    kept = _kept(run, given)
     with progress.shown() as show:
-        seen = embedding.embed(run, plan, kept=_kept(run, given), progress=show)
+        embedding.embed_together(run, plan, kept=kept, progress=show)
+        if parallel.is_main_process():
+            seen = embedding.embed(run, plan, kept=kept, progress=show)
+    if parallel.is_main_process():
+        _write(run, plan, seen, given)
+    parallel.wait_for_all("written")
+
+
+def _write(run: Run, plan: Plan, seen: Appearances, given: argparse.Namespace) -> None:
     match given.command:
         case "link":
             link.link(run, plan, seen, given)
@@ -94,7 +106,11 @@ def main(arguments: list[str] | None = None) -> None:
     ending.quieten()
     compile_cache.enable()
     paths = [*vars(given).values(), *getattr(given, "query", ())]
-    with ending.one_line_errors(paths, program=_PROGRAM):
+    with (
+        processes.lost_peers_in_one_line(program=_PROGRAM),
+        ending.one_line_errors(paths, program=_PROGRAM),
+        processes.joined(vars(given)),
+    ):
         _run(given)
 
 

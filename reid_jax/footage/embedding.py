@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 
 from data.videos import cutting, mot
+from reid_jax import parallel
 from reid_jax.errors import UserError
 from reid_jax.footage import kept_embeddings
 from reid_jax.footage.appearances import Appearances
@@ -48,7 +49,7 @@ def embed(
                 report(f"embeddings of {recording.video} are not kept: {problem}")
         for line in part.warnings:
             report(f"{recording.tracks}: {line}")
-        done += sum(len(track.frames) for track in tracks.values())
+        done += _num_boxes(tracks)
         progress(done, plan.num_boxes, recording.name)
         parts.append(part)
     if not any(len(part.track) for part in parts):
@@ -66,6 +67,61 @@ def embed(
         np.concatenate([part.seconds.reshape(-1, 2) for part in parts]),
         [pictures for part in parts for pictures in part.pictures],
     )
+
+
+def embed_together(
+    run: Run,
+    plan: Plan,
+    *,
+    kept: pathlib.Path | None,
+    progress: Callable[[int, int, str], None] = lambda *_: None,
+) -> None:
+    """Each process embeds some recordings and keeps them; then `embed` finds them all.
+
+    All have to call it; one process does nothing. A recording is embedded by one.
+    Raises UserError where nothing is kept, where the folder `kept` is not the same for
+    all, and where they have other weights, videos, tracks or settings than each other.
+    """
+    if parallel.share() == (0, 1):
+        return
+    if kept is None:
+        raise UserError(
+            "several processes meet in the folder of --keep: --keep=none is for one."
+        )
+    recordings, settings = plan.recordings, plan.settings
+    keys = {each.name: kept_embeddings.key(run, each, settings) for each in recordings}
+    parallel.check_same(keys, "weights, videos, tracks or settings")
+    parallel.check_shared(kept)
+    missing = [
+        number
+        for number, recording in enumerate(recordings)
+        if kept_embeddings.load(kept, run, recording, settings) is None
+    ]
+    missing = parallel.told_by_all(missing)[0]
+    process, num_processes = parallel.share()
+    boxes = [_num_boxes(plan.tracks[number]) for number in missing]
+    own = [missing[i] for i in parallel.share_out(boxes, num_processes)[process]]
+    done, total = 0, sum(_num_boxes(plan.tracks[number]) for number in own)
+    for number in own:
+        recording, tracks = recordings[number], plan.tracks[number]
+
+        def advance(boxes: int, before: int = done, name: str = recording.name) -> None:
+            parallel.check_others()
+            progress(before + boxes, total, name)
+
+        part = _embed_recording(run, recording, tracks, plan, advance)
+        problem = kept_embeddings.save(kept, run, recording, settings, part)
+        if problem:
+            raise UserError(
+                f"embeddings of {recording.video} cannot be kept for the first "
+                f"process: {problem}"
+            )
+        done += _num_boxes(tracks)
+    parallel.wait_for_all("embedded")
+
+
+def _num_boxes(tracks: dict[int, mot.Track]) -> int:
+    return sum(len(track.frames) for track in tracks.values())
 
 
 class _Seen:

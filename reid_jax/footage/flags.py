@@ -3,7 +3,7 @@
 import argparse
 import pathlib
 
-from reid_jax.cli import arguments
+from reid_jax.cli import arguments, processes
 
 FALSE_LINKS = 0.01
 """Share of wrong pairs that may be linked, by default."""
@@ -42,6 +42,8 @@ def parser(doc: str) -> argparse.ArgumentParser:
             _add_link(command)
         if name == "search":
             _add_search(command)
+        if name == "embed":
+            processes.add_to(command)
     return whole
 
 

@@ -49,7 +49,7 @@ def save(
         return None
     every = [picture for several in part.pictures for picture in several]
     arrays = {
-        "key": np.array(_key(run, recording, settings)),
+        "key": np.array(key(run, recording, settings)),
         "embeddings": part.embeddings,
         "track": part.track,
         "seconds": part.seconds,
@@ -75,7 +75,7 @@ def load(
     try:
         path = _path(folder, recording)
         with path.open("rb") as file, np.load(file) as arrays:
-            if str(arrays["key"]) != _key(run, recording, settings):
+            if str(arrays["key"]) != key(run, recording, settings):
                 return None
             content = arrays["jpeg"].tobytes()
             ends = np.cumsum(arrays["lengths"])
@@ -100,7 +100,7 @@ def _path(folder: pathlib.Path, recording: Recording) -> pathlib.Path:
     return folder / f"{hashlib.sha256(repr(paths).encode()).hexdigest()[:16]}.npz"
 
 
-def _key(run: Run, recording: Recording, settings: Settings) -> str:
+def key(run: Run, recording: Recording, settings: Settings) -> str:
     """All that a recording's embeddings depend on, as one text.
 
     A folder or pattern of pictures is known by the names, sizes and times of them all.

@@ -139,6 +139,7 @@ class FilesSource:
         *,
         clip_length: int | None = None,
         max_frames: int | None = None,
+        share: tuple[int, int] = (0, 1),
     ) -> Iterator[dict[str, jax.Array | np.ndarray]]:
         """See `Source.eval_batches`."""
         mesh = parallel.local_mesh() if mesh is None else mesh
@@ -149,11 +150,12 @@ class FilesSource:
             clip_length or self._clip_length,
             max_frames or self._max_frames,
         )
+        drawn = itertools.islice(drawn, share[0], None, share[1])
         batches = (
             {"clips": shown, "tracklet": batch.labels}
             for batch, shown in self._decoded(self.split(split), drawn, rows, mesh)
         )
-        yield from noise.noisy(batches, split, self._noise, self._seed)
+        yield from noise.noisy(batches, split, self._noise, self._seed, share)
 
     def _eval_clips(
         self, split: Split, T: int, max_frames: int | None
@@ -177,7 +179,7 @@ class FilesSource:
     ) -> Iterator[tuple[ClipBatch, jax.Array]]:
         """Each batch with its clips, uint8 [B, T, H, W, 3], decoded on the host."""
         sizes = np.minimum(split.sizes, self._largest)
-        padded_size = _padded_size(sizes)
+        padded_size = _padded_size(sizes, mesh)
 
         def requests() -> Iterator[decoding.Request]:
             for batch in batches:
@@ -190,7 +192,7 @@ class FilesSource:
             frames = frames.reshape(*ids.shape, *frames.shape[1:])
             windows = _rows_of(batch.windows, rows)
             taps = self._num_taps(
-                request.size if _is_one_program(sizes) else sizes[ids]
+                request.size if _is_one_program(sizes, mesh) else sizes[ids]
             )
             arguments = parallel.shard((frames, sizes[ids], windows), mesh)
             yield batch, self._resize(*arguments, num_taps=taps)
@@ -238,15 +240,15 @@ def _rgb(picture: Image.Image) -> UInt8[np.ndarray, "h w 3"]:
     return np.asarray(picture.convert("RGB"))
 
 
-def _is_one_program(sizes: Int[np.ndarray, "N 2"]) -> bool:
+def _is_one_program(sizes: Int[np.ndarray, "N 2"], mesh: Mesh) -> bool:
     """Whether all batches are padded alike: several processes run the same program."""
-    return jax.process_count() > 1 or bool((sizes == sizes[:1]).all())
+    return mesh.is_multi_process or bool((sizes == sizes[:1]).all())
 
 
-def _padded_size(sizes: Int[np.ndarray, "N 2"]):
+def _padded_size(sizes: Int[np.ndarray, "N 2"], mesh: Mesh):
     """The function frame numbers → height and width that these are padded to."""
     largest = sizes.max(axis=0, initial=0)
-    if _is_one_program(sizes):
+    if _is_one_program(sizes, mesh):
         return lambda ids: largest
 
     def padded(ids: Int[np.ndarray, "_"]) -> Int[np.ndarray, "2"]:

@@ -1,5 +1,6 @@
 """White Gaussian noise on clips, the same in batches of any size."""
 
+import itertools
 from collections.abc import Callable, Iterator
 
 import jax
@@ -41,15 +42,20 @@ def clip_keys(seed: int, split: str, first: int, num: int) -> jax.Array:
 
 
 def noisy(
-    batches: Iterator[dict], split: str, variance: float, seed: int
+    batches: Iterator[dict],
+    split: str,
+    variance: float,
+    seed: int,
+    share: tuple[int, int] = (0, 1),
 ) -> Iterator[dict]:
-    """Evaluation batches of a split with noise on their `clips`."""
+    """Evaluation batches of a split with noise on their `clips`.
+
+    `share` as in `source.Source.eval_batches`.
+    """
     if not variance or split not in SPLITS:
         yield from batches
         return
-    first = 0
-    for batch in batches:
+    for number, batch in zip(itertools.count(*share), batches, strict=False):
         num = len(batch["tracklet"])
-        keys = clip_keys(seed, split, first, num)
+        keys = clip_keys(seed, split, number * num, num)
         yield batch | {"clips": add_noise(batch["clips"], variance, keys)}
-        first += num

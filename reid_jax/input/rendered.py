@@ -251,6 +251,7 @@ class RenderedSource:
         *,
         clip_length: int | None = None,
         max_frames: int | None = None,
+        share: tuple[int, int] = (0, 1),
     ) -> Iterator[dict[str, jax.Array | np.ndarray]]:
         """See `Source.eval_batches`; each process renders the rows of all."""
         mesh = parallel.local_mesh() if mesh is None else mesh
@@ -261,14 +262,15 @@ class RenderedSource:
             for tracklet, (_, frames) in enumerate(of.world.render(of.entries, limit))
             for clip in clips.dense_clips(len(frames), T)
         )
-        batches = self._batched(every, mesh)
-        yield from noise.noisy(batches, split, self._noise, self._seed)
+        batches = self._batched(every, mesh, share)
+        yield from noise.noisy(batches, split, self._noise, self._seed, share)
 
-    def _batched(self, every: Iterator[tuple[np.ndarray, int]], mesh: Mesh):
+    def _batched(self, every: Iterator[tuple[np.ndarray, int]], mesh: Mesh, share):
         B = self._batch_clips
         parallel.check_divisible(B, mesh, "config.eval.batch_clips")
         rows = parallel.local_rows(B, mesh)
-        while batch := list(itertools.islice(every, B)):
+        every_batch = iter(lambda: list(itertools.islice(every, B)), [])
+        for batch in itertools.islice(every_batch, share[0], None, share[1]):
             padding = [(batch[-1][0], -1)] * (B - len(batch))
             frames, tracklet = zip(*batch, *padding, strict=True)
             yield {

@@ -63,11 +63,14 @@ class Source(Protocol):
         *,
         clip_length: int | None = None,
         max_frames: int | None = None,
+        share: tuple[int, int] = (0, 1),
     ) -> Iterator[dict[str, jax.Array | np.ndarray]]:
         """Every test clip of a split once, in order, in batches of one fixed shape.
 
         Only the first `max_frames` frames of longer tracklets are taken. This, the
-        clip's length and the noise on it are by default those of the config.
+        clip's length and the noise on it are by default those of the config. With the
+        `share` (i, n) only the batches i, i+n, i+2n, … are made: together n processes
+        make them all.
         Yields `clips` uint8 [B, T, H, W, 3], and `tracklet` int32 [B] for all rows: the
         position of the clip's tracklet in the split, -1 where the last batch is padded.
         """

@@ -86,7 +86,7 @@ class C3D(nnx.Module):
             )
         *_, x = self.stages(clips)
         # C, T, H, W is the order in which the original flattens for fc6.
-        x = jnp.moveaxis(x, -1, 1).reshape(len(x), -1)
+        x = jnp.moveaxis(x, -1, 1).reshape(x.shape[0], -1)
         x = nnx.relu(self.fc6(x))
         if train:
             x = dropout(x, self.dropout, keys)

@@ -5,7 +5,7 @@ convolution 2 to 3.5 times (--xla of benchmarks/networks.py), and one whose kern
 large as the image far longer than the same product. Its matrix products and its 2-D
 convolution do not. So here a 1×1 convolution, one of the whole image and the gradient
 of other kernels are matrix products, and a 3-D convolution is a sum of 2-D ones. Other
-devices get XLA's own.
+devices get XLA's own, and so does a CPU within `by_xla(True)`.
 """
 
 import functools
@@ -16,6 +16,12 @@ from jax import lax
 from jaxtyping import Float
 
 from reid_jax.arrays import Array
+
+by_xla = jax.make_user_context(default_value=False)
+"""`with by_xla(True):` traces XLA's own convolutions and pooling on a CPU too.
+
+For programs that leave this machine. `jax.jit` sees the difference.
+"""
 
 
 def conv(
@@ -52,7 +58,7 @@ def conv(
 
 def is_ours() -> bool:
     """Whether `conv`, over two or three axes, and pooling are not left to XLA."""
-    return jax.default_backend() == "cpu"
+    return jax.default_backend() == "cpu" and not by_xla.value
 
 
 def _wide(x):

@@ -10,10 +10,10 @@ import PIL.Image
 _JPEG_QUALITY = 88
 
 
-def environment() -> jinja2.Environment:
-    """Templates that escape what they show, and stop at a name that is missing."""
+def environment(*, autoescape: bool = True) -> jinja2.Environment:
+    """Templates that stop at a name that is missing, and escape what they show."""
     page = jinja2.Environment(
-        autoescape=True,
+        autoescape=autoescape,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,

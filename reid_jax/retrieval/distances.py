@@ -4,8 +4,11 @@ from collections.abc import Iterable, Iterator
 
 import jax
 import numpy as np
+from jax.sharding import Mesh, NamedSharding
+from jax.sharding import PartitionSpec as P
 from jaxtyping import Float, Int, Real
 
+from reid_jax import parallel
 from reid_jax.arrays import Array
 from reid_jax.retrieval import expansion, nearest
 
@@ -50,19 +53,63 @@ def unit(x: Real[Array, "N D"]) -> Float[np.ndarray, "N D"]:
 
 
 def blocks(
-    query: Real[Array, "Q D"], gallery: Real[Array, "G _"], metric: str
-) -> Iterator[tuple[slice, Float[Array, "_ G"]]]:
+    query: Real[Array, "Q D"],
+    gallery: Real[Array, "G _"],
+    metric: str,
+    *,
+    mesh: Mesh | None = None,
+) -> Iterator[tuple[slice, Float[np.ndarray, "_ G"]]]:
     """Distances of some queries at a time to the whole gallery, with their rows.
 
-    Blocks have one shape: the last may begin with rows of the one before. Metrics and
-    errors as `top_k`.
+    Blocks have one shape: the last may begin with rows of the one before. Metrics,
+    devices and errors as `top_k`; the gallery is shared out among the devices.
+    """
+    for rows, tiles in _tiles(query, gallery, metric, mesh):
+        tiles = [tile for _, tile in tiles]
+        yield rows, tiles[0] if len(tiles) == 1 else np.concatenate(tiles, axis=1)
+
+
+def _tiles(query, gallery, metric: str, mesh: Mesh | None):
+    """Yields slices of queries, with an iterator of (first gallery entry, distances).
+
+    The gallery is cut into equal parts, as many on any number of devices: a product
+    of other shapes may be rounded otherwise.
     """
     query, gallery = np.asarray(query), np.asarray(gallery)
     _check(query, gallery)
     expand = expansion.Expansion(query, metric, _dtype(query, gallery))
-    y = expand.prepare(gallery, "gallery")
-    for rows in row_blocks(len(query), len(gallery)):
-        yield rows, expand.block(expand.prepare(query[rows], "query"), y)
+    num = len(gallery)
+    num_parts = -(-num // _BLOCK)
+    size = -(-num // num_parts)
+    whole, shared = _shardings(mesh, num_parts)
+    step = size * shared.mesh.size
+    parts = {}
+    for start in range(0, num, step):
+        y = _padded(gallery[start : start + step], step)
+        parts[start] = expand.prepare(y, "gallery", start, shared)
+    for rows in row_blocks(len(query), num):
+        x = expand.prepare(query[rows], "query", 0, whole)
+        tiles = (
+            (start, np.asarray(expand.block(x, y, size))[:, : num - start])
+            for start, y in parts.items()
+        )
+        yield rows, tiles
+
+
+def _shardings(mesh: Mesh | None, num_parts: int | None) -> list[NamedSharding]:
+    """Of queries, whole on every device, and of the gallery, in at most so many parts.
+
+    The devices are those of `mesh`, by default all of this process.
+    """
+    devices = (mesh or parallel.local_mesh()).local_devices[:num_parts]
+    mesh = parallel.mesh_of(devices)
+    return [NamedSharding(mesh, axis) for axis in (P(), P("data"))]
+
+
+def _padded(rows: np.ndarray, num: int) -> np.ndarray:
+    """`rows`, and zeros up to `num` rows."""
+    missing = num - len(rows)
+    return np.pad(rows, ((0, missing), (0, 0))) if missing else rows
 
 
 def row_blocks(num_queries: int, num_gallery: int) -> Iterator[slice]:
@@ -80,64 +127,80 @@ def top_k(
     *,
     metric: str = "l2",
     block: int = _BLOCK,
+    mesh: Mesh | None = None,
 ) -> tuple[Float[np.ndarray, "Q {k}"], Int[np.ndarray, "Q {k}"]]:
     """Distances to the k nearest gallery entries, ascending, and their positions.
 
     `gallery` is an array, or an iterable of blocks of rows, of whatever sizes, that is
-    read once; `block` rows of it are compared at a time, and no more are held. Equal
-    distances keep the order of the gallery. `metric` is "l2", "squared_l2" or "cosine",
-    computed as by the functions of that name.
+    read once. `block` rows of it are compared at a time on each device of `mesh` (by
+    default all of this process), and no more are held; the number of devices changes
+    nothing in the result. Equal distances keep the order of the gallery. `metric` is
+    "l2", "squared_l2" or "cosine", computed as by the functions of that name.
     Raises ValueError as they do, and when the gallery has fewer than k entries.
     """
     query = np.asarray(query)
     if k < 1 or block < 1:
         raise ValueError(f"k={k} and block={block} must be at least 1.")
+    block += -block % nearest.GROUP
+    num_blocks = None
     if isinstance(gallery, jax.Array | np.ndarray):
         _check(query, gallery)
         _check_k(k, len(gallery))
+        num_blocks = -(-len(gallery) // block)
         gallery = [gallery]
-    block += -block % nearest.GROUP
+    whole, shared = _shardings(mesh, num_blocks)
+    num_devices = shared.mesh.size
     expand = None
     num_seen = 0
-    for rows in _of_size(block, gallery, query):
+    for rows in _of_size(block * num_devices, gallery, query):
         if expand is None:
             expand = expansion.Expansion(query, metric, _dtype(query, rows))
             parts = [
-                expand.prepare(query[i : i + _BLOCK], "query")
+                expand.prepare(query[i : i + _BLOCK], "query", 0, whole)
                 for i in range(0, len(query), _BLOCK)
             ]
-            best = [nearest.nothing(len(part.rows), k, expand.dtype) for part in parts]
+            with expansion.precision(expand.dtype):
+                best = [
+                    jax.device_put(
+                        nearest.nothing(
+                            num_devices, len(x.rows), k, dtype=expand.dtype
+                        ),
+                        shared,
+                    )
+                    for x in parts
+                ]
         if _dtype(query, rows) != expand.dtype:
             raise ValueError(
                 f"a {rows.dtype} block follows {np.dtype(expand.dtype)} ones."
             )
-        # One shape for all blocks, and whole groups.
-        size = block if num_seen else len(rows)
-        padding = size - len(rows) + -size % nearest.GROUP
-        padded = np.pad(rows, ((0, padding), (0, 0))) if padding else rows
-        y = expand.prepare(padded, "gallery", num_seen)
+        # One shape for all blocks, on any number of devices, and whole groups.
+        size = block if num_seen else min(block, len(rows))
+        size += -size % nearest.GROUP
+        padded = _padded(rows, size * num_devices)
+        y = expand.prepare(padded, "gallery", num_seen, shared)
+        bounds = np.int32(num_seen), np.int32(num_seen + len(rows))
         for i, x in enumerate(parts):
-            distances = expand.block(x, y)
-            if padding:
-                distances = np.array(distances)
-                distances[:, len(rows) :] = np.inf
+            distances = expand.block(x, y, size)
             with expansion.precision(expand.dtype):
-                best[i] = nearest.merge(distances, *best[i], np.int32(num_seen))
+                best[i] = nearest.merge_shares(
+                    distances, *best[i], *bounds, shared.mesh
+                )
         num_seen += len(rows)
     if not num_seen:
         raise ValueError(f"{len(query)} query and 0 gallery embeddings: one is empty.")
     _check_k(k, num_seen)
-    distances = np.concatenate([np.asarray(part) for part, _ in best])
-    positions = np.concatenate([np.asarray(part, np.int64) for _, part in best])
-    return distances, positions
+    joined = (nearest.join_shares(*of_part) for of_part in best)
+    distances, positions = map(np.concatenate, zip(*joined, strict=True))
+    return distances, positions.astype(np.int64)
 
 
 def _matrix(x, y, metric: str) -> np.ndarray:
     matrix = None
-    for rows, block in blocks(x, y, metric):
-        if matrix is None:
-            matrix = np.empty((len(x), len(y)), block.dtype)
-        matrix[rows] = block
+    for rows, tiles in _tiles(x, y, metric, None):
+        for start, tile in tiles:
+            if matrix is None:
+                matrix = np.empty((len(x), len(y)), tile.dtype)
+            matrix[rows, start : start + tile.shape[1]] = tile
     return matrix
 
 

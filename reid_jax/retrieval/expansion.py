@@ -88,8 +88,16 @@ class Expansion:
                 "cosine": largest,
             }[metric]
 
-    def prepare(self, rows: Array, name: str, first_row: int = 0) -> Side:
+    def prepare(
+        self,
+        rows: Array,
+        name: str,
+        first_row: int = 0,
+        sharding: jax.sharding.Sharding | None = None,
+    ) -> Side:
         """`rows`, called `name` in errors, from row `first_row` of the whole.
+
+        `sharding` says which devices hold which rows.
 
         Raises ValueError for embeddings that are not finite, or so large that their
         squares are not.
@@ -99,7 +107,10 @@ class Expansion:
         is_cosine = self.metric == "cosine"
         with precision(np.float64 if is_cosine else self.dtype):
             centred, norms, is_zero = _centre(
-                rows, self._centre, self.dtype(1 / self._unit), is_cosine
+                jax.device_put(rows, sharding),
+                self._centre,
+                self.dtype(1 / self._unit),
+                is_cosine,
             )
             largest = float(jnp.max(norms))
         if not largest < self._max_norm:
@@ -111,8 +122,12 @@ class Expansion:
             )
         return Side(rows, centred, norms, is_zero)
 
-    def block(self, x: Side, y: Side) -> Float[Array, "Q G"]:
-        """Distances of all pairs; the array is a NumPy one where some were close."""
+    def block(self, x: Side, y: Side, size: int = 0) -> Float[Array, "Q G"]:
+        """Distances of all pairs; the array is a NumPy one where some were close.
+
+        `size` rows of `y` (all by default) are repaired together. Where the devices
+        share the rows of `y`, each computes the distances to its own.
+        """
         with precision(self.dtype):
             distances, is_close, any_close = _expand(
                 x.centred,
@@ -128,12 +143,19 @@ class Expansion:
         if not any_close:
             return distances
         distances, is_close = np.array(distances), np.asarray(is_close)
+        size = size or len(y.rows)
+        for start in range(0, len(y.rows), size):
+            part = slice(start, start + size)
+            self._repair(distances[:, part], x.rows, y.rows[part], is_close[:, part])
+        return distances
+
+    def _repair(self, distances, x, y, is_close: np.ndarray) -> None:
+        """Overwrites the distances of the close pairs."""
         num_close = np.count_nonzero(is_close)
         if num_close > _CROWDED * is_close.size:
-            distances[is_close] = self._crowd(x.rows, y.rows, is_close)
-        else:
-            distances[is_close] = self._differences(x.rows, y.rows, is_close)
-        return distances
+            distances[is_close] = self._crowd(x, y, is_close)
+        elif num_close:
+            distances[is_close] = self._differences(x, y, is_close)
 
     def _crowd(self, x, y, is_close: np.ndarray) -> Float[np.ndarray, "_"]:
         """Distances of the close pairs, each of their different rows once."""

@@ -2,12 +2,15 @@
 equivalence constraints", CVPR)."""
 
 import dataclasses
+import functools
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Bool, Float, Integer
 
 from reid_jax.arrays import Array
-from reid_jax.retrieval import mahalanobis
+from reid_jax.retrieval import linear_algebra, mahalanobis
 
 METRICS = ("kissme", "mahalanobis", "euclidean")
 _SMALLEST = 1e-10  # eigenvalues of the metric up to here become
@@ -51,32 +54,32 @@ def fit(
     features = np.asarray(features, np.float64)
     first, second, is_same = (np.asarray(a) for a in (first, second, is_same))
     _check(features, first, second, is_same, dim, pair_step, metric)
-    mean = features.mean(axis=0)
-    centred = features - mean
-    _, directions = np.linalg.eigh(centred.T @ centred)
-    projection = directions[:, : -dim - 1 : -1]
-    if metric == "euclidean":
-        return KISSME(mean, projection, np.eye(dim), 0)
-    rows = centred @ projection
     used = slice(None, None, pair_step)
     first, second, is_same = first[used], second[used], is_same[used]
-    inverses = []
-    for kind in (True, False):
-        # Sec. 3: Σ_y = 1/n Σ (x_i - x_j)ᵀ(x_i - x_j), of the same person (y = 1) and
-        # of different ones (y = 0); differences are taken to have mean 0.
-        difference = rows[first[is_same == kind]] - rows[second[is_same == kind]]
-        if not len(difference):
-            raise ValueError(
-                f"None of the {len(first)} pairs used is of "
-                f"{'the same person' if kind else 'different persons'}."
-            )
-        inverses.append(_inverse(difference.T @ difference / len(difference), dim))
-        if metric == "mahalanobis":
-            return KISSME(mean, projection, inverses[0], 0)
-    # Sec. 3: of two normal distributions of the difference d, with covariances Σ_1 and
-    # Σ_0, the log-likelihood ratio is d M dᵀ up to factor and constant, with
-    # M = Σ_1⁻¹ - Σ_0⁻¹. M is then made positive definite.
-    return KISSME(mean, projection, *_positive(inverses[0] - inverses[1]))
+    with linear_algebra.float64():
+        mean, projection, rows = _principal(features, dim)
+        if metric == "euclidean":
+            return KISSME(np.asarray(mean), np.asarray(projection), np.eye(dim), 0)
+        inverses = []
+        for kind in (True, False)[: 1 if metric == "mahalanobis" else 2]:
+            pairs = first[is_same == kind], second[is_same == kind]
+            if not len(pairs[0]):
+                raise ValueError(
+                    f"None of the {len(first)} pairs used is of "
+                    f"{'the same person' if kind else 'different persons'}."
+                )
+            inverse, is_singular = _inverse_covariance(rows, *pairs)
+            if is_singular:
+                raise ValueError(
+                    f"dim={dim} is too large for these pairs: their covariance is "
+                    "singular. Use fewer dimensions or more pairs."
+                )
+            inverses.append(inverse)
+        # Sec. 3: of two normal distributions of the difference d, with covariances Σ_1
+        # and Σ_0, the log-likelihood ratio is d M dᵀ up to factor and constant, with
+        # M = Σ_1⁻¹ - Σ_0⁻¹. M is then made positive definite.
+        learnt, num = (inverse, 0) if len(inverses) == 1 else _positive(*inverses)
+        return KISSME(*map(np.asarray, (mean, projection, learnt)), int(num))
 
 
 def distances(
@@ -86,21 +89,36 @@ def distances(
     return mahalanobis.distances(query, gallery, model.projection, model.metric)
 
 
-def _inverse(covariance, dim: int) -> Float[np.ndarray, "N N"]:
-    values, vectors = np.linalg.eigh(covariance)
-    if values[0] <= len(values) * np.finfo(np.float64).eps * values[-1]:
-        raise ValueError(
-            f"dim={dim} is too large for these pairs: their covariance is singular. "
-            "Use fewer dimensions or more pairs."
-        )
-    return vectors / values @ vectors.T
+@functools.partial(jax.jit, static_argnames="dim")
+def _principal(features, dim: int):
+    """The mean, the `dim` directions of largest variance, and the rows along them."""
+    mean = features.mean(axis=0)
+    centred = features - mean
+    _, directions = jnp.linalg.eigh(linear_algebra.gram(centred))
+    projection = directions[:, ::-1][:, :dim]
+    return mean, projection, centred @ projection
 
 
-def _positive(metric) -> tuple[Float[np.ndarray, "N N"], int]:
-    values, vectors = np.linalg.eigh(metric)
+@jax.jit
+def _inverse_covariance(rows, first, second):
+    """Σ⁻¹ of the differences of the pairs, and whether Σ has none.
+
+    Sec. 3: Σ_y = 1/n Σ (x_i - x_j)ᵀ(x_i - x_j), of the same person (y = 1) and of
+    different ones (y = 0); differences are taken to have mean 0.
+    """
+    covariance = linear_algebra.gram(rows[first] - rows[second]) / len(first)
+    values, vectors = jnp.linalg.eigh(covariance)
+    is_singular = values[0] <= len(values) * jnp.finfo(values.dtype).eps * values[-1]
+    return vectors / values @ vectors.T, is_singular
+
+
+@jax.jit
+def _positive(of_same, of_different):
+    """The positive definite metric, and how many eigenvalues were replaced."""
+    values, vectors = jnp.linalg.eigh(of_same - of_different)
     is_bad = values <= _SMALLEST
-    values = np.where(is_bad, _REPLACED_BY, values)
-    return vectors * values @ vectors.T, int(is_bad.sum())
+    values = jnp.where(is_bad, _REPLACED_BY, values)
+    return vectors * values @ vectors.T, is_bad.sum()
 
 
 def _check(features, first, second, is_same, dim, pair_step, metric: str) -> None:

@@ -97,7 +97,7 @@ def find(rows: Rows, num_first: int, k: int, *, block: int) -> Neighbours:
     # Equal blocks: one compilation, little padding.
     size = _whole_groups(-(-num // num_blocks))
     between = np.empty((num_first, num - num_first), np.float32)
-    nothing = nearest.nothing(size, k, np.float32)
+    nothing = nearest.nothing(size, k, dtype=np.float32)
     best = [(*nothing, np.zeros(size, np.float32))] * num_blocks
     pairs = (
         (i, j, *_block(rows, j * size, size))

@@ -1,13 +1,17 @@
 """Cross-view quadratic discriminant analysis (Liao et al. 2015, arXiv:1406.4216)."""
 
 import dataclasses
+import functools
+import operator
+from typing import NamedTuple
 
+import jax
+import jax.numpy as jnp
 import numpy as np
-import scipy.sparse
 from jaxtyping import Float, Integer
 
 from reid_jax.arrays import Array
-from reid_jax.retrieval import mahalanobis
+from reid_jax.retrieval import linear_algebra, mahalanobis
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,24 +56,27 @@ def fit(
     x, y = np.asarray(x, np.float64), np.asarray(y, np.float64)
     x_labels, y_labels = np.asarray(x_labels), np.asarray(y_labels)
     _check(x, x_labels, y, y_labels, regularizer, dim, solver)
-    basis = None
-    if x.shape[1] > len(x) + len(y):
-        # With fewer samples than dimensions, S_I and S_E vanish outside the span of the
-        # samples. stackᵀ = basis · coordinates: the problem in the basis of that span.
-        basis, coordinates = np.linalg.qr(np.concatenate([x, y]).T)
-        x, y = coordinates[:, : len(x)].T, coordinates[:, len(x) :].T
-    intra, extra = _covariances(x, x_labels, y, y_labels)
-    intra[np.diag_indices_from(intra)] += regularizer
-    _check_invertible(intra, regularizer)
-    directions, values = _SOLVERS[solver](intra, extra)
-    num = max(1, int((values > 1).sum()))
-    num = num if dim is None else min(dim, num)
-    w = directions[:, :num]
-    # Sec. 4.2: M = S'_I⁻¹ - S'_E⁻¹, with S' = Wᵀ S W.
-    metric = np.linalg.inv(w.T @ intra @ w) - np.linalg.inv(w.T @ extra @ w)
-    return XQDA(
-        w if basis is None else basis @ w, (metric + metric.T) / 2, values[:num]
+    persons, codes = np.unique(
+        np.concatenate([x_labels, y_labels]), return_inverse=True
     )
+    codes = codes[: len(x)], codes[len(x) :]
+    counts = (np.bincount(of_view, minlength=len(persons)) for of_view in codes)
+    with linear_algebra.float64():
+        basis = None
+        if x.shape[1] > len(x) + len(y):
+            # With fewer samples than dimensions, S_I and S_E vanish outside the span of
+            # the samples. stackᵀ = basis · coordinates: the problem in that basis.
+            basis, coordinates = jnp.linalg.qr(np.concatenate([x, y]).T)
+            x, y = np.split(np.asarray(coordinates).T, [len(x)])
+        found = _solve(x, y, *codes, *counts, float(regularizer), solver)
+        if not found.is_invertible:
+            raise ValueError(
+                f"regularizer={regularizer} is too small: the covariance of the pairs "
+                "of the same person is singular."
+            )
+        num = max(1, int((found.values > 1).sum()))
+        num = num if dim is None else min(dim, num)
+        return XQDA(*map(np.asarray, _metric(found, basis, num)))
 
 
 def distances(
@@ -79,7 +86,37 @@ def distances(
     return mahalanobis.distances(query, gallery, model.projection, model.metric)
 
 
-def _covariances(x, x_labels, y, y_labels):
+class _Directions(NamedTuple):
+    """Directions [D, D] by their values [D], largest first, and what they solve."""
+
+    directions: jax.Array
+    values: jax.Array
+    intra: jax.Array
+    extra: jax.Array
+    is_invertible: jax.Array
+
+
+@functools.partial(jax.jit, static_argnames="solver")
+def _solve(x, y, x_codes, y_codes, n_k, m_k, regularizer, solver: str) -> _Directions:
+    intra, extra = _covariances(x, y, x_codes, y_codes, n_k, m_k)
+    intra += regularizer * jnp.eye(len(intra))
+    directions, values = _SOLVERS[solver](intra, extra)
+    is_invertible = _is_invertible(intra, regularizer)
+    return _Directions(directions, values, intra, extra, is_invertible)
+
+
+@functools.partial(jax.jit, static_argnames="num")
+def _metric(found: _Directions, basis, num: int):
+    """What makes the XQDA of the first `num` directions."""
+    w = found.directions[:, :num]
+    # Sec. 4.2: M = S'_I⁻¹ - S'_E⁻¹, with S' = Wᵀ S W.
+    inverses = (linear_algebra.inverse(w.T @ s @ w) for s in (found.intra, found.extra))
+    metric = operator.sub(*inverses)
+    w = w if basis is None else basis @ w
+    return w, (metric + metric.T) / 2, found.values[:num]
+
+
+def _covariances(x, y, x_codes, y_codes, n_k, m_k):
     """Mean of (x_i - y_j)ᵀ(x_i - y_j) over pairs of one person, and of different ones.
 
     Liao et al. 2015, Sec. 4.3. With n_k and m_k rows of person k in x and y, s_k and
@@ -87,42 +124,24 @@ def _covariances(x, x_labels, y, y_labels):
         Σ_k [ m_k Σ_i x_iᵀx_i + n_k Σ_j y_jᵀy_j - s_kᵀr_k - r_kᵀs_k ]
     and over all pairs
         m Σ_i x_iᵀx_i + n Σ_j y_jᵀy_j - sᵀr - rᵀs,
-    so that no pair is ever formed. Both Gram matrices are weighted: one product of the
-    stacked rows with their square roots each.
+    so that no pair is ever formed. Both Gram matrices are weighted. `x_codes` [n] and
+    `y_codes` [m] are the persons k of the rows.
     """
     n, m = len(x), len(y)
     # Differences do not see a common shift, the two sides of a minus do.
     centre = (x.sum(axis=0) + y.sum(axis=0)) / (n + m)
-    rows = np.concatenate([x, y])
-    rows -= centre
-    persons, codes = np.unique(
-        np.concatenate([x_labels, y_labels]), return_inverse=True
-    )
-    x_codes, y_codes = codes[:n], codes[n:]
-    n_k = np.bincount(x_codes, minlength=len(persons))
-    m_k = np.bincount(y_codes, minlength=len(persons))
-    num_intra = int(n_k @ m_k)
+    x, y = x - centre, y - centre
+    rows = jnp.concatenate([x, y])
     s_k, r_k = (
-        _class_sums(part, of, len(persons))
-        for part, of in ((rows[:n], x_codes), (rows[n:], y_codes))
+        jax.ops.segment_sum(part, of, len(n_k))
+        for part, of in ((x, x_codes), (y, y_codes))
     )
-    total = _gram(rows, np.repeat([m, n], [n, m]))
-    total -= _with_transpose(np.outer(s_k.sum(axis=0), r_k.sum(axis=0)))
-    intra = _gram(rows, np.concatenate([m_k[x_codes], n_k[y_codes]]))
+    total = linear_algebra.gram(rows, np.repeat([m, n], [n, m]))
+    total -= _with_transpose(jnp.outer(s_k.sum(axis=0), r_k.sum(axis=0)))
+    intra = linear_algebra.gram(rows, jnp.concatenate([m_k[x_codes], n_k[y_codes]]))
     intra -= _with_transpose(s_k.T @ r_k)
-    total -= intra
-    return intra / num_intra, total / (n * m - num_intra)
-
-
-def _class_sums(rows, codes, num: int) -> Float[np.ndarray, "N D"]:
-    ones = (np.ones(len(rows)), (codes, np.arange(len(rows))))
-    return scipy.sparse.csr_array(ones, shape=(num, len(rows))) @ rows
-
-
-def _gram(rows, weights) -> Float[np.ndarray, "D D"]:
-    used = weights > 0  # a person seen in one view only has no intra pair
-    weighted = rows[used] * np.sqrt(weights[used])[:, None]
-    return weighted.T @ weighted
+    num_intra = n_k @ m_k
+    return intra / num_intra, (total - intra) / (n * m - num_intra)
 
 
 def _with_transpose(matrix):
@@ -135,7 +154,8 @@ def _singular(intra, extra):
     The eigenvectors of the symmetric S_I⁻¹ S_E² S_I⁻¹ would take half of the time, but
     squaring costs half of the digits where eigenvalues are close.
     """
-    left, values, _ = np.linalg.svd(np.linalg.solve(intra, extra))
+    factor = jax.scipy.linalg.cho_factor(intra)
+    left, values, _ = jnp.linalg.svd(jax.scipy.linalg.cho_solve(factor, extra))
     return left, values
 
 
@@ -145,25 +165,25 @@ def _generalised(intra, extra):
     They maximise the ratio wᵀ S_E w / wᵀ S_I w. With S_I = L Lᵀ and v = Lᵀ w it is the
     symmetric problem L⁻¹ S_E L⁻ᵀ v = λ v.
     """
-    inverse = np.linalg.inv(np.linalg.cholesky(intra))
-    values, v = np.linalg.eigh(inverse @ extra @ inverse.T)
-    return inverse.T @ v[:, ::-1], values[::-1]
+    lower = jnp.linalg.cholesky(intra)
+    solve = functools.partial(jax.scipy.linalg.solve_triangular, lower, lower=True)
+    values, v = jnp.linalg.eigh(solve(solve(extra).T))
+    return solve(v[:, ::-1], trans="T"), values[::-1]
 
 
 _SOLVERS = {"svd": _singular, "eigen": _generalised}
 
 
-def _check_invertible(intra, regularizer) -> None:
-    relative = len(intra) * np.finfo(np.float64).eps
+def _is_invertible(intra, regularizer):
+    relative = len(intra) * jnp.finfo(intra.dtype).eps
+
+    def by_eigenvalues():
+        values = jnp.linalg.eigvalsh(intra)
+        return values[0] > relative * values[-1]
+
     # The covariance alone has no eigenvalue below 0: mostly all is well at once.
-    if regularizer > relative * np.trace(intra):
-        return
-    values = np.linalg.eigvalsh(intra)
-    if values[0] <= relative * values[-1]:
-        raise ValueError(
-            f"regularizer={regularizer} is too small: the covariance of the pairs of "
-            "the same person is singular."
-        )
+    is_clear = regularizer > relative * jnp.trace(intra)
+    return jax.lax.cond(is_clear, lambda: True, by_eigenvalues)
 
 
 def _check(x, x_labels, y, y_labels, regularizer, dim, solver: str) -> None:

@@ -53,13 +53,22 @@ class Network:
         return parallel.gather(self.embed(parallel.shard(clips, self.mesh)), self.mesh)
 
     def embed_split(
-        self, source, name: str, batches: Iterable[dict] | None = None
+        self,
+        source,
+        name: str,
+        batches: Iterable[dict] | None = None,
+        *,
+        together: bool = False,
     ) -> Embedded:
-        """A split of a source as this network sees it; `batches` by default its own."""
+        """A split of a source as this network sees it; `batches` by default its own.
+
+        `together`: every process embeds its share of them, on its own devices.
+        """
         split = source.split(name)
         if batches is None:
-            batches = source.eval_batches(name, self.mesh)
-        embeddings = embed_tracklets(self, batches, len(split))
+            share = parallel.share() if together else (0, 1)
+            batches = source.eval_batches(name, self.mesh, share=share)
+        embeddings = embed_tracklets(self, batches, len(split), together=together)
         return Embedded(embeddings, split.pids, split.camids, split.names)
 
 
@@ -69,24 +78,32 @@ def embed_tracklets(
     num_tracklets: int,
     *,
     or_nan: bool = False,
+    together: bool = False,
 ) -> Float[np.ndarray, "N D"]:
     """Mean embedding of every tracklet's clips, float32.
 
     `batches` have `clips` uint8 [B, T, H, W, 3] and `tracklet` int [B] in
     0..num_tracklets-1, -1 for padding; clips of a tracklet may lie in several batches.
     The next batch is made while the device computes the one before.
-    A tracklet without a clip has nan with `or_nan`.
+    A tracklet without a clip has nan with `or_nan`. With `together` each process has
+    some of the batches, and gets the embeddings of all: those of one process to the
+    bit, as sums of float32 numbers are exact in float64 unless one is 2^29 times as
+    large as another.
     Raises UserError when a tracklet has no clip or an embedding is not finite.
     """
     sums = _Sums(num_tracklets)
     computing = None
     for batch in batches:
+        if together:
+            parallel.check_others()
         dispatched = embed_clips(batch["clips"]), batch["tracklet"]
         if computing is not None:
             sums.add(*map(np.asarray, computing))
         computing = dispatched
     if computing is not None:
         sums.add(*map(np.asarray, computing))
+    if together:
+        sums.add_those_of_others()
     return sums.means(or_nan=or_nan)
 
 
@@ -105,6 +122,16 @@ class _Sums:
         real = tracklet >= 0
         np.add.at(self._total, tracklet[real], embeddings[real])
         np.add.at(self._count, tracklet[real], 1)
+
+    def add_those_of_others(self) -> None:
+        """Adds the sums of all processes; each has to ask."""
+        dims = 0 if self._total is None else self._total.shape[1]
+        dims = max(parallel.told_by_all(dims))  # a process may have had no batch
+        if dims and self._total is None:
+            self._total = np.zeros((len(self._count), dims))
+        if dims:
+            self._total = parallel.sum_of_all(self._total)
+            self._count = parallel.sum_of_all(self._count)
 
     def means(self, *, or_nan: bool) -> Float[np.ndarray, "N D"]:
         total, count = self._total, self._count

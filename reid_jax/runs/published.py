@@ -31,18 +31,19 @@ def is_published(workdir: str | os.PathLike) -> bool:
 class PublishedWeights:
     """The weights of a published run, read as those of `checkpoints.Checkpoints`.
 
-    They are of one step, the latest and the best. Raises WorkdirError for a file that
-    is damaged or of another network.
+    They are of one step, the latest and the best. `num_persons` is how many they were
+    trained on. Raises WorkdirError for a file that is damaged or of another network.
     """
 
     def __init__(self, workdir: str | os.PathLike, config: config_dict.ConfigDict):
         self._path, self._config = pathlib.Path(workdir) / PUBLISHED, config
         self._digest = digest(self._path)
+        noted = checkpoint_files.read_metadata(self._path)
         try:
-            self._step = int(checkpoint_files.read_metadata(self._path)["step"])
-        except (LookupError, ValueError) as error:
+            self._step, self.num_persons = int(noted["step"]), int(noted["persons"])
+        except (LookupError, ValueError):
             raise WorkdirError(
-                f"{self._path} does not say its step: {error!r}."
+                f"{self._path} was not published by reid-jax: it does not say its step."
             ) from None
 
     def latest_step(self) -> int:
@@ -85,8 +86,10 @@ class PublishedWeights:
 def publish(
     model: nnx.Module,
     config: config_dict.ConfigDict,
-    step: int,
     folder: str | os.PathLike,
+    *,
+    step: int,
+    num_persons: int,
 ) -> pathlib.Path:
     """Write `model` as a published run into `folder`; returns the file of weights.
 
@@ -102,7 +105,8 @@ def publish(
         for key, value in torch_weights.export_torch_weights(model).items()
         if not torch_weights.canonical_name(key).startswith(persons)
     }
-    noted = {"step": str(step), "normalization": config.data.normalization}
+    noted = {"step": str(step), "persons": str(num_persons)}
+    noted["normalization"] = config.data.normalization
     folder.mkdir(parents=True, exist_ok=True)
     run_folder.write_config(folder, config, pids=[], fingerprint="")
     checkpoint_files.write_checkpoint(folder / PUBLISHED, weights, noted)

@@ -36,7 +36,8 @@ class Run:
     Each thing is read once, when it is first asked for. `config` is by default the one
     that the run was trained with; a given one may differ in how it is evaluated.
 
-    - `config`, `pids` (the person of each label), `step` (of the checkpoint);
+    - `config`, `pids` (the person of each label; of published weights they are not
+      known), `num_persons` (trained on), `step` (of the checkpoint);
     - `embed_step(params, batch_stats, clips)` and `state` (its `params` and
       `batch_stats`), for programs of one's own;
     - `source`: the dataset that `config.data` names, in `config.data.data_dir`, which
@@ -59,8 +60,10 @@ class Run:
     def _choose_checkpoint(self) -> None:
         if published.is_published(self.workdir):
             saved = published.PublishedWeights(self.workdir, self.config)
+            self.num_persons = saved.num_persons
         else:
             saved = checkpoints.Checkpoints(self.workdir)
+            self.num_persons = len(self.pids)
         self._saved = saved
         which = self.config.eval.checkpoint
         if which not in ("latest", "best"):
@@ -146,10 +149,9 @@ class Run:
         All are of one checkpoint: where that was deleted by a run that goes on
         training, the next one takes its place before anything is computed.
         """
-        stored = self._stored()
-        if any(split not in stored.get(method, {}) for method, split in compute):
+        if self.lacking(compute):
             self.network  # noqa: B018 (opens the checkpoint)
-            stored = self._stored()
+        stored = self._stored()
         self._has_given_embeddings = True
         found = {}
         for (method, split), make in compute.items():
@@ -159,6 +161,18 @@ class Run:
                 embeddings.save(self._embeddings_file, self.cache_key, stored)
             found.setdefault(method, {})[split] = of_method[split]
         return found
+
+    def lacking(self, keys: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
+        """Those of some (method, split) whose embeddings are not stored."""
+        stored = self._stored()
+        return [key for key in keys if key[1] not in stored.get(key[0], {})]
+
+    def store(self, made: Methods) -> None:
+        """Stores embeddings beside those that are stored."""
+        stored = self._stored()
+        for method, splits in made.items():
+            stored[method] = stored.get(method, {}) | splits
+        embeddings.save(self._embeddings_file, self.cache_key, stored)
 
     @property
     def _embeddings_file(self) -> pathlib.Path:
@@ -215,6 +229,12 @@ class Run:
             return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=everywhere)
 
         return graphdef, *jax.tree.map(on_every_device, tuple(map(nnx.as_pure, trees)))
+
+    @functools.cached_property
+    def num_params(self) -> int:
+        """Numbers that training changes; the classifier's are among them."""
+        _, params, _ = self._shapes(parallel.local_mesh())
+        return sum(leaf.size for leaf in jax.tree.leaves(params))
 
     @property
     def embed_step(self) -> Callable:

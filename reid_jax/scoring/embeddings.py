@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+from collections.abc import Callable
 
 import numpy as np
 from flax import nnx
@@ -23,23 +24,48 @@ def embed_run(run: Run, *, baselines: bool = False) -> Methods:
 
     The training split too where a metric is learnt; by all `METHODS` or the first.
     """
+    return run.load_or_compute(_computations(run, baselines))
+
+
+def embed_run_together(run: Run, *, baselines: bool = False) -> None:
+    """Stores what `embed_run` needs: each process embeds a share of every split.
+
+    All have to call it; the first one stores. Of one process nothing is done.
+    Raises UserError where they have other weights or data than each other.
+    """
+    if parallel.share() == (0, 1):
+        return
+    compute = _computations(run, baselines, together=True)
+    missing = parallel.told_by_all(run.lacking(compute))[0]
+    if not missing:
+        return
+    run.network  # noqa: B018 (opens the checkpoint)
+    parallel.check_same({"step": run.step, "key": run.cache_key}, "checkpoints or data")
+    for method, split in missing:
+        made = compute[method, split]()
+        if parallel.is_main_process():
+            run.store({method: {split: made}})
+
+
+def _computations(
+    run: Run, baselines: bool, *, together: bool = False
+) -> dict[tuple[str, str], Callable[[], Embedded]]:
+    """What embeds each split by each method; see `embed_tracklets` for `together`."""
     methods = METHODS if baselines else METHODS[:1]
     splits = SPLITS if metrics.are_learnt(run.config.eval.metric) else SPLITS[:2]
     untrained = functools.cache(lambda: untrained_network(run))
 
     def embed(method: str, split: str) -> Embedded:
         if method == "color_histogram":
-            return _color_histogram(run.source, split)
+            return _color_histogram(run.source, split, together)
         network = run.network if method == "trained" else untrained()
-        return network.embed_split(run.source, split)
+        return network.embed_split(run.source, split, together=together)
 
-    return run.load_or_compute(
-        {
-            (method, split): functools.partial(embed, method, split)
-            for method in methods
-            for split in splits
-        }
-    )
+    return {
+        (method, split): functools.partial(embed, method, split)
+        for method in methods
+        for split in splits
+    }
 
 
 def embed_queries_and_gallery(network: Network, source) -> dict[str, Embedded]:
@@ -91,11 +117,13 @@ def untrained_network(run: Run) -> Network:
     return Network(run.embed_step, *weights, mesh)
 
 
-def _color_histogram(source, split: str) -> Embedded:
+def _color_histogram(source, split: str, together: bool) -> Embedded:
     of = source.split(split)
+    share = parallel.share() if together else (0, 1)
     embeddings = embed_tracklets(
         lambda clips: color_histogram.stripe_histogram(np.asarray(clips)[:, 0]),
-        source.eval_batches(split, clip_length=1),
+        source.eval_batches(split, clip_length=1, share=share),
         len(of),
+        together=together,
     )
     return Embedded(embeddings, of.pids, of.camids, of.names)

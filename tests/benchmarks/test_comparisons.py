@@ -35,10 +35,12 @@ def test_re_rankings_are_alike():
 
 def test_xqda_is_alike():
     views = xqda.make_views(300, 24)
-    plain, svd = (xqda.METHODS[n](*views, regularizer=1e-3) for n in ("plain", "svd"))
-    ours, theirs = (our_xqda.distances(m, views[0], views[2]) for m in (svd, plain))
-    assert svd.metric.shape == plain.metric.shape
-    np.testing.assert_allclose(ours, theirs, rtol=1e-9, atol=1e-9 * abs(theirs).max())
+    names = ("svd", "numpy", "plain")
+    models = [xqda.METHODS[n](*views, regularizer=1e-3) for n in names]
+    ours, *others = (our_xqda.distances(m, views[0], views[2]) for m in models)
+    assert len({model.metric.shape for model in models}) == 1
+    for other in others:
+        np.testing.assert_allclose(ours, other, rtol=1e-9, atol=1e-9 * abs(other).max())
 
 
 @pytest.mark.slow

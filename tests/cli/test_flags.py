@@ -50,6 +50,12 @@ from reid_jax.runs import folder
         (["evaluate.py", "--workdir=a,./a"], "--workdir=a,./a names one twice"),
         (["evaluate.py", "--workdir=a", "--side=query"], "belong to a --study"),
         (
+            ["evaluate.py", "--workdir=a", "--study=noise", "--coordinator=h:1"],
+            "--study runs in one process: leave --coordinator out",
+        ),
+        (["evaluate.py", "--workdir=a", "--process_id=0"], "need --coordinator"),
+        (["evaluate.py", "--table=5", "--coordinator=h:1"], "--coordinator and --tab"),
+        (
             [
                 "train.py",
                 "--config=configs/attn_tconv.py",

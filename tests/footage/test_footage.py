@@ -13,6 +13,8 @@ import pytest
 from PIL import Image
 
 import evaluate
+from reid_jax import parallel
+from reid_jax.errors import UserError
 from reid_jax.footage import __main__ as footage
 from reid_jax.footage import agreement, appearances, cameras, embedding, tracks
 from reid_jax.runs import folder as run_folder
@@ -281,6 +283,10 @@ def test_what_cannot_be_kept_is_said(workdir, station, capsys):
         (["search", "--cameras=C", "--query", "C"], "station.csv cannot be read"),
         (["embed", "--cameras=C", "--out=station"], "a name ending in .npz"),
         (["embed", "--cameras=C", "--workdir=absent"], "absent holds no run"),
+        (
+            ["embed", "--cameras=C", "--coordinator=h:1", "--num_processes=2"],
+            "--coordinator=h:1 needs --num_processes=N and --process_id, 0 to N-1",
+        ),
         (["link", "--cameras=C", "--labels=T"], "header has to be camera,track,person"),
     ],
 )
@@ -336,6 +342,28 @@ def test_labels_of_tracks_that_are_never_seen():
 
 
 @pytest.mark.slow
+def test_several_processes_share_the_videos(workdir, station, tmp_path, monkeypatch):
+    run = Run(workdir)
+    plan = tracks.read(cameras.read(station), tracks.Settings(min_frames=3))
+    alone = embedding.embed(run, plan, kept=None)
+    monkeypatch.setattr(parallel, "check_same", lambda *_: None)
+    monkeypatch.setattr(parallel, "check_shared", lambda _: None)
+    monkeypatch.setattr(parallel, "told_by_all", lambda _: [[0, 1]])  # none is kept
+    seen = []
+    for process in range(2):
+        monkeypatch.setattr(parallel, "share", lambda i=process: (i, 2))
+        with pytest.raises(UserError, match="--keep=none is for one"):
+            embedding.embed_together(run, plan, kept=None)
+        embedding.embed_together(
+            run, plan, kept=tmp_path / "k", progress=lambda *now: seen.append(now)
+        )
+        assert len(list((tmp_path / "k").iterdir())) == process + 1
+    assert seen[23] == (24, 24, "hall") and seen[-1] == (21, 21, "gate")
+    monkeypatch.setattr(embedding, "_embed_recording", lambda *_: pytest.fail("again"))
+    together = embedding.embed(run, plan, kept=tmp_path / "k")
+    np.testing.assert_array_equal(together.embeddings, alone.embeddings)
+
+
 def test_interrupted_it_leaves_nothing_half_written(workdir, station):
     out = station.parent / "linked"
     command = [sys.executable, "-m", "reid_jax.footage", "link", f"--workdir={workdir}"]

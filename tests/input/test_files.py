@@ -44,6 +44,16 @@ def _plain(config):
     config.augment.flip = config.augment.crop = 0.0
 
 
+@pytest.mark.parametrize("cache", ["disk", "device"])
+def test_batches_copy_nothing_by_accident(split, tiny_config, cache):
+    tiny_config.data.cache = cache
+    batches = hand_made.source(split, tiny_config).train_batches()
+    first = next(batches)
+    with jax.transfer_guard("disallow"):  # but for what is asked for
+        second = next(batches)
+    assert second["clips"].shape == first["clips"].shape
+
+
 def test_training_batches(split, tiny_config):
     _plain(tiny_config)
     source = hand_made.source(split, tiny_config)
@@ -177,11 +187,24 @@ def test_evaluation_batches_hold_every_clip_once(split, tiny_config):
     np.testing.assert_array_equal(shades[2], [13, 14, 13])  # frames 3 and 4 of five
 
 
+def test_shares_of_the_evaluation_batches(split, tiny_config):
+    tiny_config.eval.noise = 1e-3
+    source = hand_made.source(split, tiny_config)
+    every = list(source.eval_batches("query"))
+    assert len(every) > 2
+    shares = [list(source.eval_batches("query", share=(i, 2))) for i in range(2)]
+    assert list(map(len, shares)) == [-(-len(every) // 2), len(every) // 2]
+    for number, batch in enumerate(every):
+        shared = shares[number % 2][number // 2]
+        for name, values in batch.items():
+            np.testing.assert_array_equal(shared[name], values)
+
+
 def test_processes_run_one_program_for_frames_of_many_sizes(
     tmp_path, tiny_config, monkeypatch
 ):
     split = frame_cache.join(hand_made.of_many_sizes(tmp_path))
-    monkeypatch.setattr(jax, "process_count", lambda: 2)
+    monkeypatch.setattr(jax.sharding.Mesh, "is_multi_process", property(lambda _: True))
     monkeypatch.setattr(parallel, "shard", lambda batch, mesh: batch)
     programs = set()
 

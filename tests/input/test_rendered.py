@@ -108,6 +108,9 @@ def test_evaluation_batches_hold_every_clip_once(config, source):
     for (i, clip), (tracklet, got) in zip(expected, real, strict=True):
         assert i == tracklet
         np.testing.assert_array_equal(clip, got)
+    second = next(source.eval_batches("query", share=(1, 2)))  # of two processes
+    for got, (_, clip) in zip(second["clips"], seen[4:8], strict=True):
+        np.testing.assert_array_equal(got, clip)
     frames = source.first_middle_last("query", 0)
     last = len(tracklets[0]) - 1
     for t, frame in zip(sorted({0, last // 2, last}), frames, strict=True):

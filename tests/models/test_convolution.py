@@ -8,7 +8,7 @@ from flax import nnx
 from jax import lax
 
 from reid_jax.models import layers
-from reid_jax.models.convolution import conv
+from reid_jax.models.convolution import by_xla, conv
 
 CHANNELS_LAST = {4: ("NHWC", "HWIO", "NHWC"), 5: ("NDHWC", "DHWIO", "NDHWC")}
 
@@ -135,3 +135,12 @@ def test_pooling_lets_nan_through():
     x = jnp.ones((1, 4, 4, 4, 1)).at[0, 1, 2, 3, 0].set(jnp.nan)
     y = layers.max_pool(x, (2, 2, 2), (2, 2, 2), (0, 0, 0))[0, ..., 0]
     assert np.argwhere(np.isnan(y)).tolist() == [[0, 1, 1]]
+
+
+def test_jit_sees_whose_convolution_it_is():
+    x, kernel = np.ones((1, 2, 2, 3), "f"), np.ones((1, 1, 3, 4), "f")
+    numbers = {"dimension_numbers": CHANNELS_LAST[4]}
+    run = jax.jit(lambda x, k: conv(x, k, (1, 1), ((0, 0), (0, 0)), **numbers))
+    for is_xla in (False, True, False):
+        with by_xla(is_xla):
+            assert ("conv_general_dilated" in str(run.trace(x, kernel).jaxpr)) == is_xla

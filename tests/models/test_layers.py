@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from reid_jax.models import build_model, convolution, layers
+from reid_jax.models import build_model, layers
 from reid_jax.models.batch_norm import BatchNorm
 
 _INITIALIZERS = {
@@ -103,9 +103,7 @@ def test_batch_norm_keeps_unbiased_variance():
     np.testing.assert_array_equal(norm.running_mean[...], before)
 
 
-@pytest.mark.parametrize("is_ours", [True, False])
-def test_bfloat16_nearly_halves_what_is_kept(tiny_config, monkeypatch, is_ours):
-    monkeypatch.setattr(convolution, "is_ours", lambda: is_ours)
+def test_bfloat16_nearly_halves_what_is_kept(tiny_config, convolutions):
     config = tiny_config.model
     config.temporal = "avg"
 

@@ -91,6 +91,25 @@ def test_pictures_are_files_too(report):
         assert path.stat().st_size > 1000
 
 
+def test_a_model_card_stands_beside_it(report):
+    _, rows, config, workdir = report
+    run = Run(workdir, config)
+    text = (run.folder / "model_card.md").read_text(encoding="utf-8")
+    assert text.startswith("# Model card: <b>&run\n")
+    cells = [line.strip("| ").split(" | ") for line in text.splitlines()]
+    assert ["parameters", f"{run.num_params:,}"] in cells
+    assert ["weights", f"SHA-256 {run.fingerprint}"] in cells
+    assert ["licence", "not stated"] in cells
+    trained_on = ["training", "walkers/tiny", f"{len(run.pids)}"]
+    assert [*trained_on, f"{len(run.source.training)}"] in cells
+    shown = [line for line in cells if line[0] in {row["method"] for row in rows}]
+    assert len(shown) == len(rows)
+    for line, row in zip(shown, rows, strict=True):
+        low, high = (100 * end for end in row["interval_95"]["mean_ap"])
+        assert line[5] == f"{100 * row['mean_ap']:.1f} ({low:.1f}-{high:.1f})"
+        assert line[-1] == f"{row['num_valid']} of {row['num_queries']}"
+
+
 @needs_browser
 @pytest.mark.parametrize("width", [375, 1280])
 def test_in_a_browser(report, tmp_path, width):

@@ -1,13 +1,16 @@
 """reid_jax/retrieval/distances.py, against loops and float64."""
 
 import hypothesis
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 import scipy.spatial.distance
 from hypothesis import strategies
 
+from reid_jax import parallel
 from reid_jax.retrieval import distances, expansion
+from tests import processes
 
 RNG = np.random.default_rng(0)
 METRICS = ("squared_l2", "l2", "cosine")
@@ -184,7 +187,7 @@ def test_top_k_holds_one_block(monkeypatch):
     monkeypatch.setattr(
         expansion.Expansion,
         "block",
-        lambda self, x, y: sizes.append(len(y.rows)) or block(self, x, y),
+        lambda self, x, y, size: sizes.append(size) or block(self, x, y, size),
     )
     seen = []
 
@@ -193,9 +196,83 @@ def test_top_k_holds_one_block(monkeypatch):
             seen.append(len(sizes))  # blocks compared when the next piece is asked for
             yield _rows(7)
 
-    distances.top_k(_rows(3), pieces(), 5, block=32)
+    one = parallel.mesh_of(jax.devices()[:1])
+    distances.top_k(_rows(3), pieces(), 5, block=32, mesh=one)
     assert sizes == [32] * 9
     assert seen[-1] >= 8 and seen[10] >= 1
+
+
+@pytest.mark.parametrize("metric", ["l2", "cosine"])
+@pytest.mark.parametrize("num", [1, 50])  # fewer than devices; the last share smaller
+def test_two_devices_find_what_one_finds(monkeypatch, metric, num):
+    monkeypatch.setattr(distances, "_BLOCK", 16)
+    x, y = _rows(5), _rows(num)
+    y[3:40:2] = x[0]  # ties, and close pairs, across shares
+    k = min(num, 40)  # more than the 32 and 18 entries of the shares
+    found, matrices = [], []
+    for num_devices in (1, 2):
+        mesh = parallel.mesh_of(jax.devices()[:num_devices])
+        for gallery in (y, iter([y[:7], y[7:]])):
+            found.append(
+                distances.top_k(x, gallery, k, metric=metric, block=16, mesh=mesh)
+            )
+        matrices += [b for _, b in distances.blocks(x, y, metric, mesh=mesh)]
+    np.testing.assert_array_equal(*matrices)
+    order = np.argsort(matrices[0], axis=1, kind="stable")[:, :k]
+    for nearest, positions in found:
+        np.testing.assert_array_equal(nearest, found[0][0])
+        np.testing.assert_array_equal(positions, found[0][1])
+        same = np.take_along_axis(matrices[0], positions, axis=1)
+        sorted_ = np.take_along_axis(matrices[0], order, axis=1)
+        np.testing.assert_allclose(same, sorted_, rtol=1e-5, atol=1e-7)
+    if num > 1:  # the copies of the query come first, in the order of the gallery
+        assert found[0][1][0, :19].tolist() == list(range(3, 40, 2))
+
+
+_ON_DEVICES = """
+import hashlib, json, sys
+import jax, numpy as np
+from reid_jax.retrieval import distances
+from reid_jax.runs.embeddings import Embedded
+from reid_jax.scoring import metrics, scores
+
+assert len(jax.devices()) == int(sys.argv[1])
+rng = np.random.default_rng(0)
+kept = []
+
+def keep(*arrays):
+    kept.extend(hashlib.sha256(np.ascontiguousarray(a)).hexdigest() for a in arrays)
+
+def embedded(num):
+    pids, camids = rng.integers(9, size=num), rng.integers(3, size=num)
+    rows = np.eye(9, 40, dtype="f")[pids] + rng.normal(size=(num, 40)).astype("f")
+    return Embedded(rows, pids, camids, np.arange(num))
+
+splits = {"query": embedded(70), "gallery": embedded(9331)}
+x, y = (splits[name].embeddings for name in ("query", "gallery"))
+y[100:9000:7] = x[3]
+y[-3000:] = np.round(y[-3000:])
+for metric in ("l2", "cosine"):
+    plain = metrics.Metric(metric, False, distances.METRICS[metric])
+    scored = scores.score("network", splits, plain, "standard", "step")
+    keep(scored.distances)
+    kept.append(json.dumps(scored.row()))
+    for num, k, block in (9331, 50, 2048), (9331, 900, 512), (3, 3, 16), (300, 90, 64):
+        keep(*distances.top_k(x, y[-num:], k, metric=metric, block=block))
+        pieces = iter(np.array_split(y[-num:], 3))
+        keep(*distances.top_k(x, pieces, k, metric=metric, block=block))
+keep(*distances.top_k(x.astype("d"), y, 9, metric="l2"))
+print(json.dumps(kept))
+"""
+
+
+@pytest.mark.slow
+def test_four_devices_score_as_one():
+    one, four = (
+        processes.end(processes.start("-c", _ON_DEVICES, str(n), num_devices=n))[0]
+        for n in (1, 4)
+    )
+    assert one.splitlines()[-1] == four.splitlines()[-1]
 
 
 def test_float64_top_k():

@@ -1,10 +1,11 @@
 """reid_jax/retrieval/xqda.py, against the authors' MATLAB code and by enumeration."""
 
+import jax
 import numpy as np
 import pytest
 
 import tests
-from reid_jax.retrieval import xqda
+from reid_jax.retrieval import linear_algebra, xqda
 
 GOLDEN = np.load(tests.GOLDEN / "xqda.npz")
 PROBLEMS = sorted({k.split(".")[1] for k in GOLDEN if k.startswith("xqda.")})
@@ -88,7 +89,11 @@ def test_covariances_are_means_over_all_pairs():
     for a, p in zip(x, x_labels, strict=True):
         for b, q in zip(y, y_labels, strict=True):
             pairs[bool(p == q)].append(np.outer(a - b, a - b))
-    found = xqda._covariances(x + 1e4, x_labels, y + 1e4, y_labels)
+    counts = (np.bincount(labels, minlength=6) for labels in (x_labels, y_labels))
+    with linear_algebra.float64():
+        found = jax.jit(xqda._covariances)(
+            x + 1e4, y + 1e4, x_labels, y_labels, *counts
+        )
     for covariance, same in zip(found, (True, False), strict=True):
         np.testing.assert_allclose(covariance, np.mean(pairs[same], axis=0), atol=1e-9)
 
@@ -111,6 +116,19 @@ def test_float32_embeddings_are_fitted_in_float64():
     other = xqda.fit(x.astype(float), x_labels, y.astype(float), y_labels)
     assert one.metric.dtype == np.float64
     np.testing.assert_array_equal(one.metric, other.metric)
+
+
+def test_a_device_without_float64_leaves_it_to_the_cpu(monkeypatch):
+    views = _problem("d20_n90")["views"]
+    expected = xqda.fit(*views)
+    default = jax.devices()[1]
+    monkeypatch.setattr(jax, "default_backend", lambda: "tpu")
+    with jax.default_device(default):
+        with linear_algebra.float64():
+            assert jax.numpy.ones(1).devices() == {jax.local_devices(backend="cpu")[0]}
+        np.testing.assert_array_equal(xqda.fit(*views).metric, expected.metric)
+        assert jax.numpy.ones(1).devices() == {default}
+    assert jax.numpy.ones(1).dtype == np.float32
 
 
 def test_at_least_one_dimension():

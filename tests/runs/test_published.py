@@ -7,6 +7,7 @@ import pytest
 import safetensors.numpy
 
 from reid_jax import Run
+from reid_jax.export import program
 from reid_jax.models import checkpoint_files
 from reid_jax.runs import folder as run_folder
 from reid_jax.runs import published, weight_sources
@@ -15,9 +16,8 @@ from reid_jax.runs.folder import WorkdirError
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory, trained):
-    run = Run(trained)
     folder = tmp_path_factory.mktemp("weights") / "tiny"
-    published.publish(run.model, run.config, run.step, folder)
+    program.export(trained, "weights", folder)
     return folder
 
 
@@ -29,6 +29,7 @@ def copy(folder, tmp_path):
 def test_a_published_run_embeds_like_the_run(trained, folder):
     run, opened = Run(trained), Run(folder)
     assert (opened.step, opened.pids) == (run.step, [])
+    assert opened.num_persons == run.num_persons == len(run.pids)
     assert opened.fingerprint == published.digest(folder / "weights.safetensors")
     tracks = list(
         np.random.default_rng(0).integers(0, 256, (2, 4, 40, 20, 3), np.uint8)
@@ -63,9 +64,9 @@ def test_nobody_trains_in_a_published_folder(folder, tiny_run):
     assert (folder / "config.json").read_bytes() == before
 
 
-def test_a_run_is_not_published_over(trained, tiny_run):
+def test_a_run_is_not_published_over(trained):
     with pytest.raises(WorkdirError, match="holds a run"):
-        published.publish(Run(trained).model, tiny_run, 1, trained)
+        program.export(trained, "weights", trained)
 
 
 def test_damaged_files_are_one_line(copy):
@@ -83,7 +84,7 @@ def test_damaged_files_are_one_line(copy):
 def test_weights_of_another_network_are_one_line(copy):
     weights = {"base.0.weight": np.zeros((1, 3, 7, 7), "f")}
     path = copy / "weights.safetensors"
-    checkpoint_files.write_checkpoint(path, weights, {"step": "3"})
+    checkpoint_files.write_checkpoint(path, weights, {"step": "3", "persons": "5"})
     with pytest.raises(WorkdirError, match=r"does not fit.*and [0-9]+ more") as caught:
         Run(copy).embed([np.zeros((1, 40, 20, 3), np.uint8)])
     assert "\n" not in str(caught.value)
