@@ -1,4 +1,4 @@
-"""A model card of a scored run, in Markdown: `evaluate.py --report`."""
+"""Writes the model card of a scored run, in Markdown: `evaluate.py --report`."""
 
 import importlib.metadata
 import pathlib
@@ -16,10 +16,17 @@ _TEMPLATE = pathlib.Path(__file__).with_name("card.md")
 
 
 def write(run: Run, scored: scores.Scored, summary: dict) -> pathlib.Path:
-    """Write `model_card.md` beside the run's scores, and return its path.
+    """Writes `model_card.md` beside the run's scores; its numbers come from these.
 
-    `summary` is what `scores.json` holds, `scored` its first row. All numbers come from
-    them and from the run. The licence is left to whoever publishes the weights.
+    The licence is left to whoever publishes the weights.
+
+    Args:
+        run: The run.
+        scored: The headline score, first row of `summary`.
+        summary: The content of `scores.json`.
+
+    Returns:
+        The path of the card.
     """
     environment = html.environment(autoescape=False)
     environment.filters["interval"] = lambda ends: "-".join(
@@ -45,7 +52,7 @@ def write(run: Run, scored: scores.Scored, summary: dict) -> pathlib.Path:
         is_rendered="walkers/" in f"{trained_on} {summary['dataset']}",
         summary=summary,
         same_or_not=roc.sentence(scored.verification),
-        num_wrong=len(choices.found_last(scored)),
+        num_wrong=len(choices.worst_failures(scored)),
     )
     path = run.folder / "model_card.md"
     files.write_text(path, text)

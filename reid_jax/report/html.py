@@ -11,7 +11,7 @@ _JPEG_QUALITY = 88
 
 
 def environment(*, autoescape: bool = True) -> jinja2.Environment:
-    """Templates that stop at a name that is missing, and escape what they show."""
+    """A template environment that fails on missing names and escapes what it prints."""
     page = jinja2.Environment(
         autoescape=autoescape,
         undefined=jinja2.StrictUndefined,
