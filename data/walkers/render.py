@@ -135,12 +135,15 @@ def render_tracklet(
     backdrops: UInt8[Array, "C 3 Hb Wb"],
     camid,
     first,
+    end,
     *,
     num: int,
     frame_size: tuple[int, int],
 ) -> UInt8[Array, "num H W 3"]:
-    """`num` frames of a tracklet, starting at frame `first`; those past its end stay 0.
+    """`num` frames of a tracklet, starting at frame `first`.
 
+    Frames from `end` on, and those past the tracklet's end, are not rendered: they
+    stay 0.
     On a CPU frames are rendered one by one: each stays in the cache, and stamps that
     are not seen cost nothing. Elsewhere all are rendered at once.
     """
@@ -155,7 +158,7 @@ def render_tracklet(
             person, camera, walk, first + i, backdrops, camid, optics, frame_size
         )
 
-    num_rendered = jnp.minimum(num, walk.num_frames - first)
+    num_rendered = jnp.minimum(num, jnp.minimum(walk.num_frames, end) - first)
     if jax.default_backend() != "cpu":
         i = jnp.arange(num)
         return jax.vmap(frame)(i) * (i < num_rendered)[:, None, None, None]

@@ -126,21 +126,22 @@ class World:
         for first in range(0, num, CHUNK):
             if stop.is_set():
                 raise futures.CancelledError
-            chunks.append(np.asarray(self._chunk(entry, walk, first)))
+            chunks.append(np.asarray(self._chunk(entry, walk, first, num)))
         return np.concatenate(chunks)[:num]
 
     def frame(self, entry: Entry, index: int) -> np.ndarray:
         """One frame of a tracklet, uint8 [H, W, 3]; IndexError past its end."""
         if not 0 <= index < entry.num_frames:
             raise IndexError(f"{entry.name} has no frame {index}.")
-        return np.asarray(self._chunk(entry, self.tracklet(entry), index)[0])
+        walk = self.tracklet(entry)
+        return np.asarray(self._chunk(entry, walk, index, index + 1)[0])
 
-    def _chunk(self, entry: Entry, walk, first: int):
-        """`CHUNK` frames from frame `first` on; those past the end are 0."""
+    def _chunk(self, entry: Entry, walk, first: int, end: int):
+        """`CHUNK` frames from frame `first` on; those from frame `end` on are 0."""
         day = int(entry.index > 0) if self.sizes.days > 1 else 0
         return render.render_tracklet(
             self.person(entry.person, day), self.cameras, walk, self.backdrops,
-            np.int32(entry.camid), np.int32(first),
+            np.int32(entry.camid), np.int32(first), np.int32(end),
             num=CHUNK, frame_size=self.sizes.frame_size,
         )  # fmt: skip
 

@@ -182,7 +182,7 @@ def test_who_stops_early_waits_for_no_more(monkeypatch):
     """Than what is being rendered: all that waits its turn is dropped."""
     rendered, chunks = World(TINY), []
 
-    def chunk(entry, walk, first):
+    def chunk(entry, walk, first, end):
         chunks.append(entry)
         time.sleep(0.001)
         return np.zeros((world.CHUNK, 1), np.uint8)
@@ -246,7 +246,7 @@ def test_tracker_switches_to_another_person():
     assert (float(walk.passing[0]), float(walk.passing[3])) == (switch, 1)  # they meet
     kept = dataclasses.replace(walk, switch=np.float32(1e9))
     same, switched = (
-        np.asarray(rendered._chunk(entry, each, 0))[: entry.num_frames].astype(float)
+        np.asarray(rendered._chunk(entry, each, 0, 99))[: entry.num_frames].astype(float)
         for each in (kept, walk)
     )
     change = np.abs(same - switched).mean((1, 2, 3))
@@ -256,7 +256,7 @@ def test_tracker_switches_to_another_person():
     someone = jax.tree.map(np.asarray, walk.passer)
     rendered.person = lambda number, day: someone
     alone = dataclasses.replace(kept, passing=np.zeros(4, np.float32))
-    passer = np.asarray(rendered._chunk(entry, alone, 0))[: entry.num_frames]
+    passer = np.asarray(rendered._chunk(entry, alone, 0, 99))[: entry.num_frames]
     np.testing.assert_array_equal(passer[~before], switched[~before])
 
 
