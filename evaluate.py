@@ -59,7 +59,7 @@ def evaluate(config, workdir: pathlib.Path, *, with_report: bool = False) -> lis
         headline = headline or scored
         name = scored.name(protocols)
         curves[name], rocs[name] = scored.ranking.cmc, scored.verification
-        if calibration.is_kept(scored, headline.protocol):
+        if calibration.has_thresholds(scored, headline.protocol):
             thresholds[scored.metric.name] = scored.verification
     summary = _write(run, rows, curves, rocs, headline)
     calibration.write(run, headline.protocol, thresholds)
@@ -68,7 +68,7 @@ def evaluate(config, workdir: pathlib.Path, *, with_report: bool = False) -> lis
         draw.draw_run(run, headline, curves, rocs)
     print(f"\nwritten to {run.folder}")
     if with_report:
-        draw.draw_study(run, studies.stored_or_run(run, "noise"))
+        draw.draw_study(run, studies.load_or_run(run, "noise"))
         path = report_page.write(run, headline, summary)
         print(f"\nreport: {path}, for any browser")
     return rows

@@ -138,7 +138,7 @@ def _of_study(runs, columns, workdirs) -> Measured:
     levels = [level for column in columns for level in column.levels]
     by_run = []
     for run in runs:
-        rows = studies.stored_or_run(run, columns[0].study, levels).rows
+        rows = studies.load_or_run(run, columns[0].study, levels).rows
         # As `_headline_score`: by the last metric.
         kind = (rows[-1]["metric"], rows[-1]["rerank"])
         rows = [row for row in rows if (row["metric"], row["rerank"]) == kind]
