@@ -76,9 +76,11 @@ def train(config, workdir: pathlib.Path, run: tuple[int, int] = (0, 1)) -> None:
         resources.enter_context(run_folder.opened(workdir, config, source))
         training = resources.enter_context(contextlib.ExitStack())
         stop = training.enter_context(StopOnSignal())
-        saved = training.enter_context(contextlib.closing(Checkpoints(workdir, True)))
+        checkpoints = training.enter_context(
+            contextlib.closing(Checkpoints(workdir, True))
+        )
         graphdef, state, unlogged = start.build_state(
-            config, workdir, saved, source.pids, optimizer, mesh
+            config, workdir, checkpoints, source.pids, optimizer, mesh
         )
 
         # 4. Compile the training step and the scoring; set up logging.
@@ -112,12 +114,12 @@ def train(config, workdir: pathlib.Path, run: tuple[int, int] = (0, 1)) -> None:
                             scores_of_step = score(state.params, state.batch_stats)
                             meter.log_scores(step, scores_of_step, config.data.name)
                     finally:  # even when scoring fails, no step is lost
-                        saved.save(state, scores_of_step, meter.unlogged)
+                        checkpoints.save(state, scores_of_step, meter.unlogged)
                     meter.restart_clock()
                 if is_stopped:
                     break
             if num_steps == 0:  # only the initial weights are scored
-                saved.save(state)
+                checkpoints.save(state)
 
         # 6. When interrupted, stop here: the same command resumes.
         if parallel.any_process(stop.is_set) or int(state.step) < num_steps:
@@ -191,8 +193,14 @@ def main() -> None:
     values = flags.FLAGS
     if values.table is not None:
         runs = pathlib.Path(values.runs)
-        others = ("config", "workdir", "coordinator", "num_processes", "process_id")
-        settings = table_flags.settings(*others)
+        other_flags = (
+            "config",
+            "workdir",
+            "coordinator",
+            "num_processes",
+            "process_id",
+        )
+        settings = table_flags.settings(*other_flags)
         train_table(values.table, runs, values.seeds, **settings)
         evaluate.print_table(values.table, runs, **settings)
         return

@@ -38,10 +38,10 @@ def circle(
     toward = -jnp.maximum(1 + margin - constant, 0) * (cosines - 1 + margin)
     away = jnp.maximum(constant + margin, 0) * (cosines - margin)
 
-    def log_sum(values, chosen):
+    def log_sum(values, is_chosen):
         # Without this, a row where nothing is chosen gives log 0: its gradient is nan.
-        is_any = chosen.any(axis=1)
-        values = jnp.where(chosen | ~is_any[:, None], scale * values, -jnp.inf)
+        is_any = is_chosen.any(axis=1)
+        values = jnp.where(is_chosen | ~is_any[:, None], scale * values, -jnp.inf)
         return jax.nn.logsumexp(values, axis=1), is_any
 
     positives, has_positive = log_sum(toward, positive)

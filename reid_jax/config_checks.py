@@ -192,8 +192,8 @@ def check_config(config: config_dict.ConfigDict) -> None:
             problems.append(f"config.{field}={_get(config, field)} must be in 0..1")
     for field, allowed in choices.items():
         if _get(config, field) not in allowed:
-            known = ", ".join(allowed)
-            problems.append(f"config.{field}={_get(config, field)!r}; known: {known}")
+            names = ", ".join(allowed)
+            problems.append(f"config.{field}={_get(config, field)!r}; known: {names}")
     if problems:
         raise UserError("; ".join(problems) + ".")
 

@@ -124,10 +124,10 @@ def check_same(values: Mapping[str, object], what: str) -> None:
         for name in sorted(values)
         if len({others[name] for others in digests_of_all}) > 1
     ]:
-        here = ", ".join(f"{name}={values[name]!r}" for name in names)
+        values_here = ", ".join(f"{name}={values[name]!r}" for name in names)
         raise UserError(
             f"the processes of this run have different {what}; process "
-            f"{jax.process_index()} has {here}."
+            f"{jax.process_index()} has {values_here}."
         )
 
 

@@ -64,9 +64,9 @@ def build_optimizer(config, schedule: optax.Schedule) -> optax.GradientTransform
         case "sgd":
             scale = optax.trace(decay=t.momentum)
         case _:
-            known = ", ".join(OPTIMIZERS)
+            names = ", ".join(OPTIMIZERS)
             raise UserError(
-                f"config.train.optimizer={t.optimizer!r} is unknown; known: {known}."
+                f"config.train.optimizer={t.optimizer!r} is unknown; known: {names}."
             )
     return optax.chain(
         optax.add_decayed_weights(t.weight_decay),

@@ -37,7 +37,7 @@ def guard(function: Callable[[], None], *, program: str = "", note: str = "") ->
     """
     handlers = {signal.SIGTERM: _terminate, signal.SIGINT: signal.default_int_handler}
     previous_handlers = {
-        number: signal.signal(number, h) for number, h in handlers.items()
+        number: signal.signal(number, handler) for number, handler in handlers.items()
     }
     try:
         with _resending_lost_interrupts():

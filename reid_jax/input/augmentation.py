@@ -148,8 +148,10 @@ def draw_boxes(
     aspect = rng.uniform(_ASPECT, 1 / _ASPECT, shape)
     h, w = np.rint(np.sqrt(area * aspect)), np.rint(np.sqrt(area / aspect))
     fits = (h > 0) & (h < height) & (w > 0) & (w < width)
-    first = np.arange(len(erased)), fits.argmax(axis=1)
-    erased, h, w = (values[fits[first]] for values in (erased, h[first], w[first]))
+    first_fit = np.arange(len(erased)), fits.argmax(axis=1)
+    erased, h, w = (
+        values[fits[first_fit]] for values in (erased, h[first_fit], w[first_fit])
+    )
     h, w = h.astype(int), w.astype(int)
     top, left = rng.integers(height - h + 1), rng.integers(width - w + 1)
     boxes = np.zeros((num, 4), np.int32)

@@ -128,9 +128,9 @@ class RenderedSource:
         for name in ("query", "gallery"):
             split_entries = [entry for entry in entries if entry.split == name]
             self._splits[name] = Split(sizes, split_entries)
-        self._parts = (self._splits["train"],)
+        self._training_splits = (self._splits["train"],)
         if data.mixture:
-            self._parts = tuple(
+            self._training_splits = tuple(
                 _training(_sizes_of(name, frame_size), data.num_persons)
                 for name in data.mixture
             )
@@ -145,7 +145,11 @@ class RenderedSource:
     @functools.cached_property
     def training(self) -> Split | JoinedSplit:
         """Tracklets of the training persons, on which a metric is learnt."""
-        return self._parts[0] if len(self._parts) == 1 else JoinedSplit(self._parts)
+        return (
+            self._training_splits[0]
+            if len(self._training_splits) == 1
+            else JoinedSplit(self._training_splits)
+        )
 
     @functools.cached_property
     def pids(self) -> np.ndarray:
@@ -163,7 +167,7 @@ class RenderedSource:
     @functools.cached_property
     def _persons(self) -> list[np.ndarray]:
         """Person ids of each world, before they are renumbered for a mixture."""
-        return [np.unique(part.pids) for part in self._parts]
+        return [np.unique(part.pids) for part in self._training_splits]
 
     @functools.cached_property
     def _persons_of_batch(self) -> list[int]:
@@ -191,12 +195,12 @@ class RenderedSource:
             # One item for each person: the sampler repeats it K times.
             labels, p = np.arange(len(pids)), self._persons_of_batch[index]
             seed = self._seed + index * _NEXT_SEED
-            drawn = clips.batches_from(first_step, labels, p, self._k, seed=seed)
-            streams.append((first_label, drawn))
+            batches = clips.batches_from(first_step, labels, p, self._k, seed=seed)
+            streams.append((first_label, batches))
             first_label += len(pids)
         while True:
-            batch = [(first, *next(drawn)) for first, drawn in streams]
-            labels = np.concatenate([first + chosen for first, _, _, chosen in batch])
+            batch = [(first, *next(batches)) for first, batches in streams]
+            labels = np.concatenate([first + persons for first, _, _, persons in batch])
             yield labels, *batch[0][1:3]
 
     def train_batches(
@@ -206,7 +210,7 @@ class RenderedSource:
         mesh = parallel.local_mesh() if mesh is None else mesh
         k, T = self._k, self._clip_length
         rows = parallel.local_rows(self._p * k, mesh)
-        streets = [stream.Street(part.world) for part in self._parts]
+        streets = [stream.Street(part.world) for part in self._training_splits]
         pids = np.concatenate(self._persons)
         # First row of each world in a batch.
         starts = k * np.cumsum([0, *self._persons_of_batch])
@@ -299,9 +303,9 @@ def _sizes_of(name: str, frame_size: tuple[int, int]) -> Sizes:
     """
     folder, _, world_name = name.partition("/")
     if folder != "walkers" or world_name not in SIZES:
-        known = ", ".join(f"walkers/{name}" for name in SIZES)
+        names = ", ".join(f"walkers/{name}" for name in SIZES)
         raise UserError(
-            f"{name!r} cannot be rendered; config.data.source='render' knows {known}."
+            f"{name!r} cannot be rendered; config.data.source='render' knows {names}."
         )
     height, width = frame_size
     sizes = SIZES[world_name]

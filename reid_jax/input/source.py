@@ -100,5 +100,5 @@ def open_source(config) -> Source:
             from reid_jax.input import rendered
 
             return rendered.RenderedSource(config)
-    known = ", ".join(SOURCES)
-    raise UserError(f"config.data.source={config.data.source!r}; known: {known}.")
+    names = ", ".join(SOURCES)
+    raise UserError(f"config.data.source={config.data.source!r}; known: {names}.")

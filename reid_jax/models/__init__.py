@@ -87,8 +87,8 @@ def check_model_config(config) -> None:
 
     def require(field: str, allowed) -> None:
         if config[field] not in allowed:
-            known = ", ".join(map(repr, allowed))
-            problems.append(f"config.model.{field}={config[field]!r}; known: {known}")
+            names = ", ".join(map(repr, allowed))
+            problems.append(f"config.model.{field}={config[field]!r}; known: {names}")
 
     require("backbone", BACKBONES)
     require("temporal", temporal.TEMPORAL)

@@ -134,8 +134,8 @@ def kind(path: str | os.PathLike) -> str:
     """Format by the file's name: "safetensors", "npz" or "torch"; else UserError."""
     name = os.fspath(path).lower()
     if not name.endswith(SUFFIXES):
-        known = ", ".join(SUFFIXES)
-        raise UserError(f"{path}: unknown kind of checkpoint; known: {known}.")
+        suffixes = ", ".join(SUFFIXES)
+        raise UserError(f"{path}: unknown kind of checkpoint; known: {suffixes}.")
     return "torch" if name.endswith(_TORCH_SUFFIXES) else name.rpartition(".")[2]
 
 

@@ -22,9 +22,9 @@ class InstanceNorm(nnx.Module):
     """
 
     def __init__(self, num_features: int, *, dtype: jnp.dtype):
-        stored = param_dtype(dtype)
-        self.weight = nnx.Param(jnp.asarray(np.ones(num_features, stored)))
-        self.bias = nnx.Param(jnp.asarray(np.zeros(num_features, stored)))
+        dtype_of_params = param_dtype(dtype)
+        self.weight = nnx.Param(jnp.asarray(np.ones(num_features, dtype_of_params)))
+        self.bias = nnx.Param(jnp.asarray(np.zeros(num_features, dtype_of_params)))
         self.dtype = dtype
         self.epsilon = 1e-5
 

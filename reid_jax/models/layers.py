@@ -163,8 +163,8 @@ def _scaled(draw: Callable, scale: Callable) -> nnx.initializers.Initializer:
         if isinstance(key, jax.core.Tracer):
             return draw(key, shape, dtype) * factor
         size = math.prod(shape)
-        drawn = np.asarray(draw(key, (_longer(size),), dtype))[:size]
-        return jnp.asarray((drawn * factor).reshape(shape))
+        values = np.asarray(draw(key, (_longer(size),), dtype))[:size]
+        return jnp.asarray((values * factor).reshape(shape))
 
     return init
 

@@ -30,18 +30,18 @@ class Bottleneck(nnx.Module):
         rngs: nnx.Rngs,
     ):
         out_features = 4 * width
-        one, three = (1,) * dims, (3,) * dims
+        kernel1, kernel3 = (1,) * dims, (3,) * dims
         common = {"dtype": dtype, "rngs": rngs}
-        self.conv1 = conv(in_features, width, one, **common)
+        self.conv1 = conv(in_features, width, kernel1, **common)
         self.bn1 = (InstanceBatchNorm if ibn else BatchNorm)(width, dtype=dtype)
-        self.conv2 = conv(width, width, three, stride=stride, padding=1, **common)
+        self.conv2 = conv(width, width, kernel3, stride=stride, padding=1, **common)
         self.bn2 = BatchNorm(width, dtype=dtype)
-        self.conv3 = conv(width, out_features, one, **common)
+        self.conv3 = conv(width, out_features, kernel1, **common)
         self.bn3 = BatchNorm(out_features, dtype=dtype)
         projection = []
         if stride != 1 or in_features != out_features:
             projection = [
-                conv(in_features, out_features, one, stride=stride, **common),
+                conv(in_features, out_features, kernel1, stride=stride, **common),
                 BatchNorm(out_features, dtype=dtype),
             ]
         self.downsample = nnx.List(projection)

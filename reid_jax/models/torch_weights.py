@@ -112,18 +112,18 @@ def load_torch_weights(
         canonical_name(_torch_name(path)): (path, leaf)
         for path, leaf in nnx.to_flat_state(state)
     }
-    given, problems = {}, []
+    by_name, problems = {}, []
     for key, value in state_dict.items():
         if key.endswith("num_batches_tracked"):
             continue
         name = canonical_name(key)
-        if name in given:
-            problems.append(f"twice: {given[name][0]} and {key}")
-        given[name] = (key, in_canonical_shape(name, value))
+        if name in by_name:
+            problems.append(f"twice: {by_name[name][0]} and {key}")
+        by_name[name] = (key, in_canonical_shape(name, value))
     values = {}
     for name, (path, leaf) in targets.items():
         shape = _torch_shape(path, leaf.shape)
-        key, value = given.get(name, (None, None))
+        key, value = by_name.get(name, (None, None))
         names = (name, _published_name(_torch_name(path), module), key)
         if key is None:
             if not _is_partial(names, partial):
@@ -139,7 +139,7 @@ def load_torch_weights(
             problems.append(f"not finite in {leaf.dtype}: {key} {value.shape}")
         else:
             values[name] = value
-    for name, (key, value) in given.items():
+    for name, (key, value) in by_name.items():
         if name not in targets and not _is_partial((name, key), partial):
             problems.append(f"unused: {key} {value.shape}")
     if problems:
@@ -158,7 +158,7 @@ def load_torch_weights(
     return LoadReport(
         loaded=list(values),
         initialised=[name for name in targets if name not in values],
-        unused=[key for name, (key, _) in given.items() if name not in values],
+        unused=[key for name, (key, _) in by_name.items() if name not in values],
     )
 
 

@@ -27,10 +27,10 @@ class AmbiguousPrefixError(UserError):
 
     def __init__(self, prefixes: Collection[str]):
         self.prefixes = tuple(prefixes)
-        shown = ", ".join(shown_prefix(prefix) for prefix in self.prefixes)
+        listed = ", ".join(shown_prefix(prefix) for prefix in self.prefixes)
         super().__init__(
             f"It holds {len(self.prefixes)} networks that fit equally well, under the "
-            f"prefixes {shown}. Write the one you want into a file of its own: "
+            f"prefixes {listed}. Write the one you want into a file of its own: "
             "python -m reid_jax.convert_weights FILE ONE.safetensors "
             f"--prefix={self.prefixes[-1]}"
         )
@@ -71,11 +71,12 @@ def find(weights: Weights, trunk_shapes: Mapping[str, tuple[int, ...]]) -> str:
         return num_fitting, len(names)
 
     scores = {prefix: score(prefix) for prefix in keys_by_prefix}
-    best = max(scores.values())
-    if 2 * best[1] < len(trunk_shapes):
+    best_score = max(scores.values())
+    if 2 * best_score[1] < len(trunk_shapes):
         return ""
     return _only(
-        [prefix for prefix in keys_by_prefix if scores[prefix] == best], keys_by_prefix
+        [prefix for prefix in keys_by_prefix if scores[prefix] == best_score],
+        keys_by_prefix,
     )
 
 

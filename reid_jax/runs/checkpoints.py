@@ -84,9 +84,9 @@ class Checkpoints:
             f"checkpoints there: {self.steps() or 'none'}. {files.ADVICE}"
         )
         # Checked in advance: Orbax's many threads would each report the full disk.
-        needed = sum(leaf.nbytes for leaf in jax.tree.leaves(state)) + _FILES_BYTES
+        num_bytes = sum(leaf.nbytes for leaf in jax.tree.leaves(state)) + _FILES_BYTES
         try:
-            lacks_space = shutil.disk_usage(self.folder).free < needed
+            lacks_space = shutil.disk_usage(self.folder).free < num_bytes
         except OSError:  # cannot be known; Orbax reports what is wrong
             lacks_space = False
         if parallel.any_process(
@@ -260,12 +260,12 @@ class Checkpoints:
 class _NewestAndBest:
     """Orbax's policy which checkpoints to keep: the two newest and the best."""
 
-    def __init__(self, saved: Checkpoints):
-        self._saved = saved
+    def __init__(self, checkpoints_of_run: Checkpoints):
+        self._checkpoints = checkpoints_of_run
 
     def should_preserve(self, checkpoints, *, context) -> list[bool]:
         steps = [checkpoint.step for checkpoint in checkpoints]
-        steps_to_keep = {*sorted(steps)[-2:], self._saved.best_step()}
+        steps_to_keep = {*sorted(steps)[-2:], self._checkpoints.best_step()}
         return [step in steps_to_keep for step in steps]
 
 

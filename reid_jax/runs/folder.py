@@ -122,8 +122,8 @@ def claim_config(
             f"--config.init_from={workdir} to start from them."
         )
     # A run that ended before its first complete checkpoint may be replaced.
-    saved = (path.parent / "checkpoints").glob("[0-9]*")
-    if any(checkpoint.name.isdigit() for checkpoint in saved):
+    checkpoints = (path.parent / "checkpoints").glob("[0-9]*")
+    if any(checkpoint.name.isdigit() for checkpoint in checkpoints):
         if changed := changes(load_config(workdir), config):
             raise WorkdirError(
                 f"{workdir} holds a run of another config: {'; '.join(changed)}. "

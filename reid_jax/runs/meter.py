@@ -45,7 +45,7 @@ class Meter:
         unlogged: list[Scalars],
     ):
         self._log, self._bar, self._schedule = log, bar, schedule
-        self._num_steps, self._every = num_steps, log_every
+        self._num_steps, self._log_every = num_steps, log_every
         self._frames, self._margin, self._num_collapsed = frames_per_step, margin, 0
         self.unlogged = unlogged
         self._pending: list[tuple[int, dict]] = []
@@ -60,7 +60,7 @@ class Meter:
     def add(self, step: int, metrics: dict[str, jax.Array]) -> None:
         """Adds the scalars of a step that was just given to the device."""
         start = time.perf_counter()
-        if (step - 1) % self._every == 0:
+        if (step - 1) % self._log_every == 0:
             self.check()
             self.log()
         self._pending.append((step, metrics))
@@ -91,7 +91,7 @@ class Meter:
         if state is not None and not steps.is_finite(state):
             subject = f"parameters after step {int(state.step)} are"
             raise DivergedError(_DIVERGED.format(subject))
-        if state is not None and int(state.step) % self._every == 0:
+        if state is not None and int(state.step) % self._log_every == 0:
             self.log()
 
     def log(self) -> None:
@@ -129,7 +129,7 @@ class Meter:
         Copying a batch to the device counts as part of its step.
         """
         ends = [self._clock, *(done.result() for _, done in self._times)]
-        starts = [given for given, _ in self._times]
+        starts = [start_time for start_time, _ in self._times]
         return sum(
             max(0.0, start - end) for start, end in zip(starts, ends, strict=False)
         )

@@ -42,7 +42,7 @@ def start(model: nnx.Module, config, labels: tuple[str, list[int]]) -> dict:
         )
     except torch_weights.WeightsError as error:
         raise UserError(
-            f"{pretrained.source} ({pretrained.description}{pretrained.place}) does "
+            f"{pretrained.source} ({pretrained.description}{pretrained.location}) does "
             f"not fit config.model.backbone={config.model.backbone!r} with "
             f"temporal={config.model.temporal!r}; nothing was loaded:\n  "
             + "\n  ".join(error.problems)
@@ -51,8 +51,8 @@ def start(model: nnx.Module, config, labels: tuple[str, list[int]]) -> dict:
     unused += weight_sources.parts(pretrained.left_out)
     print(
         f"Starting from {pretrained.source} "
-        f"({pretrained.description}{pretrained.place}): {len(report.loaded)} tensors "
-        f"loaded; initialised: {', '.join(initialised) or 'nothing'}; not used of it: "
+        f"({pretrained.description}{pretrained.location}): "
+        f"{len(report.loaded)} tensors loaded; initialised: {', '.join(initialised) or 'nothing'}; not used of it: "
         f"{', '.join(unused) or 'nothing'}."
     )
     normalization, possible = config.data.normalization, pretrained.normalizations

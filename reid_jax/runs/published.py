@@ -64,15 +64,16 @@ class PublishedWeights:
         try:
             torch_weights.load_torch_weights(model, weights, partial=OF_PERSONS)
         except torch_weights.WeightsError as error:
-            first, *others = error.problems
+            problem, *others = error.problems
             more = f" and {len(others)} more" if others else ""
             raise WorkdirError(
-                f"{self._path} does not fit the network of config.json: {first}{more}."
+                f"{self._path} does not fit the network of config.json: "
+                f"{problem}{more}."
             ) from None
         _, *trees = nnx.split(model, nnx.Param, nnx.BatchStat)
 
-        def on_devices(like, value):
-            return jax.device_put(value, like.sharding)
+        def on_devices(example, value):
+            return jax.device_put(value, example.sharding)
 
         examples = (params, batch_stats)
         return tuple(

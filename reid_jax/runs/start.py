@@ -47,7 +47,7 @@ def build_milestones(config, steps_per_epoch: int) -> Milestones:
 def build_state(
     config,
     workdir: pathlib.Path,
-    saved: Checkpoints,
+    checkpoints: Checkpoints,
     pids: np.ndarray,
     optimizer,
     mesh: Mesh,
@@ -64,7 +64,7 @@ def build_state(
     graphdef, state = steps.initial_state(model, optimizer)
     steps.check_accumulation(config, state.batch_stats, mesh.size)
     state = parallel.replicate(state, mesh)
-    if restored := saved.restore_newest(state):
+    if restored := checkpoints.restore_newest(state):
         step, state, unlogged = restored
         print(f"Resuming {workdir} after step {step}.")
         return graphdef, state, unlogged

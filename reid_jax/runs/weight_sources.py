@@ -54,7 +54,7 @@ class Pretrained:
     others: tuple[str, ...] = ()  # dictionaries not read, such as "state_dict_ema"
 
     @property
-    def place(self) -> str:
+    def location(self) -> str:
         """Where in a file the weights are, in words; empty if there is no choice."""
         words = []
         if self.others:

@@ -154,10 +154,10 @@ def read_calibration(
                 "it for those in use."
             )
         if metric not in stored["metrics"]:
-            known = ", ".join(stored["metrics"])
+            stored_metrics = ", ".join(stored["metrics"])
             raise UserError(
-                f"{path} has no thresholds by {metric}, only by {known}: {command} "
-                "adds them."
+                f"{path} has no thresholds by {metric}, only by {stored_metrics}: "
+                f"{command} adds them."
             )
         names = ("dataset", "protocol", "step", "weights", "conditions")
         curve = stored["metrics"][metric]

@@ -38,7 +38,7 @@ class Corruption:
     unit: str
     levels: tuple[Level, ...]
     limits: tuple[Level, Level]
-    whole: bool = False  # whether only whole numbers are levels
+    is_integer: bool = False  # whether levels are whole numbers
 
 
 def gaussian_noise(clips: Clips, variance: Level, keys) -> Clips:
@@ -181,7 +181,7 @@ CORRUPTIONS = {
         unit="JPEG quality",
         levels=(50, 30, 10, 5),
         limits=(1, 100),
-        whole=True,
+        is_integer=True,
     ),
     "dropped_frames": Corruption(
         _without_network(dropped_frames),
@@ -196,10 +196,10 @@ CORRUPTIONS = {
         limits=(0, 1),
     ),
     "fgsm": Corruption(
-        fgsm, unit=_CHANGE, levels=(1, 2, 4, 8), limits=(1, 255), whole=True
+        fgsm, unit=_CHANGE, levels=(1, 2, 4, 8), limits=(1, 255), is_integer=True
     ),
     "pgd": Corruption(
-        pgd, unit=_CHANGE, levels=(1, 2, 4, 8), limits=(1, 255), whole=True
+        pgd, unit=_CHANGE, levels=(1, 2, 4, 8), limits=(1, 255), is_integer=True
     ),
 }
 

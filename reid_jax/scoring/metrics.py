@@ -104,8 +104,8 @@ def training_metric(listed: str) -> Metric:
 
 def problems(listed: str) -> list[str]:
     """Describes what is wrong with `config.eval.metric`, one text per problem."""
-    known = {n + e for n in NAMES for e in ("", *("+" + e for e in EXPANSIONS))}
-    if names(listed) and known.issuperset(names(listed)):
+    choices = {n + e for n in NAMES for e in ("", *("+" + e for e in EXPANSIONS))}
+    if names(listed) and choices.issuperset(names(listed)):
         return []
     return [
         f"config.eval.metric={listed!r}; known, one or several with commas: "

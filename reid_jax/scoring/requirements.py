@@ -32,9 +32,10 @@ def check(config, source: Source) -> None:
             "--rebuild"
         )
     if metrics.are_learnt(config.eval.metric) and not len(source.split("train")):
-        learnt = [n for n in metrics.names(config.eval.metric) if metrics.are_learnt(n)]
+        names = metrics.names(config.eval.metric)
+        learnt = ", ".join(name for name in names if metrics.are_learnt(name))
         raise UserError(
-            f"config.eval.metric={config.eval.metric!r}: {', '.join(learnt)} cannot be "
+            f"config.eval.metric={config.eval.metric!r}: {learnt} cannot be "
             f"learnt, {source.name} has no training split; l2 and cosine need none."
         )
 

@@ -188,13 +188,13 @@ def score_run(run: Run) -> Iterator[Scored]:
     again, so that another metric needs no network.
     """
     config, source = run.config, run.source
-    first = headline(config.eval.protocol, source)
+    first_protocol = headline(config.eval.protocol, source)
     embedded = embeddings.embed_run(run, baselines=config.eval.baselines)
     methods = {}
     for method, as_stored in embedded.items():
         splits = embeddings.as_scored(as_stored, config)
         methods[method] = splits, build_metrics(config, splits.get("train"))
-    for protocol in dict.fromkeys([first, *source.protocols]):
+    for protocol in dict.fromkeys([first_protocol, *source.protocols]):
         for method, (splits, metrics) in methods.items():
             for metric in metrics:
                 rules = protocol, config.eval.ap, source.clean_labels

@@ -170,24 +170,24 @@ def check_study(name: str, levels: Sequence[Level], side: str) -> tuple[Level, .
     if side not in SIDES:
         raise UserError(f"--side={side} is unknown; known: {', '.join(SIDES)}.")
     if name == FRAMES:
-        limits, default_levels, is_whole = (1, 2**31 - 1), _FRAME_LEVELS, True
+        limits, default_levels, is_integer = (1, 2**31 - 1), _FRAME_LEVELS, True
     else:
         corruption = corruptions.CORRUPTIONS[name]
-        limits, default_levels, is_whole = (
+        limits, default_levels, is_integer = (
             corruption.limits,
             corruption.levels,
-            corruption.whole,
+            corruption.is_integer,
         )
     levels = tuple(dict.fromkeys(levels)) or default_levels
     for level in levels:
         low, high = limits
-        if not low <= level <= high or (is_whole and level != round(level)):
-            number = "a whole number" if is_whole else "a number"
+        if not low <= level <= high or (is_integer and level != round(level)):
+            number = "a whole number" if is_integer else "a number"
             raise UserError(
                 f"--levels: {level:g} is no {_unit(name)}: {number} from {low:g} to "
                 f"{high:g}."
             )
-    return tuple(round(level) if is_whole else level for level in levels)
+    return tuple(round(level) if is_integer else level for level in levels)
 
 
 def _unit(name: str) -> str:
