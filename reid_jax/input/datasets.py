@@ -35,7 +35,7 @@ class Dataset:
 
     @property
     def fingerprint(self) -> str:
-        """Changes when the tracklets of query or gallery, or their frames, change."""
+        """Hash of the tracklets of query and gallery, and of their frames."""
         return f"{self.query.fingerprint} {self.gallery.fingerprint}"
 
 

@@ -60,8 +60,8 @@ def clip_batches(
             cyclically to fill it, and the number of its track.
         clip_length: frames per clip, T.
         batch_clips: clips per batch, B; the last batch is padded.
-        augmentation: its sizes are used.
-        normalization: its mean colour is used.
+        augmentation: gives the sizes; nothing in it is drawn at random.
+        normalization: name of the convention, whose mean colour fills erased boxes.
         mesh: the devices that share a batch.
     """
     largest = resizing.largest_size(augmentation.cropped_size)

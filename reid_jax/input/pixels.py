@@ -1,4 +1,4 @@
-"""Normalises uint8 frames as a network expects them; nothing else does."""
+"""Normalises frames by the convention of a network's training; no other file does."""
 
 import dataclasses
 import os

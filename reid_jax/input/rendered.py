@@ -138,7 +138,7 @@ class RenderedSource:
 
     @property
     def fingerprint(self) -> str:
-        """Changes when query or gallery changes."""
+        """Hash of the tracklets of query and gallery."""
         parts = (self._splits[name].fingerprint for name in ("query", "gallery"))
         return " ".join(parts)
 

@@ -106,12 +106,12 @@ def write_checkpoint(
     """
     path = pathlib.Path(path)
     contiguous = {key: np.ascontiguousarray(value) for key, value in weights.items()}
-    format = kind(path)
-    if format == "torch":
+    file_format = kind(path)
+    if file_format == "torch":
         torch = torch_files.import_torch(path, "Writing")
     try:
         with files.write_whole(path) as unfinished:
-            match format:
+            match file_format:
                 case "safetensors":
                     # Not save_file: only the owner could read its file.
                     texts = dict(metadata or {})

@@ -35,11 +35,11 @@ def read(path: pathlib.Path) -> tuple[dict[str, np.ndarray], str, list[str]]:
             content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # whatever a damaged file leads the parser to
         # Not PyTorch's whole message: it advises to switch the protection off.
-        code = re.search(r"GLOBAL (\S+) was not an allowed", str(error))
+        match = re.search(r"GLOBAL (\S+) was not an allowed", str(error))
         reason = (
-            f"it needs {code[1]}, which is code and not weights; save its state_dict "
+            f"it needs {match[1]}, which is code and not weights; save its state_dict "
             "alone, where you trust the file"
-            if code
+            if match
             else f"it is damaged or no file of torch.save ({first_sentence(error)})"
         )
         raise UserError(f"{path} was refused: {reason}.") from None
@@ -91,11 +91,9 @@ def choose(
         names[0] not in WRAPPERS and (len(candidates) > 1 or is_damaged)
     ):
         return None
-    return (
-        candidates[names[0]],
-        names[0],
-        [str(name) for name in candidates if name != names[0]],
-    )
+    name = names[0]
+    others = [str(other) for other in candidates if other != name]
+    return candidates[name], name, others
 
 
 def import_torch(path: pathlib.Path, doing: str):

@@ -52,7 +52,8 @@ def start(model: nnx.Module, config, labels: tuple[str, list[int]]) -> dict:
     print(
         f"Starting from {pretrained.source} "
         f"({pretrained.description}{pretrained.location}): "
-        f"{len(report.loaded)} tensors loaded; initialised: {', '.join(initialised) or 'nothing'}; not used of it: "
+        f"{len(report.loaded)} tensors loaded; initialised: "
+        f"{', '.join(initialised) or 'nothing'}; not used of it: "
         f"{', '.join(unused) or 'nothing'}."
     )
     normalization, possible = config.data.normalization, pretrained.normalizations

@@ -88,11 +88,11 @@ class Calibration:
 
 
 def has_thresholds(scored: Scored, protocol: str) -> bool:
-    """Whether `write` stores a score: its thresholds hold for other galleries."""
+    """Whether a score's thresholds are stored: they hold for other galleries too."""
     metric = scored.metric
     is_pairwise = not (metric.rerank or metrics.is_expanded(metric.name))
-    is_trained = scored.method == "trained" and is_pairwise
-    return is_trained and scored.protocol == protocol
+    is_trained = scored.method == "trained"
+    return is_trained and is_pairwise and scored.protocol == protocol
 
 
 def write(run: Run, protocol: str, curves: Mapping[str, Verification]) -> None:

@@ -98,7 +98,7 @@ def dropped_frames(clips: Clips, share: Level, keys) -> Clips:
 
 
 def occluding_bar(clips: Clips, share: Level, keys) -> Clips:
-    """Covers `share` of the width by an upright grey bar that stays for the clip."""
+    """Covers `share` of the width by a vertical grey bar, fixed for the whole clip."""
     W = clips.shape[3]
     position_keys, shade_keys = jnp.moveaxis(jax.vmap(jax.random.split)(keys), 1, 0)
     left = draw_each(jax.random.uniform, position_keys, (1,), maxval=1 - share) * W

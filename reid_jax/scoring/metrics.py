@@ -146,9 +146,7 @@ def _reranked(name: str, pairwise: Callable, config) -> Callable:
     }
 
     def rerank_embeddings(query, gallery):
-        if (
-            name == "cosine"
-        ):  # for unit vectors, squared L2 is twice the cosine distance
+        if name == "cosine":  # squared L2 of unit vectors: twice the cosine distance
             query, gallery = distances.unit(query), distances.unit(gallery)
         with _naming_field("config.eval.rerank"):
             return rerank.k_reciprocal(query, gallery, **settings)

@@ -212,7 +212,7 @@ def score(
     """Ranks the gallery of `protocol` for the queries.
 
     Args:
-        method: name of what embedded the tracklets: "trained", for example.
+        method: how the tracklets were embedded, such as "trained".
         splits: embeddings of "query" and "gallery".
         metric: computes the distances.
         protocol: an evaluation protocol of the dataset.
