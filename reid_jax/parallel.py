@@ -158,7 +158,7 @@ def _told_by_all(name: str, text: str) -> list[str]:
     name = f"{name}/{next(_meetings)}"
     _client().key_value_set(f"{name}/{jax.process_index()}", text)
     texts = [_ask(f"{name}/{process}") for process in range(jax.process_count())]
-    _meet(name)  # the store ends with its process: it waits until all have read
+    _meet(name)  # the store ends with the first process: it stays until all have read
     return texts
 
 

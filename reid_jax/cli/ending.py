@@ -150,9 +150,7 @@ def _missing_platform() -> str | None:
     JAX is made to choose another platform for this, so only a process that is about to
     end may call it.
     """
-    if not (jax := sys.modules.get("jax")) or not (
-        requested := jax.config.jax_platforms
-    ):
+    if not (jax := sys.modules.get("jax")) or not (value := jax.config.jax_platforms):
         return None
     with contextlib.suppress(AssertionError, RuntimeError):
         jax.devices()
@@ -161,7 +159,7 @@ def _missing_platform() -> str | None:
     jax.config.update("jax_platforms", None)
     available = ", ".join(sorted({device.platform for device in jax.devices()}))
     return (
-        f"JAX_PLATFORMS={requested} asks for devices that JAX cannot use here; it can "
+        f"JAX_PLATFORMS={value} asks for devices that JAX cannot use here; it can "
         f"use: {available}. Set JAX_PLATFORMS to one of these, or leave it out."
     )
 

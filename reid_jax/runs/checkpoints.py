@@ -89,9 +89,8 @@ class Checkpoints:
             lacks_space = shutil.disk_usage(self.folder).free < num_bytes
         except OSError:  # cannot be known; Orbax reports what is wrong
             lacks_space = False
-        if parallel.any_process(
-            lacks_space
-        ):  # in all, as Orbax waits for every process
+        # All processes stop together, as Orbax would wait for each of them.
+        if parallel.any_process(lacks_space):
             raise disk_full
         notes = {"mean_ap": (metrics or {}).get("mean_ap"), "unlogged": list(unlogged)}
         notes["weights"] = weights_fingerprint(state.params, state.batch_stats)
