@@ -71,16 +71,14 @@ def train(config, workdir: pathlib.Path, run: tuple[int, int] = (0, 1)) -> None:
     schedule = steps.learning_rate_schedule(config, source.steps_per_epoch)
     optimizer = steps.build_optimizer(config, schedule)
 
-    with contextlib.ExitStack() as resources:
+    with contextlib.ExitStack() as owned:
         # 3. Build the network; restore its state from the newest checkpoint, if any.
-        resources.enter_context(run_folder.opened(workdir, config, source))
-        training = resources.enter_context(contextlib.ExitStack())
+        owned.enter_context(run_folder.opened(workdir, config, source))
+        training = owned.enter_context(contextlib.ExitStack())
         stop = training.enter_context(StopOnSignal())
-        checkpoints = training.enter_context(
-            contextlib.closing(Checkpoints(workdir, True))
-        )
+        saved = training.enter_context(contextlib.closing(Checkpoints(workdir, True)))
         graphdef, state, unlogged = start.build_state(
-            config, workdir, checkpoints, source.pids, optimizer, mesh
+            config, workdir, saved, source.pids, optimizer, mesh
         )
 
         # 4. Compile the training step and the scoring; set up logging.
@@ -114,12 +112,12 @@ def train(config, workdir: pathlib.Path, run: tuple[int, int] = (0, 1)) -> None:
                             scores_of_step = score(state.params, state.batch_stats)
                             meter.log_scores(step, scores_of_step, config.data.name)
                     finally:  # even when scoring fails, no step is lost
-                        checkpoints.save(state, scores_of_step, meter.unlogged)
+                        saved.save(state, scores_of_step, meter.unlogged)
                     meter.restart_clock()
                 if is_stopped:
                     break
             if num_steps == 0:  # only the initial weights are scored
-                checkpoints.save(state)
+                saved.save(state)
 
         # 6. When interrupted, stop here: the same command resumes.
         if parallel.any_process(stop.is_set) or int(state.step) < num_steps:
@@ -149,22 +147,18 @@ def train_table(number: str, runs: pathlib.Path, num_seeds: int, **settings) -> 
         **settings: arguments of `tables.plans.plans`.
     """
     plans = table_plans.plans(number, **settings)
-    missing_runs = table_runs.lacking(plans, table_runs.read(runs), num_seeds)
+    lacking = table_runs.lacking(plans, table_runs.read(runs), num_seeds)
     total = table_runs.number(plans, num_seeds)
     began = time.monotonic()
-    for i, plan in enumerate(missing_runs):
-        time_left = (
-            ""
-            if i == 0
-            else _time_left((time.monotonic() - began) / i, missing_runs[i:])
-        )
-        run = (total - len(missing_runs) + i, total)
-        print(f"\nrun {run[0] + 1} of {total}: {plan.workdir}{time_left}", flush=True)
-        train(plan.config, plan.workdir, run)
+    for i, wanted in enumerate(lacking):
+        left = "" if i == 0 else _minutes((time.monotonic() - began) / i, lacking[i:])
+        run = (total - len(lacking) + i, total)
+        print(f"\nrun {run[0] + 1} of {total}: {wanted.workdir}{left}", flush=True)
+        train(wanted.config, wanted.workdir, run)
 
 
-def _time_left(seconds_a_run: float, missing_runs: list) -> str:
-    return f" (about {seconds_a_run * len(missing_runs) / 60:.0f} minutes left)"
+def _minutes(seconds_a_run: float, left: list) -> str:
+    return f" (about {seconds_a_run * len(left) / 60:.0f} minutes left)"
 
 
 def _define_flags() -> None:
@@ -193,14 +187,8 @@ def main() -> None:
     values = flags.FLAGS
     if values.table is not None:
         runs = pathlib.Path(values.runs)
-        other_flags = (
-            "config",
-            "workdir",
-            "coordinator",
-            "num_processes",
-            "process_id",
-        )
-        settings = table_flags.settings(*other_flags)
+        others = ("config", "workdir", "coordinator", "num_processes", "process_id")
+        settings = table_flags.settings(*others)
         train_table(values.table, runs, values.seeds, **settings)
         evaluate.print_table(values.table, runs, **settings)
         return
@@ -208,7 +196,7 @@ def main() -> None:
     if values.config is None:
         raise UserError("--config=configs/NAME.py is needed; see configs/.")
     parallel.connect(values.coordinator, values.num_processes, values.process_id)
-    if not parallel.is_main_process():  # only the main process prints
+    if not parallel.is_main_process():  # which speaks for all
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     file = config_flags.get_config_filename(values["config"])
     workdir = pathlib.Path(values.workdir or f"runs/{variants.slug(file)}")
