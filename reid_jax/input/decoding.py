@@ -64,7 +64,7 @@ def decode(
 _decoding = weakref.WeakSet()
 
 
-# At import, which is after TensorFlow's own, so that it runs before them.
+# Registered after TensorFlow's exit functions, so that it runs before them.
 @atexit.register
 def _close_all() -> None:
     """Closes running decoders at exit, as reading after Python's end would hang."""
@@ -100,7 +100,7 @@ def _decoded(split: Split, requests: Iterator[Request], largest) -> Iterator[tup
     dataset = dataset.map(decode_request, num_parallel_calls=_num_threads())
     dataset = dataset.prefetch(_PREFETCH)
     options = tf.data.Options()
-    options.autotune.enabled = False  # it takes more threads than there are cores
+    options.autotune.enabled = False  # it would use more threads than there are cores
     dataset = dataset.with_options(options)
     failed = None
     try:

@@ -181,7 +181,7 @@ class RenderedSource:
         return _split_evenly(self._p, shares)
 
     def split(self, name: str) -> Split:
-        """One of "train", "query" and "gallery"."""
+        """The split `name`: "train", "query" or "gallery"."""
         return self._splits[name]
 
     def train_clips(self, first_step: int = 0) -> Iterator[tuple[np.ndarray, int, int]]:
@@ -192,7 +192,8 @@ class RenderedSource:
         """
         streams, first_label = [], 0
         for index, pids in enumerate(self._persons):
-            # One item for each person: the sampler repeats it K times.
+            # One item per person takes the place of tracklets: the sampler repeats it
+            # K times.
             labels, p = np.arange(len(pids)), self._persons_of_batch[index]
             seed = self._seed + index * _NEXT_SEED
             batches = clips.batches_from(first_step, labels, p, self._k, seed=seed)

@@ -16,7 +16,7 @@ _RESNET14 = (1, 1, 1, 1)
 _RESNETS = {
     "resnet50": {"dims": 2, "blocks": _RESNET50, "width": 64},
     "resnet3d50": {"dims": 3, "blocks": _RESNET50, "width": 64},
-    # One block a stage and few channels: for tests, the demo and small studies.
+    # One block per stage and few channels, for tests, the demo and small studies.
     "resnet14_w16": {"dims": 2, "blocks": _RESNET14, "width": 16},
     "resnet14_w8": {"dims": 2, "blocks": _RESNET14, "width": 8},
     "resnet3d14_w8": {"dims": 3, "blocks": _RESNET14, "width": 8},

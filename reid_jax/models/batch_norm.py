@@ -83,7 +83,10 @@ def _normalise_forward(x, weight, bias, mean, inverse, is_batch):
 
 
 def _normalise_backward(is_batch, residuals, dy):
-    """Source: Ioffe & Szegedy 2015 (arXiv:1502.03167), Sec. 3, in terms of x̂."""
+    """Gradients by x, weight and bias, in terms of the normalised x̂.
+
+    Source: Ioffe & Szegedy 2015 (arXiv:1502.03167), Sec. 3.
+    """
     x, weight, mean, inverse = residuals
     axes = tuple(range(x.ndim - 1))
     normalised = (x.astype(mean.dtype) - mean) * inverse

@@ -33,7 +33,7 @@ def read(path: pathlib.Path) -> tuple[dict[str, np.ndarray], str, list[str]]:
             warnings.catch_warnings(action="ignore"),
         ):
             content = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # whatever a damaged file leads the parser to
+    except Exception as error:  # PyTorch raises anything on damaged files
         # Not PyTorch's whole message: it advises to switch the protection off.
         match = re.search(r"GLOBAL (\S+) was not an allowed", str(error))
         reason = (

@@ -1,4 +1,4 @@
-"""The embeddings that a score needs, of the trained network and of baselines."""
+"""Embeds what a score needs, by the trained network and by baselines."""
 
 import dataclasses
 import functools
@@ -80,7 +80,7 @@ _CENTERED = ("embeddings", "camids")
 
 
 def untrained_network(run: Run) -> Network:
-    """The run's network before its first step, on every device of this process."""
+    """Builds the run's network before its first step, on this process's devices."""
     config = run_folder.load_config(run.workdir)  # the seed and start it trained with
     model = build_model(config.model, len(run.pids), rngs=nnx.Rngs(config.seed))
     if config.init_from:
