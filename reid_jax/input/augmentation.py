@@ -39,8 +39,9 @@ class Augmentation:
     Without augmentation, a frame is resized to `resize` (default: `frame_size`) and its
     middle `frame_size` is shown. In training each of these happens with its
     probability: `flip`, `crop` (a window at a random place) and `erase` (a random box
-    is erased). For a random crop without `resize`, the frame is first enlarged
-    `ENLARGE` times. With `per_frame` every frame draws anew, else the whole clip once.
+    is erased). For a random crop without `resize`, the frame is resized to `ENLARGE`
+    times `frame_size`. With `per_frame` every frame draws anew, else the whole clip
+    once.
     """
 
     frame_size: tuple[int, int]

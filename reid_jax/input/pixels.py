@@ -100,7 +100,7 @@ def read_mean_cube(
     """Reads C3D's mean cube and crops its middle to `clip_size` (T, H, W).
 
     The file is the original `.binaryproto`, or a `.npy` of shape [3, 16, 128, 171];
-    additional axes of length 1 in front are ignored.
+    additional axes of length 1 in front are ignored. Channels stay B, G, R.
     Differs: Caffe crops the cube where it cropped a training clip; here it is always
     the middle, as in evaluation.
 

@@ -55,10 +55,10 @@ def round_up(n: int) -> int:
 
 
 def num_taps(sizes: Int[np.ndarray, "... 2"], whole_size: tuple[int, int]) -> int:
-    """Number of original pixels per resized pixel along an axis, rounded up.
+    """Number of original pixels along an axis that make up a resized pixel.
 
-    It is enough for all frames of `sizes` (height, width); `whole_size` is the smallest
-    size that they are resized to.
+    It is rounded up, and enough for all frames of `sizes` (height, width); `whole_size`
+    is the smallest size that they are resized to.
     """
     ratio = sizes.reshape(-1, 2) / np.array(whole_size)
     return round_up(math.ceil(2 * max(1.0, ratio.max())))
@@ -83,7 +83,7 @@ def resize_crop_flip(
         sizes: height and width of each frame without padding.
         windows: for each frame, the size to resize to, the window, flip, box to erase
             and changes of colours.
-        num_taps: original pixels per resized pixel along each axis (`num_taps`).
+        num_taps: original pixels along an axis that make up a resized one (`num_taps`).
         frame_size: height and width of the windows.
         color: RGB colour of erased boxes.
     """
