@@ -76,7 +76,7 @@ def _score(run: Run, draws: bool, with_report: bool) -> list[dict]:
         headline = headline or scored
         name = scored.name(protocols)
         curves[name], rocs[name] = scored.ranking.cmc, scored.verification
-        if calibration.is_kept(scored, headline.protocol):
+        if calibration.has_thresholds(scored, headline.protocol):
             thresholds[scored.metric.name] = scored.verification
     summary = _write(run, rows, curves, rocs, headline)
     calibration.write(run, headline.protocol, thresholds)
@@ -85,7 +85,7 @@ def _score(run: Run, draws: bool, with_report: bool) -> list[dict]:
         draw.draw_run(run, headline, curves, rocs)
     print(f"\nwritten to {run.folder}")
     if with_report:
-        draw.draw_study(run, studies.stored_or_run(run, "noise"))
+        draw.draw_study(run, studies.load_or_run(run, "noise"))
         path = report_page.write(run, headline, summary)
         print(f"\nreport: {path}, for any browser")
         print(f"model card: {report_card.write(run, headline, summary)}")

@@ -1,12 +1,13 @@
 """Train a network on tracklets: python train.py --config=configs/attn_tconv.py
 
-Resumes by itself when the workdir holds a checkpoint; ends with the score table.
---table=5 trains what a table of the papers still lacks (--seeds, --preset=small).
+Resumes when the workdir holds a checkpoint, and ends with the score table.
+--table=5 trains the runs that a table of the papers still needs (--seeds,
+--preset=small).
 """
 
 import signal
 
-if __name__ == "__main__":  # the imports below take seconds: Ctrl-C ends them quietly
+if __name__ == "__main__":  # so that Ctrl-C during the slow imports below ends quietly
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 import contextlib
@@ -38,16 +39,22 @@ from reid_jax.tables import runs as table_runs
 
 
 def train(config, workdir: pathlib.Path, run: tuple[int, int] = (0, 1)) -> None:
-    """The whole run that `config` describes, from its data to its score table.
+    """Trains a network as `config` describes, and prints its score table at the end.
 
-    `run` is its number, from 0, of how many: of several there is a total progress too.
-    Raises KeyboardInterrupt where it was interrupted, when all is saved.
+    Args:
+        config: a config of configs/, complete.
+        workdir: folder of the run.
+        run: number of this run, from 0, and of all runs; with several, a second
+            progress bar counts them.
+
+    Raises:
+        KeyboardInterrupt: the run was interrupted; everything is saved.
     """
-    # 1. The tracklets, and how many steps their identities make.
+    # 1. Open the dataset; count the steps.
     config = config.copy_and_resolve_references()
     config_checks.check_config(config)
     parallel.check_same(run_folder.flat(config), "configs")
-    with parallel.main_process_first():  # what is missing is rendered once
+    with parallel.main_process_first():  # so that only one process builds the dataset
         source = sources.open_source(config)
         tracklets = source.training
         requirements.check_training(config, source)
@@ -55,7 +62,7 @@ def train(config, workdir: pathlib.Path, run: tuple[int, int] = (0, 1)) -> None:
     parallel.check_same(data, "data")
     milestones = start.build_milestones(config, source.steps_per_epoch)
 
-    # 2. The devices, and how parameters are updated.
+    # 2. Choose the devices; build the optimizer.
     mesh = parallel.data_mesh()
     parallel.check_divisible(config.data.p * config.data.k, mesh, "P*K")
     parallel.check_divisible(config.eval.batch_clips, mesh, "config.eval.batch_clips")
@@ -63,7 +70,7 @@ def train(config, workdir: pathlib.Path, run: tuple[int, int] = (0, 1)) -> None:
     optimizer = steps.build_optimizer(config, schedule)
 
     with contextlib.ExitStack() as owned:
-        # 3. The network and its state, as the run's folder has them or new.
+        # 3. Build the network; restore its state from the newest checkpoint, if any.
         owned.enter_context(run_folder.opened(workdir, config, source))
         training = owned.enter_context(contextlib.ExitStack())
         stop = training.enter_context(StopOnSignal())
@@ -72,7 +79,7 @@ def train(config, workdir: pathlib.Path, run: tuple[int, int] = (0, 1)) -> None:
             config, workdir, saved, source.pids, optimizer, mesh
         )
 
-        # 4. One step and one score, each compiled once, and what reports on them.
+        # 4. Compile the training step and the scoring; set up logging.
         train_step = steps.make_train_step(graphdef, optimizer, config)
         embed_step = steps.make_embed_step(graphdef, config)
         score = build_scorer(config, workdir, source, embed_step, mesh)
@@ -84,7 +91,7 @@ def train(config, workdir: pathlib.Path, run: tuple[int, int] = (0, 1)) -> None:
             training.enter_context(contextlib.closing(resource))
         meter = build_meter(config, log, bar, schedule, num_steps, unlogged)
 
-        # 5. The loop: batches in, checkpoints out, until the last step or a signal.
+        # 5. Train until the last step or a signal; score and save on the way.
         batches = source.train_batches(first_step, mesh)
         with training:
             training.enter_context(contextlib.closing(batches))
@@ -102,15 +109,15 @@ def train(config, workdir: pathlib.Path, run: tuple[int, int] = (0, 1)) -> None:
                         if milestones.is_scored(step):
                             scores_of_step = score(state.params, state.batch_stats)
                             meter.log_scores(step, scores_of_step, config.data.name)
-                    finally:  # a score that fails loses no step
+                    finally:  # even when scoring fails, no step is lost
                         saved.save(state, scores_of_step, meter.unlogged)
                     meter.restart_clock()
                 if is_stopped:
                     break
-            if num_steps == 0:  # scores what it starts from
+            if num_steps == 0:  # only the initial weights are scored
                 saved.save(state)
 
-        # 6. Interrupted: everything is saved, the same command goes on.
+        # 6. When interrupted, stop here: the same command resumes.
         if parallel.any_process(stop.is_set) or int(state.step) < num_steps:
             print(
                 f"Interrupted: step {int(state.step)} of {num_steps} is saved in "
@@ -121,7 +128,7 @@ def train(config, workdir: pathlib.Path, run: tuple[int, int] = (0, 1)) -> None:
         if parallel.is_main_process():
             run_folder.mark_finished(workdir, num_steps)
 
-        # 7. The score table of each dataset, with its files and pictures.
+        # 7. Write the score table of each dataset, with its files and pictures.
         with parallel.failure_told():
             for name in dict.fromkeys([config.data.name, *config.data.mixture]):
                 config.data.name = name
@@ -129,9 +136,13 @@ def train(config, workdir: pathlib.Path, run: tuple[int, int] = (0, 1)) -> None:
 
 
 def train_table(number: str, runs: pathlib.Path, num_seeds: int, **settings) -> None:
-    """Train the runs that a table of the papers still lacks, one after the other.
+    """Trains the runs that a table of the papers still needs, one after the other.
 
-    `settings` are those of `tables.plans.plans`.
+    Args:
+        number: of the table.
+        runs: folder of all runs.
+        num_seeds: runs for each row.
+        **settings: arguments of `tables.plans.plans`.
     """
     plans = table_plans.plans(number, **settings)
     lacking = table_runs.missing_runs(plans, table_runs.read(runs), num_seeds)

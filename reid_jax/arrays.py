@@ -1,4 +1,4 @@
-"""The one array type of all annotations: JAX or NumPy."""
+"""The array type of all annotations: a JAX or a NumPy array."""
 
 import jax
 import numpy as np

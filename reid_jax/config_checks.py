@@ -1,4 +1,4 @@
-"""Checks of a config: everything that is wrong with its values, in one error."""
+"""Checks a config and reports all wrong values in one error."""
 
 import operator
 
@@ -14,9 +14,9 @@ from reid_jax.retrieval import ranking
 from reid_jax.scoring import metrics
 
 LARGEST_SEED = 2**63 - 1
-"""What jax.random.key takes; it uses the last 32 bits, NumPy all of them."""
+"""Largest seed that jax.random.key accepts; it uses the last 32 bits, NumPy all."""
 
-_LARGEST_SIGMA = 10.0  # of a blur: it is made of 60 taps on either axis
+_LARGEST_SIGMA = 10.0  # pixels; such a blur has 60 taps along either axis
 
 _POSITIVE = (
     "data.num_persons",
@@ -57,11 +57,13 @@ _NOT_NEGATIVE = (
     "loss.circle_margin",
     "loss.cosine_margin",
 )
-_OF_FILES = {
+_FILES_ONLY = {
     "data.resize": None,
     "data.sampling": "consecutive",
     "data.cache": "disk",
 }
+"""Defaults of fields that may only change with data.source="files"."""
+
 _FRACTIONS = (
     "augment.flip",
     "augment.crop",
@@ -77,10 +79,10 @@ _FRACTIONS = (
 
 
 def check_config(config: config_dict.ConfigDict) -> None:
-    """Raise one UserError that lists every field whose value cannot be.
+    """Raises one UserError that lists every field with an invalid value.
 
-    `config.model` is checked where the network is built, what depends on the dataset
-    where that is read.
+    `config.model` is checked where the network is built; fields that depend on the
+    dataset are checked where it is read.
     """
     choices = {
         "data.source": sources.SOURCES,
@@ -149,12 +151,12 @@ def check_config(config: config_dict.ConfigDict) -> None:
     sizes = {"model.frame_size": frame_size}
     if resize is not None:
         sizes["data.resize"] = resize
-    wrong = [field for field, size in sizes.items() if not _is_size(size)]
+    wrong_fields = [field for field, size in sizes.items() if not _is_size(size)]
     problems += [
         f"config.{field}={tuple(sizes[field])} must be (height, width) in pixels"
-        for field in wrong
+        for field in wrong_fields
     ]
-    if resize and not wrong and any(map(operator.lt, resize, frame_size)):
+    if resize and not wrong_fields and any(map(operator.lt, resize, frame_size)):
         problems.append(
             f"config.data.resize={tuple(resize)} must be at least "
             f"config.model.frame_size={tuple(frame_size)}"
@@ -162,8 +164,8 @@ def check_config(config: config_dict.ConfigDict) -> None:
     if config.data.source == "render":
         problems += [
             f"config.{field}={_get(config, field)!r} is for config.data.source='files'"
-            for field, usual in _OF_FILES.items()
-            if _get(config, field) != usual
+            for field, default in _FILES_ONLY.items()
+            if _get(config, field) != default
         ]
     if not 0 <= config.augment.hue <= 0.5:
         problems.append(f"config.augment.hue={config.augment.hue} must be in 0..0.5")
@@ -175,23 +177,23 @@ def check_config(config: config_dict.ConfigDict) -> None:
     if config.data.source == "files" and config.data.num_persons is not None:
         problems.append("config.data.num_persons is for config.data.source='render'")
     if config.data.normalization == "c3d_cube":
-        size = pixels.CUBE_SHAPE[2:]
+        cube_size = pixels.CUBE_SHAPE[2:]
         if not config.data.mean_cube:
             problems.append(
                 "config.data.normalization='c3d_cube' needs config.data.mean_cube"
             )
-        if tuple(resize or frame_size) != size:
+        if tuple(resize or frame_size) != cube_size:
             problems.append(
                 "config.data.normalization='c3d_cube' is for frames resized to "
-                f"config.data.resize={size}, not {tuple(resize or frame_size)}"
+                f"config.data.resize={cube_size}, not {tuple(resize or frame_size)}"
             )
     for field in _FRACTIONS:
         if not 0 <= _get(config, field) <= 1:
             problems.append(f"config.{field}={_get(config, field)} must be in 0..1")
     for field, allowed in choices.items():
         if _get(config, field) not in allowed:
-            known = ", ".join(allowed)
-            problems.append(f"config.{field}={_get(config, field)!r}; known: {known}")
+            names = ", ".join(allowed)
+            problems.append(f"config.{field}={_get(config, field)!r}; known: {names}")
     if problems:
         raise UserError("; ".join(problems) + ".")
 

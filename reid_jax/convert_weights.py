@@ -96,7 +96,7 @@ def convert(
         print(parameter_table(weights))
     wants = (normalization,) if normalization else given.normalizations
     print(
-        f"{source}: {given.description}{given.place}; config.data.normalization: "
+        f"{source}: {given.description}{given.location}; config.data.normalization: "
         f"{' or '.join(wants) or 'not known'}"
     )
     if given.left_out:

@@ -1,13 +1,13 @@
-"""Errors that a user can mend: one base class for all."""
+"""Errors that the user can fix, under one base class."""
 
 
 class UserError(ValueError):
-    """Something that the user gave cannot be used; the message says the way out.
+    """An input that cannot be used; the message says how to fix it.
 
-    Programs print it as one line. Any other ValueError is a fault of this project or
-    of a library, and keeps its traceback.
+    Programs print it as one line. Any other ValueError is a bug in this project or in a
+    library and keeps its traceback.
     """
 
 
 class DivergedError(UserError, FloatingPointError):
-    """Training came to numbers that are not finite: other settings may help."""
+    """Training reached numbers that are not finite; other settings may help."""

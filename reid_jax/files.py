@@ -1,4 +1,4 @@
-"""Writing files whole or not at all."""
+"""Writes files completely or not at all."""
 
 import contextlib
 import errno
@@ -19,14 +19,14 @@ _FULL = (errno.ENOSPC, errno.EDQUOT)
 
 @contextlib.contextmanager
 def write_whole(path: str | os.PathLike) -> Iterator[pathlib.Path]:
-    """Yields a new path beside `path`, which takes its place when the block is done.
+    """Yields a temporary path; when the block ends, that file is renamed to `path`.
 
     The block makes a file there, or a folder, whose place must be free or empty.
 
-    The name is unique and keeps the suffix, so that several programs may write the same
-    file at a time: the last one wins, and no reader sees half a file. A block that
-    fails leaves nothing behind. The folder is made if needed, and the file gets the
-    permissions that the umask gives.
+    The temporary name is unique and keeps the suffix. So several programs may write the
+    same file at once: the last to end wins, and no reader sees half a file. A block
+    that fails leaves nothing behind. The folder is created if needed, and the file gets
+    the permissions that the umask gives.
 
     Raises:
         UserError: the disk is full, or nothing can be written in the folder.
@@ -46,25 +46,25 @@ def write_whole(path: str | os.PathLike) -> Iterator[pathlib.Path]:
             raise UserError(
                 f"No space left for {path}: nothing of it was kept. {ADVICE}"
             ) from None
-        ours = map(str, (unfinished, path, path.parent))
-        if isinstance(error, OSError) and str(error.filename) in ours:
+        our_paths = map(str, (unfinished, path, path.parent))
+        if isinstance(error, OSError) and str(error.filename) in our_paths:
             raise UserError(f"{path} cannot be written: {error.strerror}.") from None
         raise
 
 
 def write_text(path: str | os.PathLike, text: str) -> None:
-    """Writes a text file in UTF-8, whole or not at all; errors as `write_whole`."""
+    """Writes a UTF-8 text file, completely or not at all; raises as `write_whole`."""
     with write_whole(path) as unfinished:
         unfinished.write_text(text, encoding="utf-8")
 
 
 def write_json(path: str | os.PathLike, content: Any) -> None:
-    """Writes a JSON file, whole or not at all; errors as `write_whole`."""
+    """Writes a JSON file, completely or not at all; raises as `write_whole`."""
     write_text(path, json.dumps(content, indent=2) + "\n")
 
 
 def is_full_error(error: BaseException | None) -> bool:
-    """Whether `error`, or what it came from, says that no space (or quota) is left."""
+    """Whether `error`, or an error that caused it, reports a full disk or quota."""
     while error is not None:
         if getattr(error, "errno", None) in _FULL:
             return True

@@ -1,4 +1,4 @@
-"""One program at a time: lock files that others wait for."""
+"""Lock files: one program at a time, the others wait."""
 
 import contextlib
 import functools
@@ -16,16 +16,20 @@ _POLL_SECONDS = 0.2
 
 @contextlib.contextmanager
 def held(path: str | os.PathLike, purpose: str) -> Iterator[None]:
-    """Holds the lock file `path` while the block runs; waits while another has it.
+    """Holds the lock file `path` while the block runs; first waits until it is free.
 
-    Who waits says so once on stderr, with the `purpose` ("to build walkers/tiny"), and
-    then has to look again: the other program may have done the work. The system lets go
-    of the lock when its holder ends, however it ends. The file and its folder are made
-    if needed; the file is gone afterwards. On a file system without locks a warning
-    says so. Not re-entrant.
+    A program that waits prints so once on stderr. After waiting, the block must check
+    again what there is to do: the other program may have done the work. The operating
+    system frees the lock when its holder ends, however it ends. The file and its folder
+    are created if needed; the file is deleted afterwards. On a file system without
+    locks, a warning is printed and the block runs unlocked. Not re-entrant.
+
+    Args:
+        path: the lock file.
+        purpose: ends the message of a waiting program, such as "to build walkers/tiny".
 
     Raises:
-        UserError: the file cannot be made or opened.
+        UserError: the file cannot be created or opened.
     """
     path = pathlib.Path(path)
     lock = filelock.FileLock(path, mode=0o666)
@@ -39,7 +43,8 @@ def held(path: str | os.PathLike, purpose: str) -> Iterator[None]:
     try:
         yield
     finally:
-        # While it is held: who waits for this file notices, and takes the next one.
+        # Deleted while the lock is held: a program that waits for this file notices
+        # and creates a new one.
         with contextlib.suppress(OSError):
             path.unlink()
         lock.release()

@@ -1,4 +1,4 @@
-"""The two losses of paper 1, Sec. 3.2, others in their place, a batch's health."""
+"""Training losses: those of paper 1 (Sec. 3.2), alternatives, and health metrics."""
 
 import jax
 import jax.numpy as jnp
@@ -8,19 +8,20 @@ from reid_jax import angular_losses
 from reid_jax.arrays import Array
 
 METRIC_LOSSES = ("triplet", "soft_triplet", "circle")
-"""What pulls clips of one person together: `config.loss.metric`."""
+"""Losses on embeddings that pull clips of one person together: `config.loss.metric`."""
 
 CLASSIFIER_LOSSES = ("softmax", "cosface", "arcface")
-"""What the classifier learns by: `config.loss.classifier`."""
+"""Losses on the classifier's logits: `config.loss.classifier`."""
 
 
 def hardest_pairs(
     embeddings: Float[Array, "B D"], labels: Integer[Array, "..."]
 ) -> tuple[Float[Array, "B"], Float[Array, "B"]]:
-    """L2 distance of every anchor to its farthest positive and its nearest negative.
+    """Returns each clip's L2 distance to its farthest positive and nearest negative.
 
-    A label that occurs once is its own positive; where all labels are equal the
-    nearest negative is infinitely far.
+    Every clip is an anchor once. A clip whose label occurs only once is its own
+    positive, at distance 0. When all labels are equal, the nearest negative is
+    infinitely far.
     """
     embeddings, labels = _checked(embeddings, labels)
     return _hardest(_pairwise_l2(embeddings), labels)
@@ -35,10 +36,16 @@ def batch_hard_triplet(
 ) -> Float[Array, ""]:
     """Batch-hard triplet loss: hardest positive against hardest negative in the batch.
 
-    `margin` is in the units of the L2 distance. A label that occurs once is its own
-    hardest positive (distance 0). With a single label in the batch the loss is 0.
-    `reduction` is "mean" over anchors, zero hinges included (the published code), or
-    "sum" (Eq. 4).
+    A clip whose label occurs only once is its own hardest positive (distance 0). With
+    a single label in the batch the loss is 0.
+
+    Args:
+        embeddings: one row per clip.
+        labels: label of each clip, [B].
+        margin: in the units of the L2 distance.
+        reduction: "mean" over all anchors, those with a zero hinge included (the
+            published code), or "sum" (Eq. 4).
+
     Source: Gao & Nevatia 2018, Sec. 3.2, Eq. 4, after Hermans et al. 2017.
     """
     if reduction not in ("mean", "sum"):
@@ -53,8 +60,10 @@ def soft_batch_hard_triplet(
 ) -> Float[Array, ""]:
     """Batch-hard triplet loss with a soft margin: the mean of log(1 + exp(p - n)).
 
-    p and n are the distances of `hardest_pairs`; the loss never is 0, so that pairs
-    are pulled on beyond a margin. With a single label in the batch it is 0.
+    p and n are the distances of `hardest_pairs`. The loss is never 0, so pairs are
+    pulled together or pushed apart further, beyond any margin. Only with a single label
+    in the batch is it 0.
+
     Source: Hermans et al. 2017, Sec. 2.
     """
     positive, negative = hardest_pairs(embeddings, labels)
@@ -64,12 +73,15 @@ def soft_batch_hard_triplet(
 def center(
     to_centers: Float[Array, "B N"], labels: Integer[Array, "..."]
 ) -> Float[Array, ""]:
-    """Center loss: the mean of half the squared L2 distance to the own class's centre.
+    """Center loss: half the squared L2 distance to the true class's centre, batch mean.
 
-    `to_centers` are the squared distances of each clip to the centres of all classes.
+    Args:
+        to_centers: squared L2 distance of each clip to the centre of each class.
+        labels: class of each clip, [B], in 0..N-1.
+
     Source: Wen et al. 2016, Eq. 2.
-    Differs: the mean over the batch, where the paper has the sum; and the centres are
-    parameters that the optimizer moves, where the paper has a rule for them (Eq. 4).
+    Differs: the mean over the batch, where the paper has the sum; and the optimizer
+    moves the centres as parameters, where the paper has an update rule (Eq. 4).
     """
     to_centers, labels = _checked(to_centers, labels)
     return jnp.take_along_axis(to_centers, labels[:, None], axis=1).mean() / 2
@@ -83,7 +95,9 @@ def softmax_cross_entropy(
 ) -> Float[Array, ""]:
     """Mean cross-entropy against `(1 - s) onehot + s / N`, s = `label_smoothing`.
 
-    `labels` are in 0..N-1. Source: Gao & Nevatia 2018, Sec. 3.2, Eq. 5 (s = 0).
+    `labels` are in 0..N-1.
+
+    Source: Gao & Nevatia 2018, Sec. 3.2, Eq. 5 (s = 0).
     Differs: the published code, and so the tables, use s = 0.1.
     """
     logits, labels = _checked(logits, labels)
@@ -113,22 +127,40 @@ def total_loss(
     to_centers: Float[Array, "B N"] | None = None,
     center_weight: float | Array = 0.0,
 ) -> tuple[Float[Array, ""], dict[str, Float[Array, ""]]]:
-    """Weighted sum of the losses, and a batch's metrics: it, its parts, its health.
+    """Weighted sum of the losses, and a dictionary of the batch's metrics.
 
-    `metric` of METRIC_LOSSES is weighed by `triplet_weight`, `classifier` of
-    CLASSIFIER_LOSSES by `cross_entropy_weight`; with a margin, `logits` are cosines.
+    Args:
+        embeddings: one row per clip.
+        logits: one row per clip; cosines for "cosface" and "arcface".
+        labels: label of each clip, [B], in 0..N-1.
+        margin: of the "triplet" loss.
+        label_smoothing: of the cross-entropy.
+        triplet_reduction: `reduction` of `batch_hard_triplet`.
+        triplet_weight: weight of the loss that `metric` names.
+        cross_entropy_weight: weight of the loss that `classifier` names.
+        metric: one of METRIC_LOSSES.
+        circle_margin: of the "circle" loss, as is `circle_scale`.
+        classifier: one of CLASSIFIER_LOSSES.
+        cosine_margin: of "cosface" and "arcface", as is `cosine_scale`.
+        to_centers: squared L2 distances for the center loss; None without it.
+        center_weight: weight of the center loss.
+
+    Returns:
+        The loss, and the metrics: "loss", each part of it before weighting, and those
+        of `batch_health`.
+
     Source: Gao & Nevatia 2018, Sec. 3.2, Eq. 6; with `triplet_weight` 0 Kansal &
     Subramanyam 2018, Sec. II-D, Eq. 2.
     """
     match metric:
         case "triplet":
-            pulled = batch_hard_triplet(
+            metric_loss = batch_hard_triplet(
                 embeddings, labels, margin, reduction=triplet_reduction
             )
         case "soft_triplet":
-            pulled = soft_batch_hard_triplet(embeddings, labels)
+            metric_loss = soft_batch_hard_triplet(embeddings, labels)
         case "circle":
-            pulled = angular_losses.circle(
+            metric_loss = angular_losses.circle(
                 *_checked(embeddings, labels), margin=circle_margin, scale=circle_scale
             )
         case _:
@@ -143,8 +175,8 @@ def total_loss(
     cross_entropy = softmax_cross_entropy(
         logits, labels, label_smoothing=label_smoothing
     )
-    loss = triplet_weight * pulled + cross_entropy_weight * cross_entropy
-    metrics = {"loss": loss, metric: pulled, "cross_entropy": cross_entropy}
+    loss = triplet_weight * metric_loss + cross_entropy_weight * cross_entropy
+    metrics = {"loss": loss, metric: metric_loss, "cross_entropy": cross_entropy}
     if to_centers is not None:
         metrics["center"] = center(to_centers, labels)
         metrics["loss"] = loss = loss + center_weight * metrics["center"]
@@ -156,24 +188,24 @@ def batch_health(
     labels: Integer[Array, "..."],
     margin: float | Array,
 ) -> dict[str, Float[Array, ""]]:
-    """How much the batch still teaches, both in [0, 1].
+    """Two fractions in [0, 1] that tell how much the network can learn from the batch.
 
     - `active_triplets`: share of anchors whose hinge is above zero.
-    - `precision_at_1`: share of anchors whose nearest other clip is of their identity.
+    - `precision_at_1`: share of anchors whose nearest other clip has the same label.
     """
     embeddings, labels = _checked(embeddings, labels)
     distances = _pairwise_l2(embeddings)
     positive, negative = _hardest(distances, labels)
-    others = jnp.where(jnp.eye(len(labels), dtype=bool), jnp.inf, distances)
-    nearest = labels[jnp.argmin(others, axis=1)]
+    to_other_clips = jnp.where(jnp.eye(len(labels), dtype=bool), jnp.inf, distances)
+    nearest_label = labels[jnp.argmin(to_other_clips, axis=1)]
     return {
         "active_triplets": jnp.mean(margin + positive - negative > 0),
-        "precision_at_1": jnp.mean(nearest == labels),
+        "precision_at_1": jnp.mean(nearest_label == labels),
     }
 
 
 def _checked(rows, labels) -> tuple[jax.Array, jax.Array]:
-    """Arrays in at least float32, one label a row."""
+    """Converts rows to at least float32; ValueError unless there is a label per row."""
     rows, labels = jnp.asarray(rows), jnp.asarray(labels)
     if rows.ndim != 2 or labels.shape != rows.shape[:1]:
         raise ValueError(
@@ -184,20 +216,20 @@ def _checked(rows, labels) -> tuple[jax.Array, jax.Array]:
 
 
 def _hardest(distances: Float[Array, "B B"], labels: Integer[Array, "B"]):
-    same = labels[:, None] == labels[None, :]
-    positive = jnp.max(jnp.where(same, distances, 0.0), axis=1)
-    negative = jnp.min(jnp.where(same, jnp.inf, distances), axis=1)
+    is_positive = labels[:, None] == labels[None, :]
+    positive = jnp.max(jnp.where(is_positive, distances, 0.0), axis=1)
+    negative = jnp.min(jnp.where(is_positive, jnp.inf, distances), axis=1)
     return positive, negative
 
 
 def _pairwise_l2(x: Float[Array, "B D"]) -> Float[Array, "B B"]:
-    # An offset that all rows share (a collapsing network has one) would cost the digits
-    # of |x|² + |y|² - 2 x·y. No distance depends on it, so neither does a gradient. A
-    # median and no mean: whole numbers stay whole, and equal distances equal.
+    # An offset shared by all rows (as when a network collapses) would cancel digits of
+    # |x|² + |y|² - 2 x·y. No distance depends on it, so no gradient does either. The
+    # median instead of the mean keeps whole numbers whole, and equal distances equal.
     x = x - jnp.sort(jax.lax.stop_gradient(x), axis=0)[len(x) // 2]
     product = jnp.matmul(x, x.T, precision=jax.lax.Precision.HIGHEST)
     norms = jnp.diagonal(product)
     squared = norms[:, None] + norms[None, :] - 2 * product
-    # The floor is for the gradient of the root at zero, and is the published code's:
-    # two identical clips are 1e-6 apart, with a zero gradient.
+    # The floor keeps the root's gradient finite at zero; the published code has the
+    # same one. Two identical clips are 1e-6 apart, with a zero gradient.
     return jnp.sqrt(jnp.maximum(squared, 1e-12))

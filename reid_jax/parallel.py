@@ -1,7 +1,7 @@
-"""The one data-parallel mechanism: a 1-D mesh, batches sharded, state replicated.
+"""Data parallelism: a 1-D mesh of devices, batches sharded over it, state replicated.
 
-Losses and BatchNorm are written for the whole batch; under `jax.jit` over this mesh
-they stay so, and N devices, of one process or of several, compute what one computes.
+Losses and BatchNorm are written for the whole batch and see all of it under `jax.jit`
+over this mesh. So N devices, in one process or several, compute what one computes.
 """
 
 import contextlib
@@ -30,9 +30,9 @@ from reid_jax.errors import UserError
 def connect(
     coordinator: str | None, num_processes: int | None, process_id: int | None
 ) -> None:
-    """Join the other processes of a run, before anything else asks for devices.
+    """Joins the other processes of a run; call it before JAX looks for devices.
 
-    `coordinator` is "host:port" of process 0, or "auto" where the cluster says it all
+    `coordinator` is "host:port" of process 0, or "auto" where JAX can ask the cluster
     (SLURM, Open MPI, Cloud TPU). None: a run of one process. When the others do not
     come, JAX ends the process after five minutes.
     Raises UserError for numbers without a coordinator, or the other way round, for a
@@ -94,16 +94,19 @@ def _wait_for(host: str, port: int) -> None:
 
 
 def is_main_process() -> bool:
-    """Whether this process is the one that prints and writes."""
+    """Whether this is the first process, which prints and writes for all."""
     return jax.process_index() == 0
 
 
 @contextlib.contextmanager
 def main_process_first():
-    """The block is run by the first process, and when it is done by all others.
+    """Runs the block in the first process, then in all the others.
 
-    It may take hours: the others wait without any of XLA's time limits. Where it fails
-    in the first, it is not run: UserError in the others.
+    It may take hours: XLA's time limits do not apply to the processes that wait.
+
+    Raises:
+        UserError: in the others, without running the block, when it failed in the
+            first process.
     """
     if jax.process_count() == 1:
         yield
@@ -117,7 +120,7 @@ def main_process_first():
         finally:
             _client().key_value_set(name, outcome)
             if outcome == _FAILED:
-                _meet(name)  # what it has told is lost when it ends
+                _meet(name)  # the store ends with this process: let the others read it
     elif _ask(name) == _DONE:
         yield
     else:
@@ -129,30 +132,40 @@ _DONE, _FAILED = "done", "failed"
 
 
 def check_same(values: Mapping[str, object], what: str) -> None:
-    """Raise UserError in every process when some have other values than others."""
+    """Checks that all processes have the same values.
+
+    Args:
+        values: the values of this process by name.
+        what: what the error calls them, such as "configs".
+
+    Raises:
+        UserError: in every process, when the values differ.
+    """
     if jax.process_count() == 1:
         return
     digests = {
         name: hashlib.sha256(repr(value).encode()).hexdigest()
         for name, value in values.items()
     }
-    everybody = [json.loads(text) for text in _told_by_all("same", json.dumps(digests))]
-    if any(others.keys() != digests.keys() for others in everybody):
+    digests_of_all = [
+        json.loads(text) for text in _told_by_all("same", json.dumps(digests))
+    ]
+    if any(others.keys() != digests.keys() for others in digests_of_all):
         raise UserError(f"the processes of this run have different {what}.")
     if names := [
         name
         for name in sorted(values)
-        if len({others[name] for others in everybody}) > 1
+        if len({others[name] for others in digests_of_all}) > 1
     ]:
-        here = ", ".join(f"{name}={values[name]!r}" for name in names)
+        values_here = ", ".join(f"{name}={values[name]!r}" for name in names)
         raise UserError(
             f"the processes of this run have different {what}; process "
-            f"{jax.process_index()} has {here}."
+            f"{jax.process_index()} has {values_here}."
         )
 
 
 def wait_for_all(name: str) -> None:
-    """Go on when every process is here, however long it takes."""
+    """Waits until every process has called this, however long it takes."""
     if jax.process_count() > 1:
         _told_by_all(name, "")
 
@@ -280,34 +293,34 @@ def check_shared(folder: pathlib.Path) -> None:
 
 
 _meetings = itertools.count()
-"""Numbers what the processes tell each other: all of them do so in the same order."""
+"""Numbers the meetings of processes: the n-th of each process is the same meeting."""
 
 _POLL_SECONDS = 0.2
 _MEET_SECONDS = 30
 
 
 def _client():
-    """JAX's client of the store of keys and values that the first process keeps.
+    """JAX's client for the key-value store that the first process hosts.
 
-    What is computed on devices would end after XLA's time limits: 30 seconds for the
-    first computation on CPUs, minutes on GPUs. JAX has no public way to this store.
+    Waiting in a computation on devices would end at XLA's time limits: 30 seconds for
+    the first computation on CPUs, minutes on GPUs. JAX has no public API for the store.
     """
     return distributed.global_state.client
 
 
 def _told_by_all(name: str, text: str) -> list[str]:
-    """What each process tells the others here; waits until all have done so."""
+    """Shares `text` with all processes; returns the texts of all, by process."""
     name = f"{name}/{next(_meetings)}"
     _client().key_value_set(f"{name}/{jax.process_index()}", text)
-    everybody = [_ask(f"{name}/{process}") for process in range(jax.process_count())]
-    _meet(name)  # none goes, and takes what it has told along, before all have heard
-    return everybody
+    texts = [_ask(f"{name}/{process}") for process in range(jax.process_count())]
+    _meet(name)  # the store ends with the first process: it stays until all have read
+    return texts
 
 
 def _ask(name: str) -> str:
-    """The value of a key as soon as it is there.
+    """Waits for a key of the store and returns its value.
 
-    Asks again and again, as a call that waits inside JAX would not hear Ctrl-C. When
+    It polls, because a call that waits inside JAX would not react to Ctrl-C. When
     another process ends, JAX ends this one.
     """
     while (value := _try_get(name)) is None:
@@ -327,24 +340,24 @@ def _try_get(name: str) -> str | None:
 
 
 def _meet(name: str) -> None:
-    """Goes on when every process is here, a matter of seconds, or some are no more."""
+    """Waits up to 30 s until every process is here; goes on without lost processes."""
     with contextlib.suppress(jax.errors.JaxRuntimeError):
         _client().wait_at_barrier(name, _MEET_SECONDS * 1000)
 
 
 def leave() -> None:
-    """Part from the other processes once all are here: none ends as a lost one then."""
+    """Disconnects after a barrier, so that no process is reported as lost."""
     if jax.process_count() > 1:
         jax.distributed.shutdown()
 
 
 def data_mesh() -> Mesh:
-    """All devices along one axis, "data"."""
+    """A mesh of all devices, along the axis "data"."""
     return mesh_of(jax.devices())
 
 
 def local_mesh() -> Mesh:
-    """The devices of this process along one axis, "data"."""
+    """A mesh of the devices of this process, along the axis "data"."""
     return mesh_of(jax.local_devices())
 
 
@@ -356,7 +369,10 @@ def mesh_of(devices: Sequence[jax.Device]) -> Mesh:
 
 
 def check_divisible(num_clips: int, mesh: Mesh | AbstractMesh, field: str) -> None:
-    """Raise UserError when a batch of `num_clips` cannot be shared out evenly."""
+    """Raises UserError when a batch of `num_clips` does not divide over the devices.
+
+    `field` is the name of the batch size in the message.
+    """
     if num_clips % mesh.size:
         below = num_clips - num_clips % mesh.size
         nearest = [n for n in (below, below + mesh.size) if n > 0]
@@ -367,16 +383,17 @@ def check_divisible(num_clips: int, mesh: Mesh | AbstractMesh, field: str) -> No
 
 
 def local_rows(num_clips: int, mesh: Mesh) -> Int[np.ndarray, "_"]:
-    """Which rows of a batch the devices of this process hold: all that it must read."""
+    """Indices of the batch's rows on this process's devices: it reads only these."""
     sharding = NamedSharding(mesh, PartitionSpec("data"))
     slices = sharding.addressable_devices_indices_map((num_clips,)).values()
     return np.sort(np.concatenate([np.arange(num_clips)[rows] for (rows,) in slices]))
 
 
 def shard(batch, mesh: Mesh):
-    """The rows of this process, an array or a pytree of them: one global batch.
+    """Combines the local rows of all processes into one batch, sharded over `mesh`.
 
-    What is one already stays.
+    `batch` is an array or a pytree of arrays with the rows of `local_rows`. Arrays that
+    are global already are returned unchanged.
     """
     sharding = NamedSharding(mesh, PartitionSpec("data"))
     if not mesh.is_multi_process:
@@ -391,12 +408,12 @@ def shard(batch, mesh: Mesh):
 
 
 def replicate(tree, mesh: Mesh):
-    """A pytree of arrays, whole on every device."""
+    """Copies a pytree of arrays to every device."""
     return jax.device_put(tree, NamedSharding(mesh, PartitionSpec()))
 
 
 def gather(array: jax.Array, mesh: Mesh) -> jax.Array:
-    """A sharded array so that every process can read all of it."""
+    """Returns a sharded array in a form that every process can read completely."""
     if not mesh.is_multi_process:
         return array
     return _gatherer(mesh)(array)
@@ -404,16 +421,16 @@ def gather(array: jax.Array, mesh: Mesh) -> jax.Array:
 
 @functools.cache
 def _gatherer(mesh: Mesh):
-    """Compiled once."""
+    """The jitted copy to all devices; cached, so that it compiles once."""
     return jax.jit(
         lambda rows: rows, out_shardings=NamedSharding(mesh, PartitionSpec())
     )
 
 
 def is_lost_peer(error: RuntimeError) -> bool:
-    """Whether a computation failed because another process is no more.
+    """Whether a computation failed because another process has ended.
 
-    A device's own full memory is no sign of that.
+    A device that ran out of memory does not count as such.
     """
     is_jax = isinstance(error, jax.errors.JaxRuntimeError)
     is_full = "RESOURCE_EXHAUSTED" in str(error)
@@ -421,7 +438,7 @@ def is_lost_peer(error: RuntimeError) -> bool:
 
 
 def any_process(flag: bool) -> bool:
-    """Whether the flag is set in any process; each has to ask at the same step."""
+    """Whether `flag` is set in any process; all must call this at the same step."""
     if jax.process_count() == 1:
         return flag
     return bool(np.any(multihost_utils.process_allgather(np.array(flag))))

@@ -1,4 +1,4 @@
-"""The training step and the embedding step, pure functions of pytrees under jit."""
+"""The jitted training and embedding steps, and the optimizer."""
 
 import dataclasses
 from collections.abc import Callable
@@ -18,7 +18,7 @@ from reid_jax.models.layers import param_dtype
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class TrainState:
-    """Everything that a step changes, and so everything that a checkpoint holds."""
+    """Everything that a training step changes; a checkpoint holds exactly this."""
 
     step: Any  # int32 scalar
     params: Any
@@ -27,7 +27,10 @@ class TrainState:
 
 
 def learning_rate_schedule(config, steps_per_epoch: int) -> optax.Schedule:
-    """`config.train`'s epochs as a function of the step: ×factor every so many epochs.
+    """Learning rate by step (from 0), after an optional linear warm-up.
+
+    It is multiplied by `config.train.decay_factor` every
+    `config.train.decay_every_epochs`.
 
     Source: the published code of paper 1 (StepLR 200, 0.1).
     """
@@ -45,10 +48,14 @@ def learning_rate_schedule(config, steps_per_epoch: int) -> optax.Schedule:
 
 
 def build_optimizer(config, schedule: optax.Schedule) -> optax.GradientTransformation:
-    """`config.train.optimizer`, with coupled L2: the decay is added to the gradient.
+    """The optimizer of `config.train`, with the L2 penalty added to the gradient.
 
-    "adam" is torch's (paper 1, whose tables come from it; AdamW decays differently),
-    "sgd" has `momentum` m: v ← m v + g, w ← w - lr v, as Caffe's (paper 2) and torch's.
+    - "adam": as in torch, with which paper 1's tables were made. AdamW decays
+      differently.
+    - "sgd": momentum m, v ← m v + g, w ← w - lr v, as in Caffe (paper 2) and torch.
+
+    Raises:
+        UserError: `config.train.optimizer` is unknown.
     """
     t = config.train
     match t.optimizer:
@@ -57,9 +64,9 @@ def build_optimizer(config, schedule: optax.Schedule) -> optax.GradientTransform
         case "sgd":
             scale = optax.trace(decay=t.momentum)
         case _:
-            known = ", ".join(OPTIMIZERS)
+            names = ", ".join(OPTIMIZERS)
             raise UserError(
-                f"config.train.optimizer={t.optimizer!r} is unknown; known: {known}."
+                f"config.train.optimizer={t.optimizer!r} is unknown; known: {names}."
             )
     return optax.chain(
         optax.add_decayed_weights(t.weight_decay),
@@ -74,9 +81,9 @@ OPTIMIZERS = ("adam", "sgd")
 def initial_state(
     model: nnx.Module, optimizer: optax.GradientTransformation
 ) -> tuple[nnx.GraphDef, TrainState]:
-    """The structure of a network, and its state before the first step."""
+    """Splits a network into its structure and its state before the first step."""
     graphdef, params, batch_stats = nnx.split(model, nnx.Param, nnx.BatchStat)
-    # Plain arrays: checkpoints and optimizers need not know of flax's variables.
+    # Plain arrays: checkpoints and optimizers do not depend on flax's variables.
     params, batch_stats = nnx.as_pure(params), nnx.as_pure(batch_stats)
     state = TrainState(
         jnp.zeros((), jnp.int32), params, batch_stats, optimizer.init(params)
@@ -87,15 +94,16 @@ def initial_state(
 def make_train_step(
     graphdef: nnx.GraphDef, optimizer: optax.GradientTransformation, config
 ) -> Callable:
-    """The jitted step `(state, batch) -> (state, metrics)`; the state is donated.
+    """Returns the jitted step `(state, batch) -> (state, metrics)`; donates the state.
 
     `batch` has `clips` (uint8 [B, T, H, W, 3]) and `labels` (int [B]). `metrics` are
-    scalars of the batch before the update: those of `losses.total_loss`.
+    the scalars of `losses.total_loss` on this batch, before the update.
 
-    With `config.train.accumulate` of n above 1 (see `check_accumulation`) the network
-    sees the batch in n parts, one after the other, the losses all of it: first the
-    embeddings of each part, then the losses and their gradients by the embeddings,
-    then the gradients of each part's network, added up.
+    With `config.train.accumulate` = n above 1 (see `check_accumulation`) the network
+    computes the batch in n parts, one after the other, but the losses see all of it:
+    1. the embeddings of every part;
+    2. the losses of the whole batch, and their gradients by the embeddings;
+    3. the gradients of the parameters, part by part, added up.
     """
     loss_config = config.loss.to_dict()
     normalize = normalizer(config)
@@ -112,34 +120,36 @@ def make_train_step(
             embeddings, logits, labels, to_centers=to_centers, **loss_config
         )
 
-    def whole(params, batch_stats, clips, labels, keys):
+    def gradients_of_batch(params, batch_stats, clips, labels, keys):
         outputs, pullback, batch_stats = jax.vjp(
             lambda params: forward(params, batch_stats, clips, keys),
             params,
             has_aux=True,
         )
-        by_output, metrics = jax.grad(loss_fn, has_aux=True)(outputs, labels)
-        (grads,) = pullback(by_output)
+        output_grads, metrics = jax.grad(loss_fn, has_aux=True)(outputs, labels)
+        (grads,) = pullback(output_grads)
         return grads, batch_stats, metrics
 
-    def in_parts(params, batch_stats, clips, labels, keys):
-        def part_of_network(params, part):
+    def gradients_in_parts(params, batch_stats, clips, labels, keys):
+        def forward_part(params, part):
             return forward(params, batch_stats, *part)[0]
 
         def add(grads, part_and_cotangents):
             part, cotangents = part_and_cotangents
-            _, pullback = jax.vjp(lambda params: part_of_network(params, part), params)
+            _, pullback = jax.vjp(lambda params: forward_part(params, part), params)
             return jax.tree.map(jnp.add, grads, pullback(cotangents)[0]), None
 
         n = config.train.accumulate
         parts = _split((clips, keys), n)
-        outputs = jax.lax.map(lambda part: part_of_network(params, part), parts)
-        by_output, metrics = jax.grad(loss_fn, has_aux=True)(_join(outputs), labels)
+        outputs = jax.lax.map(lambda part: forward_part(params, part), parts)
+        output_grads, metrics = jax.grad(loss_fn, has_aux=True)(_join(outputs), labels)
         zeros = jax.tree.map(jnp.zeros_like, params)
-        grads, _ = jax.lax.scan(add, zeros, (parts, _split(by_output, n)))
+        grads, _ = jax.lax.scan(add, zeros, (parts, _split(output_grads, n)))
         return grads, batch_stats, metrics
 
-    gradients = whole if config.train.accumulate == 1 else in_parts
+    gradients = (
+        gradients_of_batch if config.train.accumulate == 1 else gradients_in_parts
+    )
 
     def train_step(state: TrainState, batch) -> tuple[TrainState, dict]:
         rng = jax.random.fold_in(jax.random.key(config.seed), state.step)
@@ -156,21 +166,24 @@ def make_train_step(
 
 
 def _split(tree, n: int):
-    """[B, ...] → [n, B/n, ...]; part i has the rows i, i + n, … of every device."""
+    """Reshapes [B, ...] to [n, B/n, ...]; part i has each device's rows i, i + n, …"""
     return jax.tree.map(
         lambda x: x.reshape(len(x) // n, n, *x.shape[1:]).swapaxes(0, 1), tree
     )
 
 
 def _join(tree):
-    """The inverse of `_split`."""
+    """Inverts `_split`: [n, B/n, ...] to [B, ...]."""
     return jax.tree.map(lambda x: x.swapaxes(0, 1).reshape(-1, *x.shape[2:]), tree)
 
 
 def check_accumulation(config, batch_stats, num_devices: int) -> None:
-    """Raise UserError when `config.train.accumulate` parts cannot equal one batch.
+    """Checks that a batch can be computed in `config.train.accumulate` parts.
 
-    BatchNorm's statistics of the whole batch cannot be had from its parts.
+    BatchNorm's batch statistics need the whole batch at once.
+
+    Raises:
+        UserError: the network uses batch statistics, or the batch cannot be divided.
     """
     parts, clips = config.train.accumulate, config.data.p * config.data.k
     if parts == 1:
@@ -182,16 +195,18 @@ def check_accumulation(config, batch_stats, num_devices: int) -> None:
             "take config.model.batch_norm='frozen', with weights (config.init_from)."
         )
     if clips % (parts * num_devices):
-        possible = [n for n in range(1, clips + 1) if clips % (n * num_devices) == 0]
+        divisors = [n for n in range(1, clips + 1) if clips % (n * num_devices) == 0]
         raise UserError(
             f"config.train.accumulate={parts} does not divide P*K={clips} clips on "
-            f"{num_devices} devices; possible: {possible}."
+            f"{num_devices} devices; possible: {divisors}."
         )
 
 
 def make_embed_step(graphdef: nnx.GraphDef, config) -> Callable:
-    """The jitted `(params, batch_stats, clips uint8 [B, T, H, W, 3]) -> ReIDOutput`."""
+    """Returns the jitted function `(params, batch_stats, clips) -> ReIDOutput`.
 
+    Clips are uint8 [B, T, H, W, 3].
+    """
     normalize = normalizer(config)
 
     def embed_step(params, batch_stats, clips):
@@ -202,8 +217,11 @@ def make_embed_step(graphdef: nnx.GraphDef, config) -> Callable:
 
 
 def normalizer(config) -> Callable:
-    """The function uint8 clips → what `config.data.normalization` makes of them."""
-    # At least float32 here: the network casts to its compute dtype itself.
+    """Returns the function that maps uint8 clips to normalised float clips.
+
+    The convention is `config.data.normalization`.
+    """
+    # At least float32: the network casts to its compute dtype.
     dtype = param_dtype(jnp.dtype(config.model.dtype))
     name, cube = config.data.normalization, None
     if pixels.NORMALIZATIONS[name].has_cube:
@@ -214,9 +232,10 @@ def normalizer(config) -> Callable:
 
 @jax.jit
 def is_finite(state: TrainState) -> jax.Array:
-    """Whether all parameters and statistics are finite, and so are their squares.
+    """Whether all parameters and statistics, and their squares, are finite.
 
-    After one step of a run that diverges they can be finite and lost all the same.
+    When a run diverges, parameters may still be finite but too large to compute with;
+    the squares show that.
     """
     leaves = jax.tree.leaves((state.params, state.batch_stats))
     return jnp.all(jnp.stack([jnp.all(jnp.isfinite(leaf**2)) for leaf in leaves]))

@@ -99,7 +99,7 @@ def test_the_loss_falls_and_nothing_is_compiled_twice(on_one_device):
 def test_a_step_copies_nothing_by_accident(on_one_device):
     train_step, history = on_one_device
     with jax.enable_x64(True):
-        mesh = parallel._mesh(jax.devices()[:1])
+        mesh = parallel.mesh_of(jax.devices()[:1])
         state = parallel.replicate(history[0][0], mesh)
         with jax.transfer_guard("disallow"):  # but for what is asked for
             state, _ = train_step(state, parallel.shard(_batch(_config()), mesh))

@@ -1,22 +1,25 @@
-"""Command lines: argparse's parser, and the values of flags not parsed yet."""
+"""Command lines: builds argument parsers, and reads flags before they are parsed."""
 
 import argparse
 from collections.abc import Iterator, Sequence
 
 
 def parser(module: str, doc: str) -> argparse.ArgumentParser:
-    """The argument parser of `python -m module`; its help is the docstring `doc`."""
-    usage, _, rest = doc.partition("\n\n")
+    """Builds the argument parser of `python -m module`, with `doc` as its help.
+
+    The first line of `doc` up to a colon is the description, the rest the epilogue.
+    """
+    usage, _, epilog = doc.partition("\n\n")
     return argparse.ArgumentParser(
         f"python -m {module}",
         description=usage.partition(":")[0] + ".",
-        epilog=rest,
+        epilog=epilog,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
 
 
 def whole_numbers(text: str) -> frozenset[int]:
-    """The whole numbers of a list with commas, for a parser's `type`."""
+    """Parses a list such as "1,7" of whole numbers, as the `type` of an argument."""
     try:
         return frozenset(map(int, text.split(",")))
     except ValueError:
@@ -25,7 +28,7 @@ def whole_numbers(text: str) -> frozenset[int]:
 
 
 def values_of(argv: Sequence[str], flag: str) -> Iterator[str]:
-    """The values of a flag among unparsed arguments: --flag=value and --flag value."""
+    """Yields a flag's values in unparsed arguments: --flag=value and --flag value."""
     for i, argument in enumerate(argv):
         name, has_value, value = argument.partition("=")
         if argument.startswith("-") and name.lstrip("-") == flag:

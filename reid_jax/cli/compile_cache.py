@@ -1,4 +1,4 @@
-"""Compiled programs kept on disk: the second start of a config does not compile."""
+"""Stores compiled programs on disk: the second start of a config does not compile."""
 
 import hashlib
 import os
@@ -7,40 +7,41 @@ import platform
 
 import jax
 
-_MOST_BYTES = 4 * 2**30
-_LEAST_SECONDS = 0.1  # what compiles faster is not worth a file
+_MAX_BYTES = 4 * 2**30
+_MIN_SECONDS = 0.1  # programs that compile faster are not stored
 
 
 def enable() -> None:
-    """Keep programs in `folder()`, the longest unused ones leave when it is full.
+    """Lets JAX store compiled programs in `folder()`, up to 4 GiB.
 
-    JAX's own variables go before: JAX_COMPILATION_CACHE_DIR names another folder, and
-    none when it is empty. A folder that cannot be written costs a warning by JAX, no
-    more; a user without a home folder has no cache.
+    When it is full, JAX deletes the programs that were not used for longest. JAX's
+    environment variables take precedence: JAX_COMPILATION_CACHE_DIR names another
+    folder, or turns the cache off when it is empty. JAX only warns if the folder cannot
+    be written. Without a home folder there is no cache.
     """
     if "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS" not in os.environ:
-        jax.config.update("jax_persistent_cache_min_compile_time_secs", _LEAST_SECONDS)
+        jax.config.update("jax_persistent_cache_min_compile_time_secs", _MIN_SECONDS)
     if "JAX_COMPILATION_CACHE_DIR" in os.environ:
         return
     try:
         jax.config.update("jax_compilation_cache_dir", str(folder()))
-    except RuntimeError:  # Path.home's
+    except RuntimeError:  # Path.home() finds no home folder
         return
-    jax.config.update("jax_compilation_cache_max_size", _MOST_BYTES)
+    jax.config.update("jax_compilation_cache_max_size", _MAX_BYTES)
 
 
 def folder() -> pathlib.Path:
-    """Of this user and kind of processor, whose instructions the programs use."""
+    """Cache folder of this user and processor type; programs use its instructions."""
     cache = os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache"
-    kind = hashlib.sha256(_processor().encode()).hexdigest()[:12]
-    return pathlib.Path(cache) / "reid-jax" / f"programs-{kind}"
+    processor = hashlib.sha256(_processor().encode()).hexdigest()[:12]
+    return pathlib.Path(cache) / "reid-jax" / f"programs-{processor}"
 
 
 def _processor() -> str:
-    """What tells kinds of processors apart: their name and instructions."""
+    """Text that identifies the processor type: its name and instruction sets."""
     try:
         lines = pathlib.Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:
         return platform.processor() or platform.machine()
-    wanted = ("model name", "flags", "Features")
-    return "\n".join(sorted({line for line in lines if line.startswith(wanted)}))
+    fields = ("model name", "flags", "Features")
+    return "\n".join(sorted({line for line in lines if line.startswith(fields)}))

@@ -1,7 +1,7 @@
-"""How a program ends: in one line, by the signal that stopped it, or with a traceback.
+"""Ends programs: errors in one line, or by the signal that stopped them.
 
-Before its imports, which take seconds, a program sets SIGINT to SIG_DFL: then Ctrl-C
-ends it without a traceback until `guard` takes over.
+Programs set SIGINT to SIG_DFL before their imports, which take seconds: so Ctrl-C ends
+them without a traceback until `guard` takes over.
 """
 
 import _thread
@@ -20,20 +20,27 @@ from reid_jax.errors import UserError
 
 
 class Terminated(KeyboardInterrupt):
-    """SIGTERM: unwinds the stack as Ctrl-C does."""
+    """Raised on SIGTERM, to unwind the stack as Ctrl-C does."""
 
 
 def guard(function: Callable[[], None], *, program: str = "", note: str = "") -> None:
-    """Runs `function`; Ctrl-C and SIGTERM unwind it and end the process in one line.
+    """Runs `function`; on Ctrl-C or SIGTERM ends the process with one line of text.
 
-    The process ends by the signal itself (130 and 143 in a shell), so that a shell's
-    loop ends too. The handlers from before are put back when `function` returns.
-    `program` begins that line and `note` ends it.
+    The stack is unwound first. The process then ends by the signal itself (status 130
+    or 143 in a shell), so that a shell's loop ends too. When `function` returns, the
+    previous handlers are restored.
+
+    Args:
+        function: the program.
+        program: its name, at the beginning of the line; by default the script's name.
+        note: end of the line.
     """
     handlers = {signal.SIGTERM: _terminate, signal.SIGINT: signal.default_int_handler}
-    before = {number: signal.signal(number, h) for number, h in handlers.items()}
+    previous_handlers = {
+        number: signal.signal(number, handler) for number, handler in handlers.items()
+    }
     try:
-        with _lost_interrupts_sent_again():
+        with _resending_lost_interrupts():
             function()
     except Terminated:
         _end_by(signal.SIGTERM, f"terminated{note}.", program)
@@ -44,53 +51,57 @@ def guard(function: Callable[[], None], *, program: str = "", note: str = "") ->
             _end_at_once(end.code)
         raise
     finally:
-        for number, handler in before.items():
-            if handler is not None:  # else it was not set from Python
+        for number, handler in previous_handlers.items():
+            if handler is not None:  # None: it was not set from Python
                 signal.signal(number, handler)
 
 
-_SECONDS_UNTIL_SENT_AGAIN = 0.01
+_RESEND_SECONDS = 0.01
 
 
 @contextlib.contextmanager
-def _lost_interrupts_sent_again() -> Iterator[None]:
-    """Sends the signal again whose KeyboardInterrupt was raised where it gets lost.
+def _resending_lost_interrupts() -> Iterator[None]:
+    """Sends a signal again when Python has dropped its KeyboardInterrupt.
 
-    Python ignores what is raised in a callback of its garbage collection (JAX has one)
-    or in `__del__`, and hands it to `sys.unraisablehook`. If the interrupt is lost
-    again, it is sent again.
+    Python ignores exceptions in callbacks of its garbage collection (JAX has one) and
+    in `__del__`; it only passes them to `sys.unraisablehook`. A signal is sent again
+    until its exception is not dropped.
     """
-    before = sys.unraisablehook
+    previous_hook = sys.unraisablehook
 
-    def hook(lost) -> None:
-        if not issubclass(lost.exc_type, KeyboardInterrupt):
-            before(lost)
+    def hook(unraisable) -> None:
+        if not issubclass(unraisable.exc_type, KeyboardInterrupt):
+            previous_hook(unraisable)
             return
-        is_terminated = issubclass(lost.exc_type, Terminated)
+        is_terminated = issubclass(unraisable.exc_type, Terminated)
         number = signal.SIGTERM if is_terminated else signal.SIGINT
-        # threading.Thread takes locks that the interrupted code may hold.
+        # Not threading.Thread: it needs locks that the interrupted code may hold.
         _thread.start_new_thread(_send_soon, (number,))
 
     sys.unraisablehook = hook
     try:
         yield
     finally:
-        sys.unraisablehook = before
+        sys.unraisablehook = previous_hook
 
 
 def _send_soon(number: signal.Signals) -> None:
-    time.sleep(_SECONDS_UNTIL_SENT_AGAIN)
-    # To the main thread, so that it wakes if it waits for something.
+    time.sleep(_RESEND_SECONDS)
+    # To the main thread, so that it wakes up if it is waiting.
     signal.pthread_kill(threading.main_thread().ident, number)
 
 
 @contextlib.contextmanager
 def one_line_errors(given: Iterable[object], *, program: str = "") -> Iterator[None]:
-    """Turns what the user can mend into one line and exit status 1 (SystemExit).
+    """Prints errors that the user can fix as one line; exits with status 1.
 
-    That is a `UserError`, a full disk, an `OSError` of a file that is one of `given` or
-    below one of them (the values of the flags and of the config), and a JAX_PLATFORMS
-    that is not here. Anything else is a fault and keeps its traceback.
+    These are: a `UserError`; a full disk; an `OSError` of a file that the user named,
+    or below a folder that the user named; a JAX_PLATFORMS that this machine lacks.
+    Anything else is a bug and keeps its traceback.
+
+    Args:
+        given: what the user named: the values of the flags and of the config.
+        program: beginning of the line; by default the script's name.
     """
     try:
         yield
@@ -115,40 +126,41 @@ def _is_any_below(names: Iterable[object], given: Iterable[object]) -> bool:
 
     A value of `given` may be several paths with commas between them.
     """
-    kinds = (str, bytes, os.PathLike)
-    texts = [os.fsdecode(value) for value in given if isinstance(value, kinds)]
-    folders = {part for text in texts for part in (text, *text.split(",")) if part}
+    path_types = (str, bytes, os.PathLike)
+    texts = [os.fsdecode(value) for value in given if isinstance(value, path_types)]
+    folders = {path for text in texts for path in (text, *text.split(",")) if path}
     return any(
         path.is_relative_to(folder)
         for name in names
-        if isinstance(name, kinds)
-        for path in _places(os.fsdecode(name))
+        if isinstance(name, path_types)
+        for path in _absolute_paths(os.fsdecode(name))
         for text in folders
-        for folder in _places(text)
+        for folder in _absolute_paths(text)
     )
 
 
-def _places(path: str) -> set[pathlib.Path]:
-    """`path` from the root, as it was written and with its links followed."""
+def _absolute_paths(path: str) -> set[pathlib.Path]:
+    """Absolute forms of `path`: as written, and with links resolved."""
     return {pathlib.Path(os.path.abspath(path)), pathlib.Path(os.path.realpath(path))}
 
 
 def _missing_platform() -> str | None:
-    """Which platform JAX was told to use and cannot; None where that is not the reason.
+    """Error text if JAX_PLATFORMS names a platform that JAX cannot use; else None.
 
-    JAX chooses its platform anew for this: only a process that ends may ask.
+    JAX is made to choose another platform for this, so only a process that is about to
+    end may call it.
     """
-    if not (jax := sys.modules.get("jax")) or not (asked := jax.config.jax_platforms):
+    if not (jax := sys.modules.get("jax")) or not (value := jax.config.jax_platforms):
         return None
     with contextlib.suppress(AssertionError, RuntimeError):
         jax.devices()
         return None
-    logging.getLogger("jax").setLevel(logging.ERROR)  # it warns of what it passes over
+    logging.getLogger("jax").setLevel(logging.ERROR)  # no warnings of unused platforms
     jax.config.update("jax_platforms", None)
-    here = ", ".join(sorted({device.platform for device in jax.devices()}))
+    available = ", ".join(sorted({device.platform for device in jax.devices()}))
     return (
-        f"JAX_PLATFORMS={asked} asks for devices that JAX cannot use here; it can use: "
-        f"{here}. Set JAX_PLATFORMS to one of these, or leave it out."
+        f"JAX_PLATFORMS={value} asks for devices that JAX cannot use here; it can "
+        f"use: {available}. Set JAX_PLATFORMS to one of these, or leave it out."
     )
 
 
@@ -159,7 +171,7 @@ def fail(error: object, status: int, *, program: str = "") -> None:
 
 
 def quieten() -> None:
-    """Keeps TensorFlow and absl from logging what is no error, in a whole program."""
+    """Lets TensorFlow and absl log only errors, for the whole program."""
     quieten_tensorflow()
     from absl import logging as absl_logging
 
@@ -167,9 +179,9 @@ def quieten() -> None:
 
 
 def quieten_tensorflow() -> None:
-    """Keeps TensorFlow, not imported yet, from printing notices; your settings stay."""
+    """Turns off TensorFlow's notices, before its import; the user's settings stay."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")  # it prints one whatever level
+    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")  # its notice ignores the level
 
 
 def _terminate(number, frame) -> None:
@@ -177,16 +189,16 @@ def _terminate(number, frame) -> None:
 
 
 def _end_by(number: signal.Signals, message: str, program: str) -> None:
-    for each in (signal.SIGINT, signal.SIGTERM):  # another one ends it at once
-        signal.signal(each, signal.SIG_DFL)
+    for other in (signal.SIGINT, signal.SIGTERM):  # another signal ends it at once
+        signal.signal(other, signal.SIG_DFL)
     _print_message(message, program)
     os.kill(os.getpid(), number)
 
 
 def _end_at_once(status: int) -> None:
-    """Ends the process without the interpreter's own shutdown.
+    """Ends the process without the interpreter's shutdown.
 
-    Threads of JAX and TensorFlow may still run, and a shutdown beside them can crash.
+    That can crash while threads of JAX and TensorFlow still run.
     """
     sys.stdout.flush()
     sys.stderr.flush()
@@ -195,5 +207,5 @@ def _end_at_once(status: int) -> None:
 
 def _print_message(message: object, program: str) -> None:
     program = program or os.path.basename(sys.argv[0])
-    sys.stdout.flush()  # comes before the message
+    sys.stdout.flush()  # so that earlier output comes before the message
     print(f"{program}: {message}", file=sys.stderr, flush=True)

@@ -1,7 +1,7 @@
-"""What is drawn on the host for each frame: resizing, crop, flip, random erasing.
+"""Draws each frame's resizing, crop, flip and random erasing, on the host.
 
-The pixels themselves are made on the device (`resizing`), and so are changed colours
-(`jitter`, `colors`).
+The device computes the pixels (`resizing`). Changes of colours are drawn by `jitter`
+and applied by `colors`.
 """
 
 import dataclasses
@@ -14,33 +14,34 @@ from reid_jax.arrays import Array
 from reid_jax.input.jitter import Colors
 
 ENLARGE = 1.125
-"""Frames are resized to this multiple before a random crop (published code of paper 1),
-unless `config.data.resize` says to what size."""
+"""Multiple of the frame size that frames are resized to before a random crop (published
+code of paper 1), unless `config.data.resize` is set."""
 
-_AREA = (0.02, 0.4)  # of an erased box, share of the frame
-_ASPECT = 0.3  # its height / width, from this to the inverse
-_TRIES = 100  # for a box that fits
+_AREA = (0.02, 0.4)  # range of an erased box's area, as a share of the frame
+_ASPECT = 0.3  # smallest height / width of the box; the largest is its inverse
+_TRIES = 100  # draws of a box, of which the first that fits is taken
 
 
 class Windows(NamedTuple):
-    """What is shown of each frame, in pixels, and how its colours are changed."""
+    """The window of each frame that is shown, in pixels, and changes of its colours."""
 
     resized: Int[Array, "B T 2"]  # height, width that the frame is resized to
-    corner: Int[Array, "B T 2"]  # top, left of the window in it
+    corner: Int[Array, "B T 2"]  # top, left of the window in the resized frame
     flip: Bool[Array, "B T"]
     erased: Int[Array, "B T 4"]  # top, left, bottom, right in the window
-    colors: Colors | None = None  # of training clips
+    colors: Colors | None = None  # training clips only
 
 
 @dataclasses.dataclass(frozen=True)
 class Augmentation:
-    """How frames become windows of `frame_size` (height, width).
+    """Parameters of the augmentation; all sizes are (height, width) in pixels.
 
-    A frame is resized to `resize`, or to `frame_size` where that is None, and its
-    middle is shown. In training it is shown flipped, from a random corner and with an
-    erased box, each with its probability. A random crop without `resize` is of a frame
-    `ENLARGE` times as large. With `per_frame` every frame is drawn anew, else once for
-    the whole clip.
+    Without augmentation, a frame is resized to `resize` (default: `frame_size`) and its
+    middle `frame_size` is shown. In training each of these happens with its
+    probability: `flip`, `crop` (a window at a random place) and `erase` (a random box
+    is erased). For a random crop without `resize`, the frame is resized to `ENLARGE`
+    times `frame_size`. With `per_frame` every frame draws anew, else the whole clip
+    once.
     """
 
     frame_size: tuple[int, int]
@@ -52,18 +53,18 @@ class Augmentation:
 
     @property
     def whole_size(self) -> tuple[int, int]:
-        """The size that a frame without a random crop is resized to."""
+        """Size that a frame without a random crop is resized to."""
         return self.resize or self.frame_size
 
     @property
     def cropped_size(self) -> tuple[int, int]:
-        """The size that a frame is resized to before a random crop."""
+        """Size that a frame is resized to before a random crop."""
         height, width = (round(pixels * ENLARGE) for pixels in self.frame_size)
         return self.resize or (height, width)
 
     def num_uniform(self, clip_length: int) -> int:
-        """Uniform numbers in [0, 1) that `draw` needs for a clip."""
-        return 4 * self._draws(clip_length)
+        """Number of uniform numbers in [0, 1) that `draw` needs for a clip."""
+        return 4 * self._num_draws(clip_length)
 
     def draw(
         self,
@@ -71,8 +72,14 @@ class Augmentation:
         uniform: Float[np.ndarray, "B n"],
         clip_length: int,
     ) -> Windows:
-        """Windows of a batch of training clips; boxes to erase are drawn from `rng`."""
-        draws = self._draws(clip_length)
+        """Draws the windows of a batch of training clips.
+
+        Args:
+            rng: draws the boxes to erase.
+            uniform: `num_uniform` numbers in [0, 1) for each clip.
+            clip_length: frames per clip, T.
+        """
+        draws = self._num_draws(clip_length)
         flip, crop, shift = np.split(uniform, (draws, 2 * draws), axis=1)
         shift = shift.reshape(*flip.shape, 2)
         boxes = self.draw_erased(rng, len(uniform), clip_length)
@@ -83,65 +90,69 @@ class Augmentation:
     def draw_erased(
         self, rng: np.random.Generator, num_clips: int, clip_length: int
     ) -> Int[np.ndarray, "B T 4"]:
-        """The box to erase in each frame of a batch of training clips."""
-        draws = self._draws(clip_length)
+        """Draws the box to erase in each frame of a batch of training clips."""
+        draws = self._num_draws(clip_length)
         boxes = draw_boxes(rng, num_clips * draws, self.erase, self.frame_size)
         boxes = boxes.reshape(num_clips, draws, 4)
         return boxes.repeat(clip_length // draws, axis=1)
 
-    def _draws(self, clip_length: int) -> int:
-        """How often something is drawn for a clip."""
+    def _num_draws(self, clip_length: int) -> int:
+        """Number of draws per clip: one, or one per frame."""
         return clip_length if self.per_frame else 1
 
     def middle(self, num_clips: int, clip_length: int) -> Windows:
-        """Windows of a batch of test clips: nothing is drawn."""
+        """Windows of a batch of test clips: the middle, without randomness."""
         shape = num_clips, clip_length
-        no = np.zeros(shape, bool)
-        return self._windows(no, no, np.zeros((*shape, 2)), np.zeros((*shape, 4), int))
+        off = np.zeros(shape, bool)
+        shift, boxes = np.zeros((*shape, 2)), np.zeros((*shape, 4), int)
+        return self._windows(off, off, shift, boxes)
 
     def _windows(self, flip, crop, shift, boxes) -> Windows:
         crop = crop[..., None]
         resized = np.where(crop, self.cropped_size, self.whole_size)
         room = resized - self.frame_size
-        # 0 .. room, both ends reachable, as a uniform integer would be.
-        drawn = (shift * (room + 1)).astype(int)
-        corner = np.where(crop, drawn, room // 2)
+        # Uniform in 0 .. room, both ends included.
+        random_corner = (shift * (room + 1)).astype(int)
+        corner = np.where(crop, random_corner, room // 2)
         return Windows(*(v.astype(np.int32) for v in (resized, corner)), flip, boxes)
 
 
 def build_augmentation(config) -> Augmentation:
-    """The `Augmentation` that a whole config describes."""
-    resize, drawn = config.data.resize, config.augment
+    """Builds the `Augmentation` of a run's config."""
+    resize, probabilities = config.data.resize, config.augment
     return Augmentation(
         tuple(config.model.frame_size),
         resize and tuple(resize),
-        flip=drawn.flip,
-        crop=drawn.crop,
-        erase=drawn.erase,
-        per_frame=drawn.per_frame,
+        flip=probabilities.flip,
+        crop=probabilities.crop,
+        erase=probabilities.erase,
+        per_frame=probabilities.per_frame,
     )
 
 
 def draw_boxes(
     rng: np.random.Generator, num: int, probability: float, frame_size: tuple[int, int]
 ) -> Int[np.ndarray, "num 4"]:
-    """Boxes (top, left, bottom, right) to erase in `num` frames, zeros for none.
+    """Draws boxes (top, left, bottom, right) to erase in `num` frames; zeros: no box.
 
-    Area and aspect ratio are uniform in (0.02, 0.4) of the frame's and (0.3, 1 / 0.3),
-    the first of 100 draws that fits.
+    The area is uniform in 0.02 to 0.4 of the frame, the aspect ratio in 0.3 to 1 / 0.3;
+    the first of 100 draws that fits into the frame is taken.
+
     Source: Zhong et al. 2020, Algorithm 1.
-    Differs: as in the published code, the corner is drawn where the box fits, and
-    where no draw fits nothing is erased.
+    Differs: as in the published code, the corner is drawn from where the box fits, and
+    nothing is erased when none of the draws fits.
     """
     height, width = frame_size
     erased = np.flatnonzero(rng.random(num) < probability)
-    drawn = len(erased), _TRIES
-    area = rng.uniform(*_AREA, drawn) * height * width
-    aspect = rng.uniform(_ASPECT, 1 / _ASPECT, drawn)
+    shape = len(erased), _TRIES
+    area = rng.uniform(*_AREA, shape) * height * width
+    aspect = rng.uniform(_ASPECT, 1 / _ASPECT, shape)
     h, w = np.rint(np.sqrt(area * aspect)), np.rint(np.sqrt(area / aspect))
     fits = (h > 0) & (h < height) & (w > 0) & (w < width)
-    first = np.arange(len(erased)), fits.argmax(axis=1)
-    erased, h, w = (values[fits[first]] for values in (erased, h[first], w[first]))
+    first_fit = np.arange(len(erased)), fits.argmax(axis=1)
+    erased, h, w = (
+        values[fits[first_fit]] for values in (erased, h[first_fit], w[first_fit])
+    )
     h, w = h.astype(int), w.astype(int)
     top, left = rng.integers(height - h + 1), rng.integers(width - w + 1)
     boxes = np.zeros((num, 4), np.int32)

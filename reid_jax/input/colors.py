@@ -1,8 +1,7 @@
-"""Colours of clips changed on the device, as other cameras would show them.
+"""Changes the colours of clips on the device, as if other cameras had filmed them.
 
-What is changed is drawn on the host (`jitter`). The pixels stay uint8: erased boxes are
-painted after it in their exact colour, and whatever reads batches need not know whether
-they were changed.
+The host draws the changes (`jitter`). Pixels stay uint8, so that erased boxes can be
+painted afterwards in their exact colour, and readers of batches see no difference.
 """
 
 import jax
@@ -13,7 +12,7 @@ from reid_jax.arrays import Array
 from reid_jax.input.jitter import Colors
 
 _GREY = (0.2989, 0.587, 0.114)
-"""Weights of R, G and B in a grey picture: ITU-R BT.601, as torchvision has them."""
+"""Weights of R, G and B in a grey picture: ITU-R BT.601, as in torchvision."""
 
 _WHITE = 255.0
 
@@ -21,14 +20,20 @@ _WHITE = 255.0
 def change(
     clips: UInt8[Array, "B T H W 3"], colors: Colors
 ) -> UInt8[Array, "B T H W 3"]:
-    """The clips with their colours changed; each step is cut to 0..255, as in a camera.
+    """Changes the colours of clips; after each step values are cut to 0..255.
 
-    Brightness multiplies the picture. Contrast and saturation mix it with the mean of
-    its grey picture and with its grey picture (extrapolated above 1). Hue turns H of
-    HSV. Gains multiply the channels: von Kries' model of white balance. Gamma is an
-    exponent in 0..1. Auto-contrast stretches each channel of each picture to 0..255,
-    one of a single value stays. Greyscale is the grey picture, three times. The blur
-    repeats the picture's edges.
+    In this order:
+    - Brightness multiplies the picture.
+    - Contrast mixes it with the mean of its grey picture, saturation with its grey
+      picture; factors above 1 extrapolate.
+    - Hue turns H of HSV.
+    - Gains multiply the channels (von Kries' model of white balance).
+    - Gamma is an exponent on values in 0..1.
+    - Auto-contrast stretches each channel of each picture to 0..255; a constant channel
+      stays.
+    - Greyscale puts the grey picture into all three channels.
+    - The Gaussian blur repeats the picture's edges.
+
     Source: torchvision's ColorJitter, adjust_gamma, autocontrast, RandomGrayscale and
     GaussianBlur, but for the gains.
     Differs: a fixed order in place of a random one, which would compute all orders;
@@ -37,28 +42,29 @@ def change(
     """
     x = clips.astype(jnp.float32)
     if colors.brightness is not None:
-        x = _cut(x * _of_pixels(colors.brightness))
+        x = _cut(x * _per_pixel(colors.brightness))
     if colors.contrast is not None:
         mean = _grey(x).mean(axis=(2, 3, 4), keepdims=True)
         x = _mix(x, mean, colors.contrast)
     if colors.saturation is not None:
         x = _mix(x, _grey(x), colors.saturation)
     if colors.hue is not None:
-        x = _turn_hue(x, _of_pixels(colors.hue)[..., 0])
+        x = _turn_hue(x, _per_pixel(colors.hue)[..., 0])
     if colors.gain is not None:
         x = _cut(x * colors.gain[:, :, None, None, :])
     if colors.gamma is not None:
-        x = _WHITE * (x / _WHITE) ** _of_pixels(colors.gamma)
+        x = _WHITE * (x / _WHITE) ** _per_pixel(colors.gamma)
     if colors.autocontrast is not None:
-        x = jnp.where(_of_pixels(colors.autocontrast), _stretched(x), x)
+        x = jnp.where(_per_pixel(colors.autocontrast), _stretched(x), x)
     if colors.grayscale is not None:
-        x = jnp.where(_of_pixels(colors.grayscale), _grey(x), x)
+        x = jnp.where(_per_pixel(colors.grayscale), _grey(x), x)
     if colors.blur is not None:
         x = _blurred(_blurred(x, colors.blur, axis=2), colors.blur, axis=3)
     return _cut(jnp.round(x)).astype(jnp.uint8)
 
 
-def _of_pixels(values: Array) -> Array:
+def _per_pixel(values: Array) -> Array:
+    """Reshapes [B, T] to [B, T, 1, 1, 1], to broadcast over pixels and channels."""
     return values[:, :, None, None, None]
 
 
@@ -72,23 +78,27 @@ def _grey(x: Float[Array, "B T H W 3"]) -> Float[Array, "B T H W 1"]:
 
 
 def _mix(x: Array, other: Array, share: Float[Array, "B T"]) -> Array:
-    share = _of_pixels(share)
+    share = _per_pixel(share)
     return _cut(share * x + (1 - share) * other)
 
 
 def _turn_hue(
     x: Float[Array, "B T H W 3"], turns: Float[Array, "B T 1 1"]
 ) -> Float[Array, "B T H W 3"]:
-    """Source: the hexagon of HSV (Smith 1978), its hue h in sixths of a turn.
+    """Turns the hue by `turns` of a full circle, without leaving RGB.
 
-    A channel is V - C max(0, min(k, 4 - k, 1)), with k = n + h modulo 6 and n of 5, 3
-    and 1 for R, G and B; V is the largest of the three and C what the others span.
+    With the hue h in sixths of a circle, a channel is V - C max(0, min(k, 4 - k, 1)),
+    where k = n + h modulo 6 and n is 5, 3, 1 for R, G, B. V is the largest channel, C
+    the largest minus the smallest.
+
+    Source: the hexagon of HSV (Smith 1978).
     """
     red, green, blue = (x[..., channel] for channel in range(3))
     value = jnp.maximum(jnp.maximum(red, green), blue)
     chroma = value - jnp.minimum(jnp.minimum(red, green), blue)
     divisor = jnp.where(chroma > 0, chroma, 1)
-    # Not `value == red`: a compiler may compute the two apart, and round differently.
+    # Not `value == red`: a compiler may compute the two separately and round them
+    # differently.
     hue = jnp.where(
         (red >= green) & (red >= blue),
         (green - blue) / divisor,
@@ -101,9 +111,10 @@ def _turn_hue(
 
 
 def _stretched(x: Float[Array, "B T H W 3"]) -> Float[Array, "B T H W 3"]:
+    """Stretches each channel of each picture to 0..255."""
     low, high = x.min(axis=(2, 3), keepdims=True), x.max(axis=(2, 3), keepdims=True)
     span = high - low
-    # Less than half a level is the rounding of a channel that had one value.
+    # A span below half a level is rounding: the channel is constant.
     is_flat = span < 0.5
     return jnp.where(is_flat, x, (x - low) * (_WHITE / jnp.where(is_flat, 1, span)))
 
@@ -111,13 +122,14 @@ def _stretched(x: Float[Array, "B T H W 3"]) -> Float[Array, "B T H W 3"]:
 def _blurred(
     x: Float[Array, "B T H W 3"], kernels: Float[Array, "B T taps"], *, axis: int
 ) -> Float[Array, "B T H W 3"]:
+    """Convolves along one axis with a kernel for each frame; edges are repeated."""
     radius = kernels.shape[-1] // 2
     pads = [(0, 0)] * x.ndim
     pads[axis] = (radius, radius)
     padded = jnp.pad(x, pads, mode="edge")
     length = x.shape[axis]
     return sum(
-        _of_pixels(kernels[..., tap])
+        _per_pixel(kernels[..., tap])
         * jax.lax.slice_in_dim(padded, tap, tap + length, axis=axis)
         for tap in range(kernels.shape[-1])
     )

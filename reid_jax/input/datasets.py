@@ -1,4 +1,4 @@
-"""Prepared datasets: their splits, alone or several together for training."""
+"""Loads prepared datasets: the splits of one, or the training splits of several."""
 
 import contextlib
 import dataclasses
@@ -18,10 +18,11 @@ SPLITS = ("train", "query", "gallery")
 
 @dataclasses.dataclass(frozen=True)
 class Dataset:
-    """A prepared dataset: its splits and the evaluation protocols it is scored by.
+    """A prepared dataset: its splits and its evaluation protocols.
 
-    `more_protocols` are scored where the config names them.
-    `train` is empty where a dataset is there to be scored only.
+    `protocols` are always scored, `more_protocols` only when the config names them.
+    `train` is empty for a dataset that is only for evaluation. `clean_labels` are
+    needed by the protocol "clean".
     """
 
     train: Split
@@ -29,30 +30,31 @@ class Dataset:
     gallery: Split
     protocols: tuple[str, ...]
     more_protocols: tuple[str, ...] = ()
-    clean_labels: Mapping[str, Sequence[int]] | None = (
-        None  # data.tracklets.CLEAN_LABELS
-    )
+    # Content of the file data.tracklets.CLEAN_LABELS.
+    clean_labels: Mapping[str, Sequence[int]] | None = None
 
     @property
     def fingerprint(self) -> str:
-        """Of the tracklets of query and gallery, and of their frames."""
+        """Hash of the tracklets of query and gallery, and of their frames."""
         return f"{self.query.fingerprint} {self.gallery.fingerprint}"
 
 
 def load_dataset(name: str, data_dir: str) -> Dataset:
-    """The prepared dataset `name` in `data_dir`; a rendered one is made at first use.
+    """Loads the dataset `name` from `data_dir`; renders a rendered one at first use.
 
-    Several programs may start on it together: one renders and fills the frame cache,
-    the others wait for it.
+    Several programs may load it at the same time: one renders it and fills the frame
+    cache, the others wait.
 
-    Raises `prepare.DatasetError`, with the way to get it, for one not prepared.
+    Raises:
+        prepare.DatasetError: the dataset is not prepared; the message says how to get
+            it.
     """
     builder = prepare.prepared(name, data_dir)
     folder = pathlib.Path(builder.data_dir) / "frame_cache"
     with contextlib.ExitStack() as stack:
         if not all(frame_cache.is_there(folder, split) for split in SPLITS):
             stack.enter_context(prepare.locked(builder))
-            builder = prepare.find_builder(name, data_dir)  # as it is by now
+            builder = prepare.find_builder(name, data_dir)  # another may have built it
 
         def examples(split: str):
             return builder.as_data_source(split) if split in builder.info.splits else ()
@@ -73,27 +75,27 @@ def load_dataset(name: str, data_dir: str) -> Dataset:
 
 
 def load_mixture(names: Sequence[str], data_dir: str) -> JoinedSplit:
-    """The training splits of several datasets as one, with one space of labels.
+    """Joins the training splits of several datasets; prints the size of each.
 
-    What each of them holds is printed.
+    Persons of different datasets get different labels.
     """
-    for name in names:  # before the first of them is rendered
+    for name in names:  # checked before the first dataset is rendered
         prepare.check_prepared(name, data_dir)
-    parts = {}
+    splits = {}
     for name in names:
-        parts[name] = load_dataset(name, data_dir).train
-        num_persons = len(training_pids(parts[name]))
+        splits[name] = load_dataset(name, data_dir).train
+        num_persons = len(training_pids(splits[name]))
         print(
-            f"training on {name}: {num_persons:,} persons, {len(parts[name]):,} "
-            f"tracklets, {len(np.unique(parts[name].camids))} cameras"
+            f"training on {name}: {num_persons:,} persons, {len(splits[name]):,} "
+            f"tracklets, {len(np.unique(splits[name].camids))} cameras"
         )
-    return frame_cache.join(parts)
+    return frame_cache.join(splits)
 
 
 def identity_weights(
     split: JoinedSplit, shares: Sequence[float]
 ) -> Float[np.ndarray, "N"]:
-    """A weight for each tracklet's identity, so that the parts have their `shares`."""
+    """Weight of each tracklet's identity, so that the datasets get their `shares`."""
     weights = [
         np.full(len(part), share / len(training_pids(part)))
         for part, share in zip(split.parts, shares, strict=True)
@@ -102,5 +104,5 @@ def identity_weights(
 
 
 def training_pids(split: Split) -> np.ndarray:
-    """The person ids of a training split, sorted: label n is `training_pids[n]`."""
+    """Sorted person ids of a training split: label n is the n-th of them."""
     return np.unique(split.pids[split.pids != tracklets.JUNK_PID])

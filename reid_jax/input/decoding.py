@@ -1,4 +1,4 @@
-"""Encoded frames to pixels by tf.data's threads."""
+"""Decodes frames to pixels, in the threads of tf.data."""
 
 import atexit
 import collections
@@ -19,23 +19,23 @@ from PIL import Image
 from reid_jax.errors import UserError
 from reid_jax.input.frame_cache import Split
 
-_AHEAD = 4
-"""Requests that wait decoded, and read, beside one for each thread."""
+_PREFETCH = 4
+"""Prefetch depth in requests, before and after decoding."""
 
-_MOST_THREADS = 16
-"""Each holds a request: more would fill the memory and no device asks for so much."""
+_MAX_THREADS = 16
+"""Limit of decoding threads: each holds a request, and no device needs more."""
 
-# TensorFlow keeps the memory of batches: from the system each page of it would be
-# cleared anew. At import, since it looks here only when it first runs something.
+# TensorFlow reuses the memory of batches; memory from the system would be cleared page
+# by page. Set at import, because TensorFlow reads it when it first runs something.
 os.environ.setdefault("TF_CPU_ALLOCATOR_USE_BFC", "1")
 
 
 class Request(NamedTuple):
     """Frames to decode together.
 
-    `frame_ids` are their numbers among all frames of the split (see `Split.frame_at`),
-    `size` the height and width that all are padded to. `content` is handed back with
-    the pixels.
+    - `frame_ids`: their numbers among all frames of the split (see `Split.frame_at`).
+    - `size`: height and width that all of them are padded to.
+    - `content`: anything that the caller needs with the pixels; it is returned as is.
     """
 
     frame_ids: Int[np.ndarray, "N"]
@@ -46,13 +46,15 @@ class Request(NamedTuple):
 def decode(
     split: Split, requests: Iterator[Request], largest: Int[np.ndarray, "2"]
 ) -> Iterator[tuple[Request, UInt8[np.ndarray, "N H W 3"]]]:
-    """Each request with its frames, padded at the bottom and right to its size.
+    """Decodes requests; yields each with its frames, padded at the bottom and right.
 
-    Frames higher or wider than `largest` are reduced to that, by means over areas, as
-    soon as they are decoded: they take no more memory than others.
-    Requests are read ahead in another thread. The end of the program waits for the one
-    that is being read.
-    Raises UserError with the names of frames that cannot be decoded.
+    Frames higher or wider than `largest` are reduced to it, by means over areas, right
+    after decoding, so that they take no more memory than others. `requests` is consumed
+    in another thread, some requests ahead. When the program ends, it waits for the
+    request that is being read.
+
+    Raises:
+        UserError: frames cannot be decoded; the message names them.
     """
     decoded = _decoded(split, requests, largest)
     _decoding.add(decoded)
@@ -62,19 +64,19 @@ def decode(
 _decoding = weakref.WeakSet()
 
 
-# At import, which is after TensorFlow's own, so that it runs before them.
+# Registered after TensorFlow's exit functions, so that it runs before them.
 @atexit.register
 def _close_all() -> None:
-    """While Python still runs: a request that is read later would never end."""
+    """Closes running decoders at exit, as reading after Python's end would hang."""
     for decoded in list(_decoding):
-        with contextlib.suppress(ValueError):  # a thread of the user's is in it
+        with contextlib.suppress(ValueError):  # another thread is running it
             decoded.close()
 
 
 def _decoded(split: Split, requests: Iterator[Request], largest) -> Iterator[tuple]:
     sizes = np.minimum(split.sizes, largest)
-    sent = collections.deque()  # requests on their way through tf.data's threads
-    failures = []  # of ours in those threads, which tf.data would rename and print
+    sent = collections.deque()  # requests that tf.data has read and not returned yet
+    failures = []  # exceptions in those threads, which tf.data would rename and print
 
     def encoded():
         try:
@@ -92,13 +94,13 @@ def _decoded(split: Split, requests: Iterator[Request], largest) -> Iterator[tup
         tf.TensorSpec((), tf.bool),
     )
     dataset = tf.data.Dataset.from_generator(encoded, output_signature=signature)
-    dataset = dataset.prefetch(_AHEAD)  # no decoding thread waits for Python
-    # A request is decoded by one thread: that moves the fewest bytes.
+    dataset = dataset.prefetch(_PREFETCH)  # so that no decoding thread waits for Python
+    # One thread decodes a whole request: that copies the fewest bytes.
     decode_request = functools.partial(_decode, largest=largest.tolist())
     dataset = dataset.map(decode_request, num_parallel_calls=_num_threads())
-    dataset = dataset.prefetch(_AHEAD)
+    dataset = dataset.prefetch(_PREFETCH)
     options = tf.data.Options()
-    options.autotune.enabled = False  # it takes more threads than there are cores
+    options.autotune.enabled = False  # it would use more threads than there are cores
     dataset = dataset.with_options(options)
     failed = None
     try:
@@ -108,19 +110,20 @@ def _decoded(split: Split, requests: Iterator[Request], largest) -> Iterator[tup
         failed = _damaged(split, sent[0].frame_ids, error)
     if failures:
         failed = failures[0]
-    # Not in `except`: who keeps it would keep that error, and so tf.data's threads.
+    # Not raised inside `except`: it would refer to tf.data's error, and whoever stores
+    # it would keep tf.data's threads alive.
     if failed is not None:
         raise failed
 
 
 def _num_threads() -> int:
     affinity = getattr(os, "sched_getaffinity", None)  # not on every system
-    return min(_MOST_THREADS, len(affinity(0)) if affinity else os.cpu_count() or 1)
+    return min(_MAX_THREADS, len(affinity(0)) if affinity else os.cpu_count() or 1)
 
 
 def _decode(encoded, size, pads, *, largest: list[int]):
     def frame(encoded):
-        # This op reads PNG too; the accurate transform is PIL's.
+        # This op reads PNG too. The accurate transform gives the same pixels as PIL.
         image = tf.io.decode_jpeg(encoded, channels=3, dct_method="INTEGER_ACCURATE")
         shape = tf.shape(image)[:2]
         reduced = tf.minimum(shape, largest)
@@ -146,7 +149,7 @@ def _reduced(image, size):
 
 
 def _damaged(split: Split, frame_ids: np.ndarray, error: Exception) -> UserError:
-    """It says which of the frames that failed to decode are damaged."""
+    """Returns the error that names the damaged frames among `frame_ids`."""
     damaged = []
     for frame_id in np.unique(frame_ids).tolist():
         tracklet = int(np.searchsorted(split.first_frame, frame_id, side="right")) - 1

@@ -1,4 +1,4 @@
-"""A split's frames, decoded once and kept in the memory of every device."""
+"""Holds all frames of a split, decoded once, in the memory of every device."""
 
 import functools
 import time
@@ -16,20 +16,24 @@ from reid_jax.input import decoding
 from reid_jax.input.augmentation import Windows
 from reid_jax.input.frame_cache import Split
 
-_AT_ONCE = 256
-"""Frames decoded and sent together."""
+_FRAMES_PER_REQUEST = 256
+"""Frames that are decoded and sent to the devices together."""
 
-_SHARE = 0.8
-"""Of a device's free memory."""
+_MEMORY_SHARE = 0.8
+"""Share of a device's free memory that the frames may take."""
 
 
 class DeviceFrames:
     """All frames of a split, uint8 [N, H, W, 3], padded to the size of the largest.
 
-    Those above `largest` are reduced to it. `resize(frames, sizes, windows)` makes what
-    is shown of some of them.
-    Raises UserError where a device says how much memory it has free and it is not
-    enough.
+    Args:
+        split: the split to decode.
+        mesh: its devices get a copy each.
+        largest: height and width that larger frames are reduced to.
+        resize: `resize(frames, sizes, windows)` computes the windows of frames.
+
+    Raises:
+        UserError: a device reports too little free memory.
     """
 
     def __init__(
@@ -44,7 +48,7 @@ class DeviceFrames:
         padded = sizes.max(axis=0)
         shape = (len(sizes), *padded.tolist(), 3)
         _check_room(shape, mesh.local_devices)
-        self._show = jax.jit(
+        self._show_windows = jax.jit(
             lambda frames, sizes, ids, windows: resize(frames[ids], sizes[ids], windows)
         )
         gigabytes = np.prod(shape, dtype=np.int64) / 1e9
@@ -53,44 +57,48 @@ class DeviceFrames:
         )
         began = time.perf_counter()
         self._sizes = parallel.replicate(sizes, mesh)
-        everywhere = NamedSharding(mesh, PartitionSpec())
-        self._frames = jnp.zeros(shape, jnp.uint8, device=everywhere)
+        on_every_device = NamedSharding(mesh, PartitionSpec())
+        self._frames = jnp.zeros(shape, jnp.uint8, device=on_every_device)
         ids = np.arange(len(sizes))
-        starts = range(0, len(sizes), _AT_ONCE)
+        starts = range(0, len(sizes), _FRAMES_PER_REQUEST)
         requests = (
-            decoding.Request(ids[start : start + _AT_ONCE], padded, start)
+            decoding.Request(ids[start : start + _FRAMES_PER_REQUEST], padded, start)
             for start in starts
         )
         for request, frames in decoding.decode(split, requests, largest):
-            # Not `parallel.replicate`: several processes would compare every frame.
-            part = jax.make_array_from_callback(
-                frames.shape, everywhere, lambda index, frames=frames: frames[index]
+            # Not `parallel.replicate`: with several processes it compares all pixels.
+            pixels = jax.make_array_from_callback(
+                frames.shape,
+                on_every_device,
+                lambda index, frames=frames: frames[index],
             )
-            self._frames = _put(self._frames, part, request.content)
+            self._frames = _put(self._frames, pixels, request.content)
         self._frames.block_until_ready()
         print(f"decoded in {time.perf_counter() - began:.0f} s", flush=True)
 
     def show(self, frame_ids: jax.Array, windows: Windows) -> jax.Array:
-        """What the windows show of the frames with these numbers."""
-        return self._show(self._frames, self._sizes, frame_ids, windows)
+        """Computes the windows of the frames with these numbers, uint8 pixels."""
+        return self._show_windows(self._frames, self._sizes, frame_ids, windows)
 
 
 @functools.partial(jax.jit, donate_argnums=0)
-def _put(frames, part, first):
-    return jax.lax.dynamic_update_slice(frames, part, (first, 0, 0, 0))
+def _put(frames, new_frames, first):
+    return jax.lax.dynamic_update_slice(frames, new_frames, (first, 0, 0, 0))
 
 
 def _check_room(shape: tuple[int, ...], devices: Sequence) -> None:
+    """Raises UserError when frames of that shape do not fit a device's free memory."""
     num_bytes = int(np.prod(shape, dtype=np.int64))
     for device in devices:
         stats = device.memory_stats() or {}
         if "bytes_limit" not in stats:
             continue
         free = stats["bytes_limit"] - stats["bytes_in_use"]
-        if num_bytes > _SHARE * free:
+        if num_bytes > _MEMORY_SHARE * free:
             num, height, width, _ = shape
             raise UserError(
                 f"config.data.cache='device': {num:,} frames of {height}×{width} are "
                 f"{num_bytes / 1e9:.1f} GB, and {device} has {free / 1e9:.1f} GB left, "
-                f"{1 - _SHARE:.0%} of it for the steps. Take config.data.cache='disk'."
+                f"{1 - _MEMORY_SHARE:.0%} of it for the steps. Take "
+                "config.data.cache='disk'."
             )

@@ -1,6 +1,7 @@
-"""A split of a prepared dataset as one flat file of encoded frames, read at random.
+"""The frame cache: one flat file of a split's encoded frames, for random access.
 
-The dataset's own files hold whole tracklets; a clip needs four frames of hundreds.
+The files of the prepared dataset hold whole tracklets of hundreds of frames, of which a
+clip needs four.
 """
 
 import abc
@@ -21,11 +22,12 @@ from reid_jax.errors import UserError
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Split(abc.ABC):
-    """The tracklets of one split, without their frames.
+    """The tracklets of one split; their frames are read on request.
 
-    `names`, `pids`, `camids`, `num_frames` have one entry a tracklet; `sizes` has one a
-    frame, tracklet after tracklet: height and width, 0 of what is no image. `path` is
-    where the frames are.
+    - `names`, `pids`, `camids`, `num_frames`: one entry per tracklet.
+    - `sizes` [frames, 2]: height and width of each frame, tracklet after tracklet; 0
+      for a frame that is no image.
+    - `path`: where the frames are.
     """
 
     names: np.ndarray
@@ -40,27 +42,28 @@ class Split(abc.ABC):
 
     @functools.cached_property
     def first_frame(self) -> np.ndarray:
-        """Position of each tracklet's first frame among all frames."""
+        """Number of each tracklet's first frame among all frames of the split."""
         return np.concatenate([[0], np.cumsum(self.num_frames)[:-1]])
 
     @functools.cached_property
     def fingerprint(self) -> str:
-        """Of the tracklets, and of the sizes of their frames' files."""
+        """Hash of the tracklets and of the encoded sizes of their frames."""
         digest = hashlib.sha256()
         for array in (self.names, self.pids, self.camids, self.num_frames):
             digest.update(np.ascontiguousarray(array).tobytes())
-        digest.update(self._sizes_of_files())
+        digest.update(self._encoded_sizes())
         return digest.hexdigest()[:16]
 
     @abc.abstractmethod
-    def _sizes_of_files(self) -> bytes: ...
+    def _encoded_sizes(self) -> bytes:
+        """Bytes that change when the encoded size of a frame changes."""
 
     @abc.abstractmethod
     def frame_at(self, frame_id: int) -> bytes:
-        """The encoded image (JPEG or PNG) of a frame, counted among all."""
+        """Reads the encoded image (JPEG or PNG) of a frame by its number among all."""
 
     def frame(self, tracklet: int, index: int | np.integer) -> bytes:
-        """The encoded image of frame `index` of a tracklet."""
+        """Reads the encoded image of frame `index` of a tracklet."""
         return self.frame_at(int(self.first_frame[tracklet] + index))
 
 
@@ -68,9 +71,9 @@ class Split(abc.ABC):
 class CachedSplit(Split):
     """A split whose frames are one file, `path`."""
 
-    offsets: np.ndarray  # of every frame's first byte, and the end
+    offsets: np.ndarray  # position of every frame's first byte, and the file's end
 
-    def _sizes_of_files(self) -> bytes:
+    def _encoded_sizes(self) -> bytes:
         return self.offsets.tobytes()
 
     @functools.cached_property
@@ -84,16 +87,16 @@ class CachedSplit(Split):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class JoinedSplit(Split):
-    """Several splits one after the other; `parts` hold their frames."""
+    """Several splits, one after the other; `parts` read the frames."""
 
     parts: tuple[Split, ...]
 
-    def _sizes_of_files(self) -> bytes:
+    def _encoded_sizes(self) -> bytes:
         return "".join(part.fingerprint for part in self.parts).encode()
 
     @functools.cached_property
     def _starts(self) -> np.ndarray:
-        """Number of each part's first frame, and the end."""
+        """Number of each part's first frame, and the number of all frames."""
         return np.cumsum([0, *(len(part.sizes) for part in self.parts)])
 
     def frame_at(self, frame_id: int) -> bytes:
@@ -104,10 +107,10 @@ class JoinedSplit(Split):
 
 
 def join(splits: dict[str, Split]) -> JoinedSplit:
-    """The tracklets of all `splits`, as of different persons and cameras.
+    """Joins splits whose persons and cameras are all different.
 
-    The names get those of the splits in front. Pids and camids count on from split to
-    split; those below 1 (distractors, junk) stay.
+    A tracklet's name becomes "split:name". Pids and camids are renumbered so that no
+    two splits share one; pids below 1 (distractors, junk) stay.
     """
     names, pids, camids = [], [], []
     next_pid = next_camid = 0
@@ -130,11 +133,13 @@ def join(splits: dict[str, Split]) -> JoinedSplit:
 
 
 def open_split(folder: pathlib.Path, split: str, read_examples) -> CachedSplit:
-    """The split cached in `folder`, written there first if it is not.
+    """Opens the cache of a split in `folder`; writes it first if it is missing.
 
     `read_examples()` yields the dataset's examples (`data/tracklets.py`); it is called
-    only when there is no cache yet.
-    Raises UserError when the cache cannot be written there.
+    only to write the cache.
+
+    Raises:
+        UserError: the cache cannot be written.
     """
     index, frames = _files(folder, split)
     if not is_there(folder, split):
@@ -144,7 +149,7 @@ def open_split(folder: pathlib.Path, split: str, read_examples) -> CachedSplit:
 
 
 def is_there(folder: pathlib.Path, split: str) -> bool:
-    """Whether the split is cached, and not by a version that kept no sizes."""
+    """Whether the split is cached; a cache of an old version without sizes is not."""
     index, _ = _files(folder, split)
     if not index.exists():
         return False
@@ -158,7 +163,7 @@ def _files(folder: pathlib.Path, split: str) -> tuple[pathlib.Path, pathlib.Path
 
 def _write(index: pathlib.Path, frames: pathlib.Path, examples: Iterable[dict]) -> None:
     try:
-        # The frames take their place first: a cache with an index is whole.
+        # The frames are renamed first, so that a cache with an index is complete.
         with files.write_whole(index) as new_index, files.write_whole(frames) as new:
             rows, lengths, sizes = _write_frames(new, examples)
             names, pids, camids, num_frames = (
@@ -188,8 +193,9 @@ def _write_frames(
 ) -> tuple[list[tuple], list[int], list[tuple[int, int]]]:
     """Writes all frames into one file.
 
-    Returns name, pid, camid and number of frames of each tracklet, and the length in
-    bytes and the size (height, width) of each frame.
+    Returns:
+        (name, pid, camid, number of frames) of each tracklet, and the length in bytes
+        and the size (height, width) of each frame.
     """
     rows, lengths, sizes = [], [], []
     with path.open("wb") as file:
@@ -205,7 +211,7 @@ def _write_frames(
 
 
 def _size(encoded: bytes) -> tuple[int, int]:
-    """Height and width; decoding says what is wrong with an image that has none."""
+    """Height and width in pixels; 0, 0 for no image, which decoding will report."""
     try:
         width, height = Image.open(io.BytesIO(encoded)).size
     except (OSError, SyntaxError, ValueError):

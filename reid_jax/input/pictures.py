@@ -1,4 +1,4 @@
-"""Batches of clips from pictures in memory, as evaluation makes them from files."""
+"""Makes batches of clips from pictures in memory, as evaluation does from files."""
 
 import itertools
 from collections.abc import Iterable, Iterator, Sequence
@@ -14,16 +14,20 @@ from reid_jax.input import pixels, resizing
 from reid_jax.input.augmentation import Augmentation
 
 Picture = UInt8[np.ndarray, "h w 3"]
-Track = Iterable  # of pictures; an array [T, h, w, 3] is one too
+Track = Iterable  # of pictures, such as a list or an array [T, h, w, 3]
 
 
 def clips_of(
     tracks: Sequence[Track], clip_length: int
 ) -> Iterator[tuple[list[Picture], int]]:
-    """The pictures of each clip of the tracks, at most `clip_length`, and its track.
+    """Cuts tracks into clips; yields each clip's pictures and the number of its track.
 
-    A track is the pictures of one person in order of time, of any sizes.
-    Raises UserError, with the track's number, for what is no track or holds none.
+    A track has the pictures of one person in order of time, of any sizes. A clip has at
+    most `clip_length` of them.
+
+    Raises:
+        UserError: a track is of the wrong type or shape, or empty; the message has its
+            number.
     """
     for number, track in enumerate(tracks):
         if not isinstance(track, Iterable):
@@ -49,13 +53,19 @@ def clip_batches(
     normalization: str,
     mesh: Mesh,
 ) -> Iterator[dict[str, jax.Array | np.ndarray]]:
-    """Batches of clips as `Source.eval_batches` has them, clips in the given order.
+    """Yields batches like those of `Source.eval_batches`, clips in the given order.
 
-    A clip is one to `clip_length` pictures, repeated cyclically where they are fewer,
-    and the number of its track.
+    Args:
+        pictures_of_clips: one to `clip_length` pictures per clip, which are repeated
+            cyclically to fill it, and the number of its track.
+        clip_length: frames per clip, T.
+        batch_clips: clips per batch, B; the last batch is padded.
+        augmentation: gives the sizes; nothing in it is drawn at random.
+        normalization: name of the convention, whose mean colour fills erased boxes.
+        mesh: the devices that share a batch.
     """
     largest = resizing.largest_size(augmentation.cropped_size)
-    every = (
+    filled_clips = (
         ([reduced[t] for t in clips.dense_clips(len(pictures), clip_length)[0]], number)
         for pictures, number in pictures_of_clips
         for reduced in [[resizing.reduce(picture, largest) for picture in pictures]]
@@ -63,20 +73,21 @@ def clip_batches(
     parallel.check_divisible(batch_clips, mesh, "config.eval.batch_clips")
     rows = parallel.local_rows(batch_clips, mesh)
     windows = augmentation.middle(len(rows), clip_length)
-    while batch := list(itertools.islice(every, batch_clips)):
+    while batch := list(itertools.islice(filled_clips, batch_clips)):
         padding = [(batch[-1][0], -1)] * (batch_clips - len(batch))
         pictures, tracklet = zip(*batch, *padding, strict=True)
         frames, sizes = _padded([pictures[row] for row in rows])
-        shown = resizing.resize_crop_flip(
+        resized = resizing.resize_crop_flip(
             *parallel.shard((frames, sizes, windows), mesh),
             num_taps=resizing.num_taps(sizes, augmentation.whole_size),
             frame_size=augmentation.frame_size,
             color=pixels.mean_color(normalization),
         )
-        yield {"clips": shown, "tracklet": np.array(tracklet, np.int32)}
+        yield {"clips": resized, "tracklet": np.array(tracklet, np.int32)}
 
 
 def _checked(picture, t: int, number: int) -> Picture:
+    """Returns picture `t` of track `number` as an array; UserError if it is none."""
     picture = np.asarray(picture)
     shape = list(picture.shape)
     is_picture = picture.dtype == np.uint8 and len(shape) == 3 and shape[2] == 3
@@ -89,7 +100,7 @@ def _checked(picture, t: int, number: int) -> Picture:
 
 
 def _padded(batch: list[list[Picture]]) -> tuple[np.ndarray, np.ndarray]:
-    """Frames [B, T, H, W, 3], padded at the bottom and right, and their sizes."""
+    """Pads frames at the bottom and right: [B, T, H, W, 3], and their sizes."""
     sizes = np.array([[frame.shape[:2] for frame in clip] for clip in batch])
     height, width = sizes.max(axis=(0, 1)).tolist()
     shape = (resizing.round_up(height), resizing.round_up(width), 3)

@@ -1,4 +1,4 @@
-"""From uint8 frames to the numbers a network was trained on. The one place for it."""
+"""Normalises frames by the convention of a network's training; no other file does."""
 
 import dataclasses
 import os
@@ -16,7 +16,7 @@ from reid_jax.errors import UserError
 class Convention:
     """`(x / scale - mean) / std` for x in 0..255, per channel in the order `channels`.
 
-    `has_cube`: a mean for every place and time of the clip is subtracted instead.
+    With `has_cube` a mean for every pixel and frame of the clip replaces `mean`.
     """
 
     scale: float
@@ -26,7 +26,7 @@ class Convention:
     has_cube: bool = False
 
 
-# Of Sports-1M, in B, G, R: the means of the cube that came with C3D.
+# Means of Sports-1M in B, G, R, from the cube that was published with C3D.
 _C3D_MEAN = (90.25, 97.66, 101.41)
 
 NORMALIZATIONS = {
@@ -34,7 +34,7 @@ NORMALIZATIONS = {
     "imagenet": Convention(255.0, (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
     # 3D-ResNets-PyTorch as first published (Kinetics-400): 0..255 minus the mean.
     "kinetics": Convention(1.0, (114.7748, 107.7354, 99.4750)),
-    # Its later code and checkpoints (Kinetics-700 and more).
+    # Later code and checkpoints of 3D-ResNets-PyTorch (Kinetics-700 and more).
     "kinetics_std": Convention(
         255.0, (0.4345, 0.4051, 0.3775), (0.2768, 0.2713, 0.2737)
     ),
@@ -44,7 +44,7 @@ NORMALIZATIONS = {
 }
 
 CUBE_SHAPE = (3, 16, 128, 171)
-"""C3D's mean cube: channels (B, G, R), frames, height, width."""
+"""Shape of C3D's mean cube: channels (B, G, R), frames, height, width."""
 
 
 def normalize(
@@ -54,9 +54,16 @@ def normalize(
     *,
     mean_cube: Float[Array, "T H W 3"] | None = None,
 ) -> Float[Array, "B T H W 3"]:
-    """RGB frames in 0..255 as the named convention wants them, in `dtype`.
+    """Normalises RGB frames in 0..255 by a named convention.
 
-    `mean_cube` (as `read_mean_cube` gives it) is needed where the convention has one.
+    Args:
+        clips: frames to normalise.
+        normalization: one of `NORMALIZATIONS`.
+        dtype: of the result; the computation is in at least float32.
+        mean_cube: from `read_mean_cube`, if the convention has a cube.
+
+    Raises:
+        UserError: the name is unknown, or a cube is missing or not needed.
     """
     if normalization not in NORMALIZATIONS:
         raise UserError(
@@ -80,7 +87,7 @@ def normalize(
 
 
 def mean_color(normalization: str) -> tuple[int, int, int]:
-    """The RGB color, 0..255, that the named convention makes nearly zero."""
+    """RGB colour in 0..255 that the named convention maps to nearly zero."""
     convention = NORMALIZATIONS[normalization]
     mean = convention.mean[:: -1 if convention.channels == "bgr" else 1]
     red, green, blue = (round(value * convention.scale) for value in mean)
@@ -90,13 +97,16 @@ def mean_color(normalization: str) -> tuple[int, int, int]:
 def read_mean_cube(
     path: str | os.PathLike, clip_size: tuple[int, int, int]
 ) -> Float[np.ndarray, "T H W 3"]:
-    """The middle of C3D's mean cube that clips of `clip_size` (T, H, W) show.
+    """Reads C3D's mean cube and crops its middle to `clip_size` (T, H, W).
 
-    Reads the original `.binaryproto` or a `.npy` of shape [3, 16, 128, 171] (further
-    axes of one in front are ignored). Raises UserError for another shape and for clips
-    that are longer or larger than the cube.
-    Differs: Caffe subtracts the part of the cube where a training clip was cropped;
-    here it is always the middle one, as in evaluation.
+    The file is the original `.binaryproto`, or a `.npy` of shape [3, 16, 128, 171];
+    additional axes of length 1 in front are ignored. Channels stay B, G, R.
+    Differs: Caffe crops the cube where it cropped a training clip; here it is always
+    the middle, as in evaluation.
+
+    Raises:
+        UserError: the file is missing or no such cube, or clips are longer or larger
+            than the cube.
     """
     path = pathlib.Path(path)
     if not path.is_file():
@@ -125,12 +135,12 @@ def read_mean_cube(
             f"config.model asks for {T} of {H}×{W}."
         )
     top, left = (height - H) // 2, (width - W) // 2
-    part = cube[:, :T, top : top + H, left : left + W]
-    return np.ascontiguousarray(np.moveaxis(part, 0, -1), np.float32)
+    cropped = cube[:, :T, top : top + H, left : left + W]
+    return np.ascontiguousarray(np.moveaxis(cropped, 0, -1), np.float32)
 
 
 def _blob(message: bytes) -> np.ndarray:
-    """The values of a Caffe BlobProto: its field 5, packed floats."""
+    """Reads the values of a Caffe BlobProto: its field 5, packed floats."""
     position = 0
 
     def varint() -> int:

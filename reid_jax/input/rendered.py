@@ -1,4 +1,4 @@
-"""Batches of rendered clips, of one world or several, without files and TensorFlow."""
+"""Batches of clips rendered from one or more worlds, without files or TensorFlow."""
 
 import dataclasses
 import functools
@@ -37,7 +37,7 @@ class Split:
 
     @functools.cached_property
     def fingerprint(self) -> str:
-        """Of what is rendered: the tracklets, the world and its version."""
+        """Hash of what is rendered: the tracklets, the world and its version."""
         text = f"{world.VERSION} {self.sizes} {self.entries}"
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
@@ -60,7 +60,7 @@ class Split:
 
 @dataclasses.dataclass(frozen=True)
 class JoinedSplit:
-    """The training tracklets of several worlds; person ids are numbered through."""
+    """The training tracklets of several worlds, with different pids and camids."""
 
     parts: tuple[Split, ...]
 
@@ -77,16 +77,20 @@ class JoinedSplit:
 
     @functools.cached_property
     def pids(self) -> np.ndarray:
-        steps = np.cumsum([0, *(part.pids.max() for part in self.parts[:-1])])
+        offsets = np.cumsum([0, *(part.pids.max() for part in self.parts[:-1])])
         return np.concatenate(
-            [part.pids + step for part, step in zip(self.parts, steps, strict=True)]
+            [part.pids + first for part, first in zip(self.parts, offsets, strict=True)]
         )
 
     @functools.cached_property
     def camids(self) -> np.ndarray:
-        steps = np.cumsum([0, *(part.sizes.num_cameras for part in self.parts[:-1])])
+        num_cameras = [part.sizes.num_cameras for part in self.parts[:-1]]
+        offsets = np.cumsum([0, *num_cameras])
         return np.concatenate(
-            [part.camids + step for part, step in zip(self.parts, steps, strict=True)]
+            [
+                part.camids + first
+                for part, first in zip(self.parts, offsets, strict=True)
+            ]
         )
 
     @functools.cached_property
@@ -97,10 +101,10 @@ class JoinedSplit:
 class RenderedSource:
     """Walkers, rendered at `config.model.frame_size`; see `source.Source`.
 
-    Queries and gallery are the tracklets of the world's files, rendered again for each
-    evaluation. Training clips are of other persons, each clip from a tracklet of its
-    own. With `config.data.mixture` they come from several worlds, and each batch has
-    the same number of persons from each of them.
+    Query and gallery are the tracklets of the world's files, rendered again for each
+    evaluation. Training clips show other persons, and each clip is rendered as a new
+    tracklet. With `config.data.mixture` they come from several worlds; every batch has
+    the same numbers of persons from each.
     """
 
     protocols: tuple[str, ...] = ("standard",)
@@ -122,11 +126,11 @@ class RenderedSource:
         entries = plan.plan(sizes)
         self._splits = {"train": _training(sizes, data.num_persons)}
         for name in ("query", "gallery"):
-            tested = [entry for entry in entries if entry.split == name]
-            self._splits[name] = Split(sizes, tested)
-        self._parts = (self._splits["train"],)
+            split_entries = [entry for entry in entries if entry.split == name]
+            self._splits[name] = Split(sizes, split_entries)
+        self._training_splits = (self._splits["train"],)
         if data.mixture:
-            self._parts = tuple(
+            self._training_splits = tuple(
                 _training(_sizes_of(name, frame_size), data.num_persons)
                 for name in data.mixture
             )
@@ -134,23 +138,27 @@ class RenderedSource:
 
     @property
     def fingerprint(self) -> str:
-        """Of query and gallery."""
+        """Hash of the tracklets of query and gallery."""
         parts = (self._splits[name].fingerprint for name in ("query", "gallery"))
         return " ".join(parts)
 
     @functools.cached_property
     def training(self) -> Split | JoinedSplit:
-        """The persons to train on; a metric is learnt on these tracklets of theirs."""
-        return self._parts[0] if len(self._parts) == 1 else JoinedSplit(self._parts)
+        """Tracklets of the training persons, on which a metric is learnt."""
+        return (
+            self._training_splits[0]
+            if len(self._training_splits) == 1
+            else JoinedSplit(self._training_splits)
+        )
 
     @functools.cached_property
     def pids(self) -> np.ndarray:
-        """The person of each label."""
+        """Person id of each label."""
         return np.unique(self.training.pids)
 
     @property
     def steps_per_epoch(self) -> int:
-        """Batches in which every training identity occurs once."""
+        """Number of batches in which every training identity occurs at least once."""
         return max(
             clips.batches_per_epoch(pids, p)
             for pids, p in zip(self._persons, self._persons_of_batch, strict=True)
@@ -158,12 +166,12 @@ class RenderedSource:
 
     @functools.cached_property
     def _persons(self) -> list[np.ndarray]:
-        """The persons of each world, by their numbers in it."""
-        return [np.unique(part.pids) for part in self._parts]
+        """Person ids of each world, before they are renumbered for a mixture."""
+        return [np.unique(part.pids) for part in self._training_splits]
 
     @functools.cached_property
     def _persons_of_batch(self) -> list[int]:
-        """How many of a batch's P persons are from each world."""
+        """Number of a batch's P persons that come from each world."""
         shares = np.array(self._shares or [len(pids) for pids in self._persons])
         if len(shares) > self._p:
             raise UserError(
@@ -173,25 +181,27 @@ class RenderedSource:
         return _split_evenly(self._p, shares)
 
     def split(self, name: str) -> Split:
-        """One of "train", "query" and "gallery"."""
+        """The split `name`: "train", "query" or "gallery"."""
         return self._splits[name]
 
     def train_clips(self, first_step: int = 0) -> Iterator[tuple[np.ndarray, int, int]]:
-        """(labels [P*K], epoch, position in it) of each batch from a step on.
+        """Yields (labels [P*K], epoch, position in the epoch) of each batch.
 
-        The epoch is that of the first world: others have more or fewer persons.
+        It starts at step `first_step` and never ends. The epoch is that of the first
+        world, as other worlds may have more or fewer persons.
         """
         streams, first_label = [], 0
         for index, pids in enumerate(self._persons):
-            # One item for each person: the sampler repeats it K times.
+            # One item per person takes the place of tracklets: the sampler repeats it
+            # K times.
             labels, p = np.arange(len(pids)), self._persons_of_batch[index]
             seed = self._seed + index * _NEXT_SEED
-            drawn = clips.batches_from(first_step, labels, p, self._k, seed=seed)
-            streams.append((first_label, drawn))
+            batches = clips.batches_from(first_step, labels, p, self._k, seed=seed)
+            streams.append((first_label, batches))
             first_label += len(pids)
         while True:
-            batch = [(first, *next(drawn)) for first, drawn in streams]
-            labels = np.concatenate([first + chosen for first, _, _, chosen in batch])
+            batch = [(first, *next(batches)) for first, batches in streams]
+            labels = np.concatenate([first + persons for first, _, _, persons in batch])
             yield labels, *batch[0][1:3]
 
     def train_batches(
@@ -201,48 +211,50 @@ class RenderedSource:
         mesh = parallel.local_mesh() if mesh is None else mesh
         k, T = self._k, self._clip_length
         rows = parallel.local_rows(self._p * k, mesh)
-        streets = [stream.Street(part.world) for part in self._parts]
+        streets = [stream.Street(part.world) for part in self._training_splits]
         pids = np.concatenate(self._persons)
-        # Where each world's rows begin in a batch.
+        # First row of each world in a batch.
         starts = k * np.cumsum([0, *self._persons_of_batch])
 
         def render(labels: np.ndarray, epoch: int, position: int) -> dict:
-            shown = []
+            rendered = []
             for index, street in enumerate(streets):
                 start, end = starts[index : index + 2]
-                mine = rows[(start <= rows) & (rows < end)] - start
-                if not len(mine):
+                local_rows = rows[(start <= rows) & (rows < end)] - start
+                if not len(local_rows):
                     continue
-                which = (index,) if index else ()
-                key = plan.key(self._seed, plan.BATCH, epoch, position, *which)
+                world_number = (index,) if index else ()
+                key = plan.key(self._seed, plan.BATCH, epoch, position, *world_number)
                 persons = pids[labels[start:end:k]]
-                shown.append(street.clips(key, persons, k=k, clip_length=T, rows=mine))
-            shown = shown[0] if len(shown) == 1 else jnp.concatenate(shown)
-            shown = self._augmented(shown, epoch, position, rows)
-            return {"clips": shown, "labels": labels[rows].astype(np.int32)}
+                rendered.append(
+                    street.clips(key, persons, k=k, clip_length=T, rows=local_rows)
+                )
+            rendered = rendered[0] if len(rendered) == 1 else jnp.concatenate(rendered)
+            rendered = self._augmented(rendered, epoch, position, rows)
+            return {"clips": rendered, "labels": labels[rows].astype(np.int32)}
 
         batches = itertools.starmap(render, self.train_clips(first_step))
-        # The device is given the next batch before this one is trained on.
+        # Rendering of the next batch starts before this one is trained on.
         for batch, _ in itertools.pairwise(batches):
             yield parallel.shard(batch, mesh)
 
     def _augmented(
-        self, shown: Array, epoch: int, position: int, rows: np.ndarray
+        self, frames: Array, epoch: int, position: int, rows: np.ndarray
     ) -> Array:
-        """Rows of a batch, with changed colours and erased boxes where wanted."""
+        """Changes colours and erases boxes in `rows` of a batch, as configured."""
         num_clips, T = self._p * self._k, self._clip_length
 
-        def stream(which: int) -> np.random.Generator:
-            return np.random.default_rng([self._seed, epoch, position, which])
+        def random_stream(number: int) -> np.random.Generator:
+            return np.random.default_rng([self._seed, epoch, position, number])
 
         if self._jitter.is_on:
-            drawn = self._jitter.draw(stream(_COLORS), num_clips, T)
-            drawn = jax.tree.map(lambda values: values[rows], drawn)
-            shown = _change_colors(shown, drawn)
+            changes = self._jitter.draw(random_stream(_COLORS), num_clips, T)
+            changes = jax.tree.map(lambda values: values[rows], changes)
+            frames = _change_colors(frames, changes)
         if self._augmentation.erase:
-            boxes = self._augmentation.draw_erased(stream(_BOXES), num_clips, T)
-            shown = resizing.erase(shown, boxes[rows], self._color)
-        return shown
+            boxes = self._augmentation.draw_erased(random_stream(_BOXES), num_clips, T)
+            frames = resizing.erase(frames, boxes[rows], self._color)
+        return frames
 
     def eval_batches(
         self,
@@ -287,12 +299,16 @@ class RenderedSource:
 
 
 def _sizes_of(name: str, frame_size: tuple[int, int]) -> Sizes:
-    """Of the world "walkers/…", with frames of that height and width."""
+    """Sizes of the world "walkers/…", with frames of that (height, width).
+
+    Raises:
+        UserError: there is no such world.
+    """
     folder, _, world_name = name.partition("/")
     if folder != "walkers" or world_name not in SIZES:
-        known = ", ".join(f"walkers/{name}" for name in SIZES)
+        names = ", ".join(f"walkers/{name}" for name in SIZES)
         raise UserError(
-            f"{name!r} cannot be rendered; config.data.source='render' knows {known}."
+            f"{name!r} cannot be rendered; config.data.source='render' knows {names}."
         )
     height, width = frame_size
     sizes = SIZES[world_name]
@@ -300,25 +316,28 @@ def _sizes_of(name: str, frame_size: tuple[int, int]) -> Sizes:
 
 
 def _training(sizes: Sizes, num_persons: int | None) -> Split:
-    """Persons that are not in the world's files; by default as many as those train."""
+    """Training tracklets of persons that are not in the world's files.
+
+    `num_persons` is by default the number of training persons in the files.
+    """
     first = stream.first_person(sizes.twins)
     pids = range(first, first + (num_persons or sizes.num_train))
     return Split(sizes, [e for pid in pids for e in plan.tracklets_of(pid, sizes)])
 
 
 def _split_evenly(num: int, shares: np.ndarray) -> list[int]:
-    """Whole numbers from 1 on, of sum `num`, nearly in proportion to `shares`."""
+    """Splits `num` into whole numbers of at least 1, nearly in proportion to shares."""
     exact = shares / shares.sum() * num
-    parts = np.ones(len(shares), int)
-    while parts.sum() < num:
-        parts[np.argmax(exact - parts)] += 1
-    return parts.tolist()
+    counts = np.ones(len(shares), int)
+    while counts.sum() < num:
+        counts[np.argmax(exact - counts)] += 1
+    return counts.tolist()
 
 
 _NEXT_SEED = 1 << 32
-"""Seeds of other worlds are larger than any `config.seed`."""
+"""Distance between the seeds of a mixture's worlds, so that their draws differ."""
 
 _build_world = functools.lru_cache(8)(World)
 _change_colors = jax.jit(colors.change)
 _COLORS, _BOXES = 3, 4
-"""Keep these random streams apart from each other and from `clips.identity_batches`."""
+"""Numbers that keep these random streams apart from `clips.identity_batches`."""

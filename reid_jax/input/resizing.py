@@ -1,4 +1,4 @@
-"""Frames resized as PIL does it, cropped, flipped and erased, on the device."""
+"""Resizes frames as PIL does, and crops, flips and erases them, on the device."""
 
 import functools
 import math
@@ -13,25 +13,25 @@ from reid_jax.input import colors
 from reid_jax.input.augmentation import Windows
 
 MOST_TIMES_LARGER = 2
-"""Frames beyond this multiple of the size they are resized to are reduced on the host.
+"""Frames larger than this multiple of their target size are first reduced on the host.
 
-It bounds the memory of a batch by the size that the config asks for. PIL's
-`reducing_gap` does the same for speed, and calls 2 close to the result without it.
+So the config's sizes bound the memory of a batch. PIL's `reducing_gap` does the same
+for speed; its documentation calls the result with 2 close to that without reducing.
 """
 
 
 def largest_size(target: tuple[int, int]) -> Int[np.ndarray, "2"]:
-    """Height and width to which larger frames are reduced before they are batched."""
+    """Height and width that larger frames are reduced to, for a target size."""
     return MOST_TIMES_LARGER * np.array(target)
 
 
 def reduce(
     frame: UInt8[np.ndarray, "H W 3"], largest: Int[np.ndarray, "2"]
 ) -> UInt8[np.ndarray, "h w 3"]:
-    """A frame with each side at most `largest`: means over the areas of its pixels."""
-    for axis, most in enumerate(np.asarray(largest).tolist()):
-        if frame.shape[axis] > most:
-            weights = _area_weights(frame.shape[axis], most)
+    """Reduces a frame to at most `largest` (height, width), by means over areas."""
+    for axis, limit in enumerate(np.asarray(largest).tolist()):
+        if frame.shape[axis] > limit:
+            weights = _area_weights(frame.shape[axis], limit)
             frame = np.moveaxis(np.tensordot(weights, frame, (1, axis)), 0, axis)
     if frame.dtype == np.uint8:
         return frame
@@ -39,7 +39,7 @@ def reduce(
 
 
 def _area_weights(size: int, smaller: int) -> Float[np.ndarray, "smaller size"]:
-    """Share of pixel j of a side in pixel i of the reduced one."""
+    """Weight of pixel j of the original in pixel i of the reduced axis."""
     edges = np.arange(smaller + 1) * size / smaller
     pixels = np.arange(size)
     end = np.minimum(edges[1:, None], pixels + 1)
@@ -49,15 +49,16 @@ def _area_weights(size: int, smaller: int) -> Float[np.ndarray, "smaller size"]:
 
 
 def round_up(n: int) -> int:
-    """The next of 1, 2, 3, 4, 6, 8, 12, 16, …: few numbers, so few programs."""
+    """Rounds up to one of 1, 2, 3, 4, 6, 8, 12, 16, …, so that few shapes compile."""
     power = 1 << max(0, n.bit_length() - 2)
     return -(-n // power) * power
 
 
 def num_taps(sizes: Int[np.ndarray, "... 2"], whole_size: tuple[int, int]) -> int:
-    """Pixels that each resized one is made of along an axis, for frames of `sizes`.
+    """Number of original pixels along an axis that make up a resized pixel.
 
-    `whole_size` is the smallest size that they are resized to.
+    It is rounded up, and enough for all frames of `sizes` (height, width); `whole_size`
+    is the smallest size that they are resized to.
     """
     ratio = sizes.reshape(-1, 2) / np.array(whole_size)
     return round_up(math.ceil(2 * max(1.0, ratio.max())))
@@ -73,11 +74,18 @@ def resize_crop_flip(
     frame_size: tuple[int, int],
     color: tuple[int, int, int],
 ) -> UInt8[Array, "B T h w 3"]:
-    """What the windows show of the frames; erased boxes are painted in `color`.
+    """Resizes frames, crops them to their windows, flips them and erases boxes.
 
-    `sizes` are the height and width of each frame, which may be padded at its bottom
-    and right. Bilinear and antialiased, as PIL resizes in the published code: a pixel
-    is made of `num_taps` along either axis.
+    Resizing is bilinear and antialiased, as by PIL in the published code.
+
+    Args:
+        frames: frames, which may be padded at the bottom and right.
+        sizes: height and width of each frame without padding.
+        windows: for each frame, the size to resize to, the window, flip, box to erase
+            and changes of colours.
+        num_taps: original pixels along an axis that make up a resized one (`num_taps`).
+        frame_size: height and width of the windows.
+        color: RGB colour of erased boxes.
     """
     sides = tuple(jnp.moveaxis(values, -1, 0) for values in (sizes, *windows[:2]))
     height, width = frame_size
@@ -102,10 +110,10 @@ def _resized(
     positions: Int[Array, "B T n"],
     num_taps: int,
 ) -> Float[Array, "B T h w 3"]:
-    """The pixels at `positions` of an axis that is resized from `size` to `resized`.
+    """Pixels at `positions` of an axis that is resized from `size` to `resized`.
 
-    Each is the mean of the pixels around it, weighted by a triangle as wide as two
-    pixels of the smaller image, cut at the frame's ends.
+    Each is the mean of the original pixels around it, weighted by a triangle as wide as
+    two pixels of the smaller image, and cut off at the frame's ends.
     """
     ratio = size.astype(jnp.float32) / resized
     center = (positions + 0.5) * ratio[..., None] - 0.5
@@ -120,13 +128,13 @@ def _resized(
         )
         for tap in taps
     ]
-    others = tuple(other for other in (2, 3, 4) if other != axis)
+    other_axes = tuple(other for other in (2, 3, 4) if other != axis)
     total = sum(weights)
     return sum(
-        jnp.expand_dims(weight / total, others)
+        jnp.expand_dims(weight / total, other_axes)
         * jnp.take_along_axis(
             frames,
-            jnp.expand_dims(jnp.clip(tap, 0, frames.shape[axis] - 1), others),
+            jnp.expand_dims(jnp.clip(tap, 0, frames.shape[axis] - 1), other_axes),
             axis,
         )
         for tap, weight in zip(taps, weights, strict=True)
@@ -138,7 +146,7 @@ def erase(
     boxes: Int[Array, "B T 4"],
     color: tuple[int, int, int],
 ) -> UInt8[Array, "B T H W 3"]:
-    """The frames with their boxes (top, left, bottom, right) painted over."""
+    """Paints the box (top, left, bottom, right) of each frame in one colour."""
     top, left, bottom, right = jnp.moveaxis(boxes[..., None, None], 2, 0)
     y = jnp.arange(frames.shape[2])[:, None]
     x = jnp.arange(frames.shape[3])

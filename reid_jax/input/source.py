@@ -1,4 +1,4 @@
-"""Where a run's batches come from: `open_source(config)`, made once and handed on."""
+"""Where a run's batches come from: `open_source(config)` opens the dataset."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Protocol, runtime_checkable
@@ -11,12 +11,12 @@ from reid_jax.cli import ending
 from reid_jax.errors import UserError
 
 SOURCES = ("files", "render")
-"""What `config.data.source` may name."""
+"""Values of `config.data.source`."""
 
 
 @runtime_checkable
 class Split(Protocol):
-    """The tracklets of one split, without their frames; arrays have one entry each."""
+    """The tracklets of one split, without frames; arrays have an entry per tracklet."""
 
     names: np.ndarray
     pids: np.ndarray
@@ -29,31 +29,34 @@ class Split(Protocol):
 
 @runtime_checkable
 class Source(Protocol):
-    """A dataset as the config shows it: splits, and batches of clips on the devices.
+    """A dataset as the config describes it: its splits, and batches of its clips.
 
-    Batches are laid out over a mesh, by default the devices of this process. A process
-    makes the rows of its own devices only.
+    Batches are sharded over `mesh` (default: this process's devices). A process makes
+    only the rows of its devices.
     """
 
     name: str  # config.data.name
-    protocols: tuple[str, ...]  # of evaluation
-    more_protocols: tuple[str, ...]  # scored where the config names them
-    clean_labels: Mapping[str, Sequence[int]] | None  # of "clean": see input.datasets
-    fingerprint: str  # of query and gallery
-    training: Split  # what is trained on: the train split, or several datasets
-    pids: np.ndarray  # person of each label, sorted
-    steps_per_epoch: int
+    protocols: tuple[str, ...]  # evaluation protocols that are always scored
+    more_protocols: tuple[str, ...]  # those that are scored when the config names them
+    clean_labels: Mapping[str, Sequence[int]] | None  # for "clean": see input.datasets
+    fingerprint: str  # changes when query or gallery, or their frames, change
+    training: Split  # the train split, or those of a mixture joined
+    pids: np.ndarray  # person id of each label, sorted
+    steps_per_epoch: int  # batches in which every training identity occurs once
 
     def split(self, name: str) -> Split:
-        """One of "train", "query" and "gallery"."""
+        """The split `name`: "train", "query" or "gallery"."""
 
     def train_batches(
         self, first_step: int = 0, mesh: Mesh | None = None
     ) -> Iterator[dict[str, jax.Array]]:
-        """Endless P×K batches from a step on, each a function of (seed, step) alone.
+        """Yields P×K batches without end, from step `first_step` on.
 
-        Yields `clips` uint8 [P*K, T, H, W, 3] and `labels` int32 [P*K].
-        Raises UserError where there are fewer than P persons.
+        Each batch depends only on the seed and its step. It has `clips` uint8
+        [P*K, T, H, W, 3] and `labels` int32 [P*K].
+
+        Raises:
+            UserError: there are fewer than P persons.
         """
 
     def eval_batches(
@@ -65,7 +68,7 @@ class Source(Protocol):
         max_frames: int | None = None,
         share: tuple[int, int] = (0, 1),
     ) -> Iterator[dict[str, jax.Array | np.ndarray]]:
-        """Every test clip of a split once, in order, in batches of one fixed shape.
+        """Yields every test clip of a split once, in order, in batches of fixed shape.
 
         Only the first `max_frames` frames of longer tracklets are taken. This, the
         clip's length and the noise on it are by default those of the config. With the
@@ -76,11 +79,20 @@ class Source(Protocol):
         """
 
     def first_middle_last(self, split: str, tracklet: int) -> list[np.ndarray]:
-        """One to three frames of a tracklet, RGB uint8 [h, w, 3]."""
+        """First, middle and last frame of a tracklet, RGB uint8 [h, w, 3].
+
+        Fewer for a tracklet of fewer than three frames.
+        """
 
 
 def open_source(config) -> Source:
-    """The source that `config.data` describes; only files import TensorFlow."""
+    """Opens the source that `config.data` describes.
+
+    TensorFlow is imported only for `config.data.source="files"`.
+
+    Raises:
+        UserError: `config.data.source` is unknown.
+    """
     match config.data.source:
         case "files":
             ending.quieten_tensorflow()  # before its first import
@@ -91,5 +103,5 @@ def open_source(config) -> Source:
             from reid_jax.input import rendered
 
             return rendered.RenderedSource(config)
-    known = ", ".join(SOURCES)
-    raise UserError(f"config.data.source={config.data.source!r}; known: {known}.")
+    names = ", ".join(SOURCES)
+    raise UserError(f"config.data.source={config.data.source!r}; known: {names}.")

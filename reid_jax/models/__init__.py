@@ -1,4 +1,4 @@
-"""Networks: `build_model` makes the one that `config.model` describes."""
+"""Networks: `build_model` builds the network that `config.model` describes."""
 
 import jax
 import jax.numpy as jnp
@@ -16,13 +16,13 @@ _RESNET14 = (1, 1, 1, 1)
 _RESNETS = {
     "resnet50": {"dims": 2, "blocks": _RESNET50, "width": 64},
     "resnet3d50": {"dims": 3, "blocks": _RESNET50, "width": 64},
-    # One block a stage and few channels: for tests, the demo and small studies.
+    # One block per stage and few channels, for tests, the demo and small studies.
     "resnet14_w16": {"dims": 2, "blocks": _RESNET14, "width": 16},
     "resnet14_w8": {"dims": 2, "blocks": _RESNET14, "width": 8},
     "resnet3d14_w8": {"dims": 3, "blocks": _RESNET14, "width": 8},
 }
 IBN_A = "_ibn_a"
-"""Suffix of a 2-D ResNet for cameras that were never met (Pan et al. 2018)."""
+"""Suffix of a 2-D ResNet with instance norm, for unseen cameras (Pan et al. 2018)."""
 
 _RESNETS |= {
     f"{name}{IBN_A}": fields | {"ibn_a": True}
@@ -46,45 +46,49 @@ STRIDE = 32
 
 
 def build_model(config, num_pids: int, *, rngs: nnx.Rngs) -> VideoReID | VideoReID3D:
-    """The network of `config` (a `config.model`) for `num_pids` training identities.
+    """Builds the network of `config` (a `config.model`) for `num_pids` identities.
 
-    Call it with normalised clips [B, T, H, W, 3], `train=` and, for networks with
+    Call the network with normalised clips [B, T, H, W, 3], `train=` and, when it has
     dropout, `rng=`; it returns a `ReIDOutput`. float64 needs `jax.enable_x64`.
-    Raises UserError, with the values allowed, for what does not fit together.
+
+    Raises:
+        UserError: fields of `config` are invalid or do not fit together.
     """
     check_model_config(config)
     dtype = jnp.dtype(config.dtype)
-    same = {"remat": config.remat, "dtype": dtype, "rngs": rngs}
+    common = {"remat": config.remat, "dtype": dtype, "rngs": rngs}
     if config.backbone in _C3DS:
         clip_size = (config.clip_length, *config.frame_size)
-        trunk = C3D(clip_size, **_C3DS[config.backbone], **same)
+        backbone = C3D(clip_size, **_C3DS[config.backbone], **common)
     else:
         frozen = config.batch_norm == "frozen"
-        trunk = ResNet(
+        backbone = ResNet(
             **_RESNETS[config.backbone],
             last_stride=config.last_stride,
             frozen=frozen,
-            **same,
+            **common,
         )
-    ending = {name: config[name] for name in ("neck", "classifier", "centers")}
-    if trunk.dims == 3:
-        return VideoReID3D(trunk, num_pids, **ending, dtype=dtype, rngs=rngs)
+    head_options = {name: config[name] for name in ("neck", "classifier", "centers")}
+    if backbone.dims == 3:
+        return VideoReID3D(backbone, num_pids, **head_options, dtype=dtype, rngs=rngs)
     stride = STRIDE * config.last_stride // 2
     map_size = tuple(-(-pixels // stride) for pixels in config.frame_size)
-    head = temporal.build_temporal(
-        config, trunk.num_features, map_size, dtype=dtype, rngs=rngs
+    temporal_model = temporal.build_temporal(
+        config, backbone.num_features, map_size, dtype=dtype, rngs=rngs
     )
-    return VideoReID(trunk, head, num_pids, **ending, dtype=dtype, rngs=rngs)
+    return VideoReID(
+        backbone, temporal_model, num_pids, **head_options, dtype=dtype, rngs=rngs
+    )
 
 
 def check_model_config(config) -> None:
-    """Raise one UserError that lists everything in `config.model` that cannot be."""
+    """Raises one UserError that lists every invalid field of `config.model`."""
     problems = []
 
     def require(field: str, allowed) -> None:
         if config[field] not in allowed:
-            known = ", ".join(map(repr, allowed))
-            problems.append(f"config.model.{field}={config[field]!r}; known: {known}")
+            names = ", ".join(map(repr, allowed))
+            problems.append(f"config.model.{field}={config[field]!r}; known: {names}")
 
     require("backbone", BACKBONES)
     require("temporal", temporal.TEMPORAL)

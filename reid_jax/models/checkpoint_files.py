@@ -1,4 +1,4 @@
-"""Files of weights, read and written. No code of a file is ever run."""
+"""Reads and writes files of weights, without ever running code from a file."""
 
 import dataclasses
 import math
@@ -23,31 +23,33 @@ SUFFIXES = (".safetensors", ".npz", *_TORCH_SUFFIXES)
 
 @dataclasses.dataclass(frozen=True)
 class Checkpoint:
-    """Names and arrays of a file as they are."""
+    """The weights of a file, under the file's names."""
 
     weights: dict[str, np.ndarray]
     wrapper: str = ""
-    """The name in the file under which they are: "state_dict", say; or none."""
+    """Name of the dictionary in the file that holds them, such as "state_dict"."""
 
     others: tuple[str, ...] = ()
-    """Names of other weights in the file, which are not read: "state_dict_ema"."""
+    """Names of weights in the file that are not read, such as "state_dict_ema"."""
 
 
 def read_checkpoint(path: str | os.PathLike) -> dict[str, np.ndarray]:
-    """Names and arrays of a checkpoint file as they are, a `{"state_dict": …}` opened.
+    """Reads the arrays of a checkpoint file by name.
 
-    As `read`, without where in the file they are.
+    Like `read`, without where in the file they are. A `{"state_dict": …}` is unwrapped.
     """
     return read(path).weights
 
 
 def read(path: str | os.PathLike) -> Checkpoint:
-    """What a checkpoint file holds; its content says what kind it is, not its name.
+    """Reads a checkpoint file; its format is recognised by its content, not its name.
 
-    Files of safetensors and NumPy need nothing else; those of PyTorch need it and are
-    read with `weights_only=True`: no code of the file is ever run.
-    Raises UserError, with the reason, for other files, for damaged ones and for files
-    that hold more than tensors, numbers and text.
+    PyTorch's files need PyTorch and are read with `weights_only=True`, so that no code
+    in the file is run. Arrays of bfloat16 are returned as float32.
+
+    Raises:
+        UserError: the file is missing, damaged, of another format, or holds more than
+            tensors, numbers and text.
     """
     path = pathlib.Path(path)
     if not path.is_file():
@@ -67,18 +69,18 @@ def read(path: str | os.PathLike) -> Checkpoint:
         key: value.astype(np.float32) if value.dtype == ml_dtypes.bfloat16 else value
         for key, value in weights.items()
     }
-    strange = [
+    non_numeric = [
         f"{key} ({value.dtype})"
         for key, value in widened.items()
         if value.dtype.kind not in "fiub"
     ]
-    if strange:
-        raise UserError(f"{path} holds more than numbers: {', '.join(strange)}.")
+    if non_numeric:
+        raise UserError(f"{path} holds more than numbers: {', '.join(non_numeric)}.")
     return Checkpoint(widened, wrapper, tuple(others))
 
 
 def read_metadata(path: str | os.PathLike) -> dict[str, str]:
-    """What the writer of a `.safetensors` file noted in it; empty for other files."""
+    """Reads the metadata of a `.safetensors` file; empty for other files."""
     if content_kind(path) != "safetensors":
         return {}
     what = "safetensors file"
@@ -91,25 +93,32 @@ def write_checkpoint(
     weights: Mapping[str, np.ndarray],
     metadata: Mapping[str, str] | None = None,
 ) -> None:
-    """Write `weights` in the format that the name of `path` asks for, whole or not.
+    """Writes weights in the format of the file's suffix, completely or not at all.
 
-    `.pth.tar` wraps them as `{"state_dict": …}`, as the original programs expect.
-    `metadata` is kept by `.safetensors` only. Raises UserError for an unknown name.
+    Args:
+        path: the file; `.pth.tar` wraps the weights as `{"state_dict": …}`, as the
+            original programs expect.
+        weights: arrays by name.
+        metadata: texts that only `.safetensors` can store.
+
+    Raises:
+        UserError: the suffix is unknown, or the file cannot be written.
     """
     path = pathlib.Path(path)
     contiguous = {key: np.ascontiguousarray(value) for key, value in weights.items()}
-    wanted = kind(path)
-    if wanted == "torch":
+    file_format = kind(path)
+    if file_format == "torch":
         torch = torch_files.import_torch(path, "Writing")
     try:
         with files.write_whole(path) as unfinished:
-            match wanted:
+            match file_format:
                 case "safetensors":
-                    # Not save_file: it hides the file from everybody but its owner.
-                    noted = dict(metadata or {})
-                    unfinished.write_bytes(safetensors.numpy.save(contiguous, noted))
+                    # Not save_file: only the owner could read its file.
+                    texts = dict(metadata or {})
+                    unfinished.write_bytes(safetensors.numpy.save(contiguous, texts))
                 case "npz":
-                    with unfinished.open("wb") as file:  # .NPZ would get a suffix more
+                    # Opened here, because np.savez appends .npz to a name in .NPZ.
+                    with unfinished.open("wb") as file:
                         np.savez(file, **contiguous)
                 case _:
                     tensors = {k: torch.tensor(v) for k, v in contiguous.items()}
@@ -122,18 +131,18 @@ def write_checkpoint(
 
 
 def kind(path: str | os.PathLike) -> str:
-    """ "safetensors", "npz" or "torch", by the file's name; UserError for others."""
+    """Format by the file's name: "safetensors", "npz" or "torch"; else UserError."""
     name = os.fspath(path).lower()
     if not name.endswith(SUFFIXES):
-        known = ", ".join(SUFFIXES)
-        raise UserError(f"{path}: unknown kind of checkpoint; known: {known}.")
+        suffixes = ", ".join(SUFFIXES)
+        raise UserError(f"{path}: unknown kind of checkpoint; known: {suffixes}.")
     return "torch" if name.endswith(_TORCH_SUFFIXES) else name.rpartition(".")[2]
 
 
 def content_kind(path: str | os.PathLike) -> str:
-    """As `kind`, by what a file holds; by its name where that does not tell.
+    """Format by the file's content, as `kind`; by its name if the content is unclear.
 
-    Files of PyTorch are called .pth.tar-60, .ckpt or .bin as well.
+    PyTorch's files often have other suffixes: .pth.tar-60, .ckpt, .bin.
     """
     with open(path, "rb") as file:
         beginning = file.read(9)
@@ -159,14 +168,14 @@ def content_kind(path: str | os.PathLike) -> str:
 
 
 _LARGEST_UNPACKED = 2**30
-"""Bytes that a packed file may become however small it is: three times C3D's."""
+"""Bytes that any archive may unpack to, however small it is: three times C3D's size."""
 
 
 def _refuse_bomb(path: pathlib.Path) -> None:
-    """Raise UserError for an archive that says it unpacks to far more than it is.
+    """Raises UserError for an archive whose stated sizes are far above its own size.
 
-    Weights hardly shrink; zeros do, a thousandfold. The sizes that an archive states
-    bound what is read of it.
+    Weights hardly compress, zeros do, a thousandfold. No more than the stated sizes is
+    read from an archive.
     """
     if not zipfile.is_zipfile(path):
         return
@@ -190,7 +199,7 @@ def _read_npz(path: pathlib.Path) -> dict[str, np.ndarray]:
         for member in archive.infolist():
             name = member.filename
             with archive.open(name) as file:
-                # What NumPy says of other files is advice to unpickle them.
+                # NumPy's message for such files would advise to unpickle them.
                 if file.read(6) != b"\x93NUMPY":
                     raise UserError(f"{name} is no array")
             with archive.open(name) as file:
@@ -205,10 +214,10 @@ def _read_npz(path: pathlib.Path) -> dict[str, np.ndarray]:
 
 
 def _stated_bytes(file) -> int:
-    """What an array's header says it takes: NumPy would allocate that at once."""
+    """Bytes that an array needs by its header: NumPy would allocate them unchecked."""
     version = np.lib.format.read_magic(file)
-    read = np.lib.format.read_array_header_1_0
+    read_header = np.lib.format.read_array_header_1_0
     if version != (1, 0):
-        read = np.lib.format.read_array_header_2_0
-    shape, _, dtype = read(file)
+        read_header = np.lib.format.read_array_header_2_0
+    shape, _, dtype = read_header(file)
     return math.prod(shape) * dtype.itemsize

@@ -1,4 +1,4 @@
-"""Instance normalisation, and IBN-a's mixture of it with batch normalisation."""
+"""Instance normalisation, and IBN-a, which combines it with batch normalisation."""
 
 import jax
 import jax.numpy as jnp
@@ -12,18 +12,19 @@ from reid_jax.models.layers import param_dtype
 
 
 class InstanceNorm(nnx.Module):
-    """Normalisation of each channel of each picture by its own mean and deviation.
+    """Normalises each channel of each picture by its mean and standard deviation.
 
-    In training and evaluation alike: there are no running statistics. They are computed
-    in at least float32, with the biased variance and an ε of 1e-5, as torch does it. A
-    channel of one value becomes the bias.
+    Training and evaluation do the same: there are no running statistics. Mean and
+    biased variance are computed in at least float32, with an ε of 1e-5, as in torch. A
+    constant channel becomes the bias.
+
     Source: Ulyanov et al. 2016 (arXiv:1607.08022).
     """
 
     def __init__(self, num_features: int, *, dtype: jnp.dtype):
-        stored = param_dtype(dtype)
-        self.weight = nnx.Param(jnp.asarray(np.ones(num_features, stored)))
-        self.bias = nnx.Param(jnp.asarray(np.zeros(num_features, stored)))
+        dtype_of_params = param_dtype(dtype)
+        self.weight = nnx.Param(jnp.asarray(np.ones(num_features, dtype_of_params)))
+        self.bias = nnx.Param(jnp.asarray(np.zeros(num_features, dtype_of_params)))
         self.dtype = dtype
         self.epsilon = 1e-5
 
@@ -37,10 +38,11 @@ class InstanceNorm(nnx.Module):
 
 
 class InstanceBatchNorm(nnx.Module):
-    """IBN-a: the first half of the channels through `IN`, the others through `BN`.
+    """IBN-a: instance norm on the first half of the channels, batch norm on the rest.
 
-    What tells cameras apart (colour, contrast) is taken off the first half, what tells
-    persons apart by it stays in the second.
+    Instance norm removes the look of a camera (colour, contrast); the second half
+    keeps it, as it also tells persons apart.
+
     Source: Pan et al. 2018 (arXiv:1807.09441), Sec. 3.2 and Fig. 3 (a).
     """
 
@@ -52,5 +54,5 @@ class InstanceBatchNorm(nnx.Module):
     def __call__(
         self, x: Float[Array, "B ... C"], *, train: bool
     ) -> Float[Array, "B ... C"]:
-        own, shared = x[..., : self.half], x[..., self.half :]
-        return jnp.concatenate([self.IN(own), self.BN(shared, train=train)], axis=-1)
+        first, second = x[..., : self.half], x[..., self.half :]
+        return jnp.concatenate([self.IN(first), self.BN(second, train=train)], axis=-1)

@@ -1,4 +1,4 @@
-"""Layers as the original checkpoints have them, and where their parameters start."""
+"""Layers with the conventions of the original networks, and their initialisers."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -23,7 +23,7 @@ def linear(
     dtype: jnp.dtype,
     rngs: nnx.Rngs,
 ) -> nnx.Linear:
-    """Fully connected layer, initialised as torch's unless told otherwise."""
+    """Fully connected layer, by default initialised as in torch."""
     init = torch_uniform(in_features)
     return nnx.Linear(
         in_features,
@@ -38,7 +38,7 @@ def linear(
 
 
 def param_dtype(dtype: jnp.dtype) -> jnp.dtype:
-    """Dtype of parameters, statistics and losses when computing in `dtype`."""
+    """Dtype of parameters, statistics and losses: `dtype`, but at least float32."""
     return jnp.promote_types(dtype, jnp.float32)
 
 
@@ -55,16 +55,17 @@ def conv(
     dtype: jnp.dtype,
     rngs: nnx.Rngs,
 ) -> nnx.Conv:
-    """Convolution over `len(kernel)` axes, channels last, padded by explicit numbers.
+    """Convolution over `len(kernel)` axes, channels last, with explicit padding.
 
-    Never 'SAME': that pads one side only at stride 2, torch pads both. Unless told
-    otherwise, initialised as ResNet's convolutions, those with a bias as torch does.
+    Padding is in numbers, because 'SAME' pads only one side at stride 2, where torch
+    pads both. By default a convolution with a bias is initialised as in torch, one
+    without as in ResNet (`he_normal_fan_out`).
     """
     dims = len(kernel)
     strides = (stride,) * dims if isinstance(stride, int) else tuple(stride)
     pads = (padding,) * dims if isinstance(padding, int) else tuple(padding)
-    of_torch = torch_uniform(in_features * math.prod(kernel))
-    init = of_torch if use_bias else he_normal_fan_out
+    torch_init = torch_uniform(in_features * math.prod(kernel))
+    init = torch_init if use_bias else he_normal_fan_out
     return nnx.Conv(
         in_features,
         out_features,
@@ -75,7 +76,7 @@ def conv(
         dtype=dtype,
         param_dtype=param_dtype(dtype),
         kernel_init=kernel_init or init,
-        bias_init=bias_init or of_torch,
+        bias_init=bias_init or torch_init,
         conv_general_dilated=convolution.conv,
         rngs=rngs,
     )
@@ -84,15 +85,15 @@ def conv(
 def max_pool(
     x: Float[Array, "B ..."], window: Sequence[int], stride: Sequence[int], padding
 ) -> Float[Array, "B ..."]:
-    """Maximum over windows of the axes between batch and channels.
+    """Maximum over windows along the axes between batch and channels.
 
-    The gradient goes to the first of equal maxima, as in torch.
+    Among equal maxima, the first gets the gradient, as in torch.
     """
     if not convolution.is_ours():
         pads = [(p, p) for p in padding]
         return nnx.max_pool(x, tuple(window), strides=tuple(stride), padding=pads)
-    # Axis by axis, whose gradient is several times faster on a CPU. The last axis
-    # goes first, so that the first of equal maxima wins as it does in the window.
+    # Axis by axis: on a CPU its gradient is several times faster. The last axis comes
+    # first, so that the first of equal maxima in the window wins.
     for axis in reversed(range(len(window))):
         x = _max_along(x, axis + 1, window[axis], stride[axis], padding[axis])
     return x
@@ -107,7 +108,7 @@ def _max_along(x: jax.Array, axis: int, size: int, step: int, pad: int) -> jax.A
         jax.lax.slice_in_dim(x, i, i + span, step, axis) for i in range(size)
     )
     for other in others:
-        # NaN is kept, as everywhere else, to be seen in the loss.
+        # NaN passes through, so that it shows in the loss.
         is_larger = (other > largest) | jnp.isnan(other)
         largest = jnp.where(is_larger, other, largest)
     return largest
@@ -116,9 +117,9 @@ def _max_along(x: jax.Array, axis: int, size: int, step: int, pad: int) -> jax.A
 def dropout(
     x: Float[Array, "B D"], rate: float, keys: jax.Array | None
 ) -> Float[Array, "B D"]:
-    """Zero a share `rate` of the entries and enlarge the others: the mean stays.
+    """Zeroes a share `rate` of the entries and scales the others to keep the mean.
 
-    `keys` [B] draw a row each, which is the same in whatever batch it is.
+    `keys` [B] has a random key for each row, so a row does not depend on its batch.
     """
     if keys is None:
         raise ValueError("A network with dropout needs rng= when it is trained.")
@@ -127,12 +128,12 @@ def dropout(
 
 
 def normal(stddev: float) -> nnx.initializers.Initializer:
-    """N(0, stddev²)."""
+    """Initialiser that draws from N(0, stddev²)."""
     return _scaled(jax.random.normal, lambda shape, dtype: dtype.type(stddev))
 
 
 def torch_uniform(fan_in: int) -> nnx.initializers.Initializer:
-    """U(-b, b) with b = fan_in^-1/2: torch's default for weights and biases alike."""
+    """Initialiser U(-b, b), b = fan_in^-1/2: torch's default for weights and biases."""
     bound = fan_in**-0.5
 
     def draw(key, shape, dtype):
@@ -150,11 +151,11 @@ def _he(fan: int, dtype: np.dtype):
 
 
 def _scaled(draw: Callable, scale: Callable) -> nnx.initializers.Initializer:
-    """The initializer `draw(key, shape, dtype)` times `scale(shape, dtype)`.
+    """Initialiser that returns `draw(key, shape, dtype)` times `scale(shape, dtype)`.
 
-    XLA compiles a draw for each shape, which is most of the time of building a network.
-    Entry i of a draw depends on the key and on i alone, so that a longer draw begins
-    with the same numbers: a few lengths are compiled, and the rest is cut off.
+    XLA compiles a draw for each shape, and that would take most of the time of building
+    a network. Entry i of a draw depends only on the key and on i, so a longer draw
+    begins with the same numbers. So only a few lengths are drawn, and cut to size.
     """
 
     def init(key, shape, dtype=jnp.float32, out_sharding=None):
@@ -162,33 +163,33 @@ def _scaled(draw: Callable, scale: Callable) -> nnx.initializers.Initializer:
         if isinstance(key, jax.core.Tracer):
             return draw(key, shape, dtype) * factor
         size = math.prod(shape)
-        drawn = np.asarray(draw(key, (_longer(size),), dtype))[:size]
-        return jnp.asarray((drawn * factor).reshape(shape))
+        values = np.asarray(draw(key, (_longer(size),), dtype))[:size]
+        return jnp.asarray((values * factor).reshape(shape))
 
     return init
 
 
 def _longer(size: int) -> int:
-    """The next of few lengths: powers of 4 from 4096 on, then powers of 2."""
+    """Smallest of few lengths that is at least `size`: powers of 4, later of 2."""
     power = 4096
     while power < size:
         power *= 4 if power < 2**18 else 2
     return power
 
 
-_DEVIATION_OF_CUT = 0.87962566103423978
-"""Standard deviation of a standard normal distribution that is cut at -2 and 2."""
+_TRUNCATED_STDDEV = 0.87962566103423978
+"""Standard deviation of a standard normal distribution truncated to [-2, 2]."""
 
 he_normal_fan_out = _scaled(
     jax.random.normal,
     lambda shape, dtype: _he(math.prod(shape[:-2]) * shape[-1], dtype),
 )
-"""N(0, 2 / fan out) (He et al. 2015): ResNet's convolutions, as in torchvision."""
+"""N(0, 2 / fan out) (He et al. 2015), for ResNet's convolutions, as in torchvision."""
 
 he_normal = _scaled(
     _truncated,
     lambda shape, dtype: (
-        _he(math.prod(shape[:-1]), dtype) / dtype.type(_DEVIATION_OF_CUT)
+        _he(math.prod(shape[:-1]), dtype) / dtype.type(_TRUNCATED_STDDEV)
     ),
 )
-"""Deviation (2 / fan in)^1/2, without what is beyond two deviations of the draw."""
+"""Truncated normal of standard deviation (2 / fan in)^1/2 (He et al. 2015)."""

@@ -1,4 +1,4 @@
-"""What weights are of, and which pixels they want, by their names and shapes."""
+"""Recognises the network and the input normalisation of weights by names and shapes."""
 
 import re
 from collections.abc import Mapping
@@ -7,15 +7,19 @@ import numpy as np
 
 from reid_jax.models import torch_weights
 
-# Classes of 3D-ResNets-PyTorch's later checkpoints: Kinetics-700, Moments in Time,
-# STAIR-Actions, and what was trained on several of them.
+# Numbers of classes of 3D-ResNets-PyTorch's later checkpoints: Kinetics-700, Moments in
+# Time, STAIR-Actions, and combinations of them.
 _LATER_KINETICS = (700, 339, 100, 1039, 800, 439, 1139)
 
 
 def recognise(weights: Mapping[str, np.ndarray]) -> tuple[str, tuple[str, ...]]:
-    """What `weights` are of, in words, and the normalizations that go with them.
+    """Describes the network of `weights`, and names the normalizations it may expect.
 
-    By the first convolution's axes, C3D's own layers and the number of classes.
+    It goes by the first convolution's axes, C3D's layer names and the number of
+    classes.
+
+    Returns:
+        The network in words, and names of `pixels.NORMALIZATIONS`; none if unknown.
     """
     shapes = {torch_weights.canonical_name(k): v.shape for k, v in weights.items()}
     num_classes = shapes.get("classifier.weight", (None,))[0]
@@ -29,5 +33,7 @@ def recognise(weights: Mapping[str, np.ndarray]) -> tuple[str, tuple[str, ...]]:
     if len(shapes["conv1.weight"]) == 4:
         ibn = " with IBN-a" if "layer1.0.bn1.IN.weight" in shapes else ""
         return f"2-D ResNet{ibn}, {classes}", ("imagenet",)
-    known = {400: ("kinetics",)} | dict.fromkeys(_LATER_KINETICS, ("kinetics_std",))
-    return f"3-D ResNet, {classes}", known.get(num_classes, ())
+    by_num_classes = {400: ("kinetics",)} | dict.fromkeys(
+        _LATER_KINETICS, ("kinetics_std",)
+    )
+    return f"3-D ResNet, {classes}", by_num_classes.get(num_classes, ())

@@ -1,4 +1,4 @@
-"""One error for whatever a damaged file leads its parser to."""
+"""Turns whatever a parser raises on a damaged file into one kind of error."""
 
 import contextlib
 import os
@@ -8,7 +8,10 @@ from reid_jax.errors import UserError
 
 @contextlib.contextmanager
 def refused(path: str | os.PathLike, what: str):
-    """Turns every error of the block into a UserError: it is damaged or no `what`."""
+    """Turns every error of the block into a UserError: `path` is damaged or no `what`.
+
+    `what` names the expected format, such as "safetensors file".
+    """
     try:
         yield
     except Exception as error:
@@ -19,7 +22,7 @@ def refused(path: str | os.PathLike, what: str):
 
 
 def first_sentence(error: Exception) -> str:
-    """What a parser has to say, without its advice."""
+    """First sentence of an error's message, without the advice that may follow."""
     lines = str(error).splitlines() or [type(error).__name__]
-    said = lines[0].split(". ")[0].rstrip(".")
-    return f"{type(error).__name__}: {said}" if len(said) < 8 else said
+    sentence = lines[0].split(". ")[0].rstrip(".")
+    return f"{type(error).__name__}: {sentence}" if len(sentence) < 8 else sentence

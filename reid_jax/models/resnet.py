@@ -1,4 +1,4 @@
-"""ResNet with bottleneck blocks, over images or over clips, one class for both."""
+"""ResNet with bottleneck blocks, over images (2-D) or over clips (3-D)."""
 
 from collections.abc import Sequence
 
@@ -13,9 +13,9 @@ from reid_jax.models.layers import conv, max_pool
 
 
 class Bottleneck(nnx.Module):
-    """1×1, 3×3, 1×1 convolutions beside a shortcut; the stride is on the 3×3 (v1.5).
+    """1×1, 3×3 and 1×1 convolutions plus a shortcut; the 3×3 has the stride (v1.5).
 
-    `ibn`: half of the first normalisation is by picture, `InstanceBatchNorm`.
+    With `ibn` the first normalisation is an `InstanceBatchNorm`.
     """
 
     def __init__(
@@ -30,18 +30,18 @@ class Bottleneck(nnx.Module):
         rngs: nnx.Rngs,
     ):
         out_features = 4 * width
-        one, three = (1,) * dims, (3,) * dims
-        same = {"dtype": dtype, "rngs": rngs}
-        self.conv1 = conv(in_features, width, one, **same)
+        kernel1, kernel3 = (1,) * dims, (3,) * dims
+        common = {"dtype": dtype, "rngs": rngs}
+        self.conv1 = conv(in_features, width, kernel1, **common)
         self.bn1 = (InstanceBatchNorm if ibn else BatchNorm)(width, dtype=dtype)
-        self.conv2 = conv(width, width, three, stride=stride, padding=1, **same)
+        self.conv2 = conv(width, width, kernel3, stride=stride, padding=1, **common)
         self.bn2 = BatchNorm(width, dtype=dtype)
-        self.conv3 = conv(width, out_features, one, **same)
+        self.conv3 = conv(width, out_features, kernel1, **common)
         self.bn3 = BatchNorm(out_features, dtype=dtype)
         projection = []
         if stride != 1 or in_features != out_features:
             projection = [
-                conv(in_features, out_features, one, stride=stride, **same),
+                conv(in_features, out_features, kernel1, stride=stride, **common),
                 BatchNorm(out_features, dtype=dtype),
             ]
         self.downsample = nnx.List(projection)
@@ -59,16 +59,25 @@ class Bottleneck(nnx.Module):
 
 
 class ResNet(nnx.Module):
-    """The convolutional trunk: images or clips in, feature map out.
+    """Convolutional trunk that maps images or clips to a feature map.
 
-    `dims=2` is torchvision's ResNet: `[B, H, W, 3]` → `[B, ceil(H/32), ceil(W/32), D]`.
-    `dims=3` is that of Hara et al. 2018 with shortcut B: `[B, T, H, W, 3]`; the first
-    convolution keeps every frame, all that halve height and width later halve time too.
-    With `last_stride` 1 the last layer keeps the size: ceil(H/16) and so on.
-    D is `32 * width`. `frozen`: BatchNorm keeps its statistics in training too.
-    `remat`: the gradient computes each block again in place of keeping what is in it.
-    `ibn_a`: all blocks but the last layer's have an `InstanceBatchNorm` (Pan et al.
-    2018, Sec. 4: conv2_x to conv4_x; no IN where persons are told apart).
+    `dims=2` is torchvision's ResNet: `[B, H, W, 3]` → `[B, ceil(H/32), ceil(W/32), D]`
+    with D = `32 * width`. `dims=3` is the 3-D ResNet of Hara et al. 2018 with shortcut
+    B, for `[B, T, H, W, 3]`: the first convolution keeps every frame, later layers
+    that halve height and width halve time too.
+
+    Args:
+        dims: 2 for images, 3 for clips.
+        blocks: number of blocks in each layer.
+        width: channels of the first convolution.
+        last_stride: stride of the last layer; with 1 the map is ceil(H/16) high.
+        ibn_a: use `InstanceBatchNorm` in all layers but the last (Pan et al. 2018,
+            Sec. 4: conv2_x to conv4_x; the last layer tells persons apart).
+        frozen: BatchNorm uses and keeps its running statistics in training too.
+        remat: compute each block again in the backward pass, to save memory.
+        dtype: of the computation.
+        rngs: for the initial weights.
+
     Source: He et al. 2016; stride on the 3×3 convolution as in torchvision (v1.5).
     """
 
@@ -122,12 +131,12 @@ class ResNet(nnx.Module):
     def __call__(
         self, x: Float[Array, "B ... 3"], *, train: bool, keys=None
     ) -> Float[Array, "B ... D"]:
-        """`keys` are not used: nothing is drawn here."""
+        """Returns the last feature map; `keys` are ignored, as there is no dropout."""
         *_, last = self.stages(x, train=train)
         return last
 
     def stages(self, x: Float[Array, "B ... 3"], *, train: bool):
-        """Activations after the stem's pooling and after each layer, in order."""
+        """Yields the feature maps after the stem's pooling and after each layer."""
         train = train and not self.frozen
         x = self.conv1(x.astype(self.dtype))
         x = nnx.relu(self.bn1(x, train=train))

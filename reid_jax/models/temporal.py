@@ -1,9 +1,9 @@
-"""Temporal modelling of paper 1, Sec. 3.1: T frame features become one embedding.
+"""Temporal models of paper 1, Sec. 3.1: they turn T frame features into one embedding.
 
 Every module is called with `frames` [B, T, D], the per-frame features, and `maps`
-[B, T, h, w, C], the feature maps they are the mean of, and returns
-`(embedding [B, D'], attention [B, T] or None)`. `num_features` is D'.
-To add one, write such a module and name it in `build_temporal`.
+[B, T, h, w, C], the feature maps whose spatial means they are. It returns
+`(embedding [B, D'], attention [B, T] or None)`. Its `num_features` is D'.
+To add a model, write such a module and name it in `build_temporal`.
 """
 
 import jax
@@ -21,7 +21,7 @@ Embedding = Float[Array, "B D2"]
 
 
 class SingleFrame(nnx.Module):
-    """The image baseline: the clip is its only frame (T = 1)."""
+    """The image baseline: the embedding is the feature of the only frame (T = 1)."""
 
     def __init__(self, in_features: int):
         self.num_features = in_features
@@ -49,12 +49,13 @@ class Pooling(nnx.Module):
 class AttentionPooling(nnx.Module):
     """Attention-weighted sum of the frames, `sum_t a_t f_t` with `sum_t a_t = 1`.
 
-    A convolution over the whole feature map gives `attention_dim` numbers a frame; a
-    linear layer over one frame (`temporal_conv=False`, "spatial conv + FC") or a
-    convolution of width 3 over time ("spatial + temporal conv") gives the score.
-    `norm` is "softmax" (Eq. 2) or "sigmoid" (Eq. 3, sigmoid and L1).
-    Differs: no further 1/T as in Eq. 1, and with `relu` (the default) a ReLU after the
-    convolution and after the score, as in the published code the tables come from.
+    A convolution over the whole feature map gives `attention_dim` numbers per frame.
+    From these, the score of a frame is computed by a linear layer on that frame
+    (`temporal_conv=False`, "spatial conv + FC") or by a convolution of width 3 over
+    time ("spatial + temporal conv"). `norm` turns scores into weights: "softmax"
+    (Eq. 2) or "sigmoid" (Eq. 3, sigmoid and L1).
+    Differs: no further 1/T as in Eq. 1; and with `relu` a ReLU after the convolution
+    and after the score, as in the published code that the tables come from.
     """
 
     def __init__(
@@ -71,24 +72,24 @@ class AttentionPooling(nnx.Module):
     ):
         self.norm, self.relu, self.map_size = norm, relu, map_size
         self.num_features = in_features
-        same = {"dtype": dtype, "rngs": rngs}
+        common = {"dtype": dtype, "rngs": rngs}
         self.attention_conv = conv(
-            in_features, attention_dim, map_size, use_bias=True, **same
+            in_features, attention_dim, map_size, use_bias=True, **common
         )
         self.temporal_conv = temporal_conv
         if temporal_conv:
             self.attention_tconv = conv(
-                attention_dim, 1, (3,), padding=1, use_bias=True, **same
+                attention_dim, 1, (3,), padding=1, use_bias=True, **common
             )
         else:
-            self.attention_fc = linear(attention_dim, 1, **same)
+            self.attention_fc = linear(attention_dim, 1, **common)
 
     def __call__(self, frames: Frames, maps: Maps) -> tuple[Embedding, Attention]:
         weights = self._normalise(self.scores(maps).astype(frames.dtype))
         return jnp.einsum("bt,btd->bd", weights, frames), weights
 
     def scores(self, maps: Maps) -> Attention:
-        """Attention scores s_t before their normalisation over time."""
+        """Attention scores s_t [B, T], before their normalisation over time."""
         B, T, *map_size, C = maps.shape
         if tuple(map_size) != self.map_size:
             raise ValueError(
@@ -110,7 +111,10 @@ class AttentionPooling(nnx.Module):
 
 
 class Recurrent(nnx.Module):
-    """An LSTM or GRU over the frames; mean of its outputs, or the last one."""
+    """LSTM or GRU over the frames; the embedding is its mean or its last output.
+
+    `cell` is "lstm" or "gru", `output` "mean" or "last".
+    """
 
     def __init__(
         self,
@@ -134,10 +138,10 @@ class Recurrent(nnx.Module):
 
 
 class RecurrentLayer(nnx.Module):
-    """One recurrent layer from a zero state; parameters named and laid out as torch's.
+    """One recurrent layer from a zero state, with torch's parameter names and layout.
 
-    Gates are stacked i, f, g, o (LSTM) and r, z, n (GRU); both biases stay parameters.
-    The GRU's reset gate multiplies `W_hn h + b_hn`, as torch and cuDNN have it.
+    Gates are stacked i, f, g, o (LSTM) and r, z, n (GRU); both biases are parameters.
+    The GRU's reset gate multiplies `W_hn h + b_hn`, as in torch and cuDNN.
     """
 
     def __init__(
@@ -207,8 +211,11 @@ TEMPORAL = ("none", "avg", "max", "attn_fc", "attn_tconv", "lstm", "gru")
 def build_temporal(
     config, in_features: int, map_size: tuple[int, int], *, dtype: jnp.dtype, rngs
 ) -> nnx.Module:
-    """The module that `config.temporal` names, for frames of `in_features` numbers."""
-    same = {"dtype": dtype, "rngs": rngs}
+    """Builds the temporal model that `config.temporal` names (a `config.model`).
+
+    `in_features` is D of the frames, `map_size` the height and width of their maps.
+    """
+    common = {"dtype": dtype, "rngs": rngs}
     match config.temporal:
         case "none":
             return SingleFrame(in_features)
@@ -222,7 +229,7 @@ def build_temporal(
                 norm=config.attention_norm,
                 relu=config.attention_relu,
                 temporal_conv=config.temporal == "attn_tconv",
-                **same,
+                **common,
             )
         case "lstm" | "gru":
             return Recurrent(
@@ -230,7 +237,7 @@ def build_temporal(
                 cell=config.temporal,
                 rnn_dim=config.rnn_dim,
                 output=config.rnn_output,
-                **same,
+                **common,
             )
     raise ValueError(
         f"config.model.temporal={config.temporal!r} is unknown; known: {TEMPORAL}."

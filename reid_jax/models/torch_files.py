@@ -1,4 +1,4 @@
-"""Weights from files of PyTorch, read with `weights_only`: no code of them is run."""
+"""Reads weights from PyTorch's files with `weights_only`: code in them is not run."""
 
 import pathlib
 import re
@@ -12,14 +12,19 @@ from reid_jax.errors import UserError
 from reid_jax.models.refusal import first_sentence, refused
 
 WRAPPERS = ("state_dict", "model_state_dict", "model")
-"""Names under which training programs keep the weights beside other things."""
+"""Names under which training programs store the weights beside other things."""
 
 
 def read(path: pathlib.Path) -> tuple[dict[str, np.ndarray], str, list[str]]:
-    """The weights of a file, the name they are under, and of others that it has.
+    """Reads the weights of a PyTorch file.
 
-    Raises UserError, with the reason, for what holds more than tensors, numbers and
-    text, is damaged, or has no dictionary of tensors; and where PyTorch is missing.
+    Returns:
+        The arrays by name, the name of the dictionary that holds them ("" at the top),
+        and the names of other dictionaries of tensors in the file.
+
+    Raises:
+        UserError: PyTorch is missing, or the file is damaged, has no dictionary of
+            tensors, or holds more than tensors, numbers and text.
     """
     torch = import_torch(path, "Reading")
     try:
@@ -28,23 +33,23 @@ def read(path: pathlib.Path) -> tuple[dict[str, np.ndarray], str, list[str]]:
             warnings.catch_warnings(action="ignore"),
         ):
             content = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # whatever a damaged file leads the parser to
-        # What PyTorch says around it is advice to switch the protection off.
-        needs = re.search(r"GLOBAL (\S+) was not an allowed", str(error))
+    except Exception as error:  # PyTorch raises anything on damaged files
+        # Not PyTorch's whole message: it advises to switch the protection off.
+        match = re.search(r"GLOBAL (\S+) was not an allowed", str(error))
         reason = (
-            f"it needs {needs[1]}, which is code and not weights; save its state_dict "
+            f"it needs {match[1]}, which is code and not weights; save its state_dict "
             "alone, where you trust the file"
-            if needs
+            if match
             else f"it is damaged or no file of torch.save ({first_sentence(error)})"
         )
         raise UserError(f"{path} was refused: {reason}.") from None
-    found = choose(content, lambda value: isinstance(value, torch.Tensor))
-    if found is None:
+    choice = choose(content, lambda value: isinstance(value, torch.Tensor))
+    if choice is None:
         raise UserError(
             f"{path} holds no dictionary of tensors: neither at its top nor under "
             f"{', '.join(WRAPPERS)}, nor just one under another name."
         )
-    tensors, wrapper, others = found
+    tensors, wrapper, others = choice
     weights = {}
     for key, value in tensors.items():
         with refused(path, f"file of plain tensors: {key}"):
@@ -57,10 +62,14 @@ def read(path: pathlib.Path) -> tuple[dict[str, np.ndarray], str, list[str]]:
 def choose(
     content: Any, is_tensor: Callable[[Any], bool]
 ) -> tuple[dict, str, list[str]] | None:
-    """The dictionary of tensors that a file's content is or has, where, and others.
+    """Chooses the dictionary of tensors in a file's content.
 
-    One of `WRAPPERS` comes first (`state_dict` before `state_dict_ema`), then the only
-    one that there is. None where there is none, or several under unknown names.
+    The content itself is taken if it is such a dictionary, else the one under the first
+    of `WRAPPERS`, else the only one under any name.
+
+    Returns:
+        The dictionary, its name ("" for the content itself) and the names of other
+        dictionaries of tensors. None without any, or with several under other names.
     """
 
     def holds_tensors(value: Any) -> bool:
@@ -71,17 +80,24 @@ def choose(
         return content, "", []
     if not isinstance(content, dict):
         return None
-    held = {name: value for name, value in content.items() if holds_tensors(value)}
-    known = [name for name in WRAPPERS if name in held] or list(held)
-    # A wrapper that holds something else, too, is damaged: nothing replaces it.
+    candidates = {
+        name: value for name, value in content.items() if holds_tensors(value)
+    }
+    names = [name for name in WRAPPERS if name in candidates] or list(candidates)
+    # A wrapper with other things among its tensors is damaged: no other dictionary may
+    # take its place.
     is_damaged = any(isinstance(content.get(name), dict) for name in WRAPPERS)
-    if not held or (known[0] not in WRAPPERS and (len(held) > 1 or is_damaged)):
+    if not candidates or (
+        names[0] not in WRAPPERS and (len(candidates) > 1 or is_damaged)
+    ):
         return None
-    return held[known[0]], known[0], [str(name) for name in held if name != known[0]]
+    name = names[0]
+    others = [str(other) for other in candidates if other != name]
+    return candidates[name], name, others
 
 
 def import_torch(path: pathlib.Path, doing: str):
-    """PyTorch, or a UserError that says what it is needed for."""
+    """Imports PyTorch; a UserError says what needs it ("Reading", "Writing")."""
     try:
         import torch
     except ImportError:
@@ -98,8 +114,8 @@ def import_torch(path: pathlib.Path, doing: str):
 
 
 def _numpy_scalars() -> list:
-    """What unpickling a NumPy number needs: Video-Person-ReID stores its CMC-1 so."""
+    """Types that unpickle a NumPy number: Video-Person-ReID stores its CMC-1 as one."""
     scalar = np.float32(0).__reduce__()[0]
     names = ("numpy.core.multiarray.scalar", "numpy._core.multiarray.scalar")
-    dtypes = {type(np.dtype(kind)) for kind in "fdilqI"}
+    dtypes = {type(np.dtype(code)) for code in "fdilqI"}
     return [*((scalar, name) for name in names), np.dtype, *dtypes]

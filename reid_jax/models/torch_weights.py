@@ -1,8 +1,8 @@
-"""Weights of the original PyTorch networks, in and out of ours, by rule.
+"""Loads weights of the original PyTorch networks into ours, and exports them again.
 
-A parameter's torch name is its path in our module: `kernel` is torch's `weight` with
-the axes (out, in, ...) in front, anything else keeps name and layout. What is left to
-say is which checkpoints use other names for the same module (`canonical_name`).
+A parameter's torch name is its path in our module. Only `kernel` differs: it is torch's
+`weight`, with the axes (out, in) moved from the front to the end. Names of other
+checkpoints for the same module are translated by `canonical_name`.
 
     python -m reid_jax.convert_weights --help
 """
@@ -62,7 +62,7 @@ _C3D_BLOB = re.compile(
 
 
 class WeightsError(UserError):
-    """Weights that do not fit a network; `problems` has a line for each key."""
+    """Weights that do not fit a network; `problems` has one text per key."""
 
     def __init__(self, problems: Sequence[str]):
         self.problems = tuple(problems)
@@ -75,11 +75,11 @@ class WeightsError(UserError):
 
 @dataclasses.dataclass(frozen=True)
 class LoadReport:
-    """What `load_torch_weights` did: parameters by canonical name, keys as given."""
+    """Result of `load_torch_weights`."""
 
-    loaded: list[str]
-    initialised: list[str]  # kept what they had
-    unused: list[str]
+    loaded: list[str]  # canonical names of parameters
+    initialised: list[str]  # canonical names of parameters that were not loaded
+    unused: list[str]  # keys of the `state_dict`
 
 
 def load_torch_weights(
@@ -88,15 +88,22 @@ def load_torch_weights(
     *,
     partial: Sequence[str] = (),
 ) -> LoadReport:
-    """Copy `state_dict` (torch names and layouts) into `module`, in place.
+    """Copies weights with torch's names and layouts into `module`, in place.
 
-    Understands the names of torchvision's and timm's ResNet, of Video-Person-ReID, of
-    3D-ResNets-PyTorch and of C3D in three styles, with or without `module.` in front.
-    `partial` holds module prefixes ("classifier", "fc", "lstm", …) that may be missing,
-    unused or misshaped and then keep their initialisation, each layer as a whole.
-    `num_batches_tracked` is ignored. Raises one WeightsError, a UserError, that lists
-    every missing, unused, misshaped and doubled key and those that are not finite
-    numbers in the network's dtype; then nothing has been loaded.
+    It understands the names of torchvision's and timm's ResNet, of Video-Person-ReID,
+    of 3D-ResNets-PyTorch and of C3D in three styles, with or without `module.` in
+    front. `num_batches_tracked` is ignored.
+
+    Args:
+        module: the network or its trunk.
+        state_dict: arrays by name.
+        partial: prefixes of modules ("classifier", "fc", "lstm", …) that may be
+            missing, unused or misshaped. A layer of them that does not fit as a whole
+            keeps its initialisation.
+
+    Raises:
+        WeightsError: lists every missing, unused, misshaped and doubled key, and those
+            that are not finite numbers in the network's dtype. Nothing was loaded.
     """
     if isinstance(partial, str):
         partial = (partial,)
@@ -105,18 +112,18 @@ def load_torch_weights(
         canonical_name(_torch_name(path)): (path, leaf)
         for path, leaf in nnx.to_flat_state(state)
     }
-    given, problems = {}, []
+    by_name, problems = {}, []
     for key, value in state_dict.items():
         if key.endswith("num_batches_tracked"):
             continue
         name = canonical_name(key)
-        if name in given:
-            problems.append(f"twice: {given[name][0]} and {key}")
-        given[name] = (key, in_canonical_shape(name, value))
+        if name in by_name:
+            problems.append(f"twice: {by_name[name][0]} and {key}")
+        by_name[name] = (key, in_canonical_shape(name, value))
     values = {}
     for name, (path, leaf) in targets.items():
         shape = _torch_shape(path, leaf.shape)
-        key, value = given.get(name, (None, None))
+        key, value = by_name.get(name, (None, None))
         names = (name, _published_name(_torch_name(path), module), key)
         if key is None:
             if not _is_partial(names, partial):
@@ -132,14 +139,18 @@ def load_torch_weights(
             problems.append(f"not finite in {leaf.dtype}: {key} {value.shape}")
         else:
             values[name] = value
-    for name, (key, value) in given.items():
+    for name, (key, value) in by_name.items():
         if name not in targets and not _is_partial((name, key), partial):
             problems.append(f"unused: {key} {value.shape}")
     if problems:
         raise WeightsError(problems)
-    # A layer is loaded whole: no new weight beside an old bias.
-    broken = {name.rpartition(".")[0] for name in targets if name not in values}
-    values = {k: v for k, v in values.items() if k.rpartition(".")[0] not in broken}
+    # A layer is loaded completely or not at all: no new weight with an old bias.
+    incomplete_layers = {
+        name.rpartition(".")[0] for name in targets if name not in values
+    }
+    values = {
+        k: v for k, v in values.items() if k.rpartition(".")[0] not in incomplete_layers
+    }
     for name, value in values.items():
         path, leaf = targets[name]
         leaf[...] = jnp.asarray(_from_torch(path, value), leaf.dtype)
@@ -147,16 +158,16 @@ def load_torch_weights(
     return LoadReport(
         loaded=list(values),
         initialised=[name for name in targets if name not in values],
-        unused=[key for name, (key, _) in given.items() if name not in values],
+        unused=[key for name, (key, _) in by_name.items() if name not in values],
     )
 
 
 def export_torch_weights(module: nnx.Module) -> dict[str, np.ndarray]:
-    """`module`'s weights under the original code's names, in torch's layouts.
+    """Exports `module`'s weights under the original code's names, in torch's layouts.
 
-    The inverse of `load_torch_weights`: Video-Person-ReID's names for a 2-D network
-    (`base.0.weight`, …), 3D-ResNets-PyTorch's and C3D's for 3-D ones, torchvision's for
-    a bare trunk. `num_batches_tracked` is written as 0.
+    The inverse of `load_torch_weights`. The names are Video-Person-ReID's for a 2-D
+    network (`base.0.weight`, …), 3D-ResNets-PyTorch's or C3D's for a 3-D one, and
+    torchvision's for a trunk alone. `num_batches_tracked` is written as 0.
     """
     exported = {}
     state = nnx.state(module, nnx.Any(nnx.Param, nnx.BatchStat))
@@ -170,28 +181,30 @@ def export_torch_weights(module: nnx.Module) -> dict[str, np.ndarray]:
 
 
 def published_weights(state_dict: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """`state_dict` under the names of the original code that its style comes from.
+    """Renames weights to the published names of their style, in PyTorch's shapes.
 
-    Without `module.`; C3D of any style as `conv1` … `fc8`, in PyTorch's shapes. Raises
-    UserError where two keys name the same parameter.
+    A leading `module.` is removed; C3D in any style gets the names `conv1` … `fc8`.
+
+    Raises:
+        UserError: two keys name the same parameter.
     """
     is_c3d = any(canonical_name(key) == "fc6.weight" for key in state_dict)
-    tidy, first_key, doubled = {}, {}, []
+    renamed, first_key, doubled = {}, {}, []
     for key, value in state_dict.items():
         name = key.removeprefix("module.")
         if is_c3d:
             name = re.sub(r"^classifier\.", "fc8.", canonical_name(key))
-        if name in tidy:
+        if name in renamed:
             doubled.append(f"twice: {first_key[name]} and {key}")
         first_key[name] = key
-        tidy[name] = in_canonical_shape(canonical_name(key), value)
+        renamed[name] = in_canonical_shape(canonical_name(key), value)
     if doubled:
         raise UserError("Keys name the same parameter:\n  " + "\n  ".join(doubled))
-    return tidy
+    return renamed
 
 
 def canonical_name(key: str) -> str:
-    """The one name of a parameter: the trunk as torchvision or C3D, then `classifier`.
+    """Translates a key to our torch name: torchvision's or C3D's, and `classifier`.
 
     "module.base.4.0.conv1.weight" → "layer1.0.conv1.weight", "fc.bias" and "fc8.bias" →
     "classifier.bias", "features.0.weight" and "conv1a.0" → "conv1.weight".
@@ -208,9 +221,9 @@ def canonical_name(key: str) -> str:
 
 
 def our_parameter(key: str, shape: Sequence[int]) -> tuple[str, tuple[int, ...]] | None:
-    """Where our networks keep a parameter of a checkpoint, and its shape there.
+    """Path and shape that a parameter of a checkpoint has in our networks.
 
-    None for a name that no network of ours has.
+    None for a name that none of our networks has.
     """
     module, _, leaf = canonical_name(key).rpartition(".")
     head = module.split(".")[0]
@@ -230,26 +243,26 @@ def our_parameter(key: str, shape: Sequence[int]) -> tuple[str, tuple[int, ...]]
 
 
 def in_canonical_shape(name: str, value: np.ndarray) -> np.ndarray:
-    """The value of the parameter with that canonical name, in PyTorch's shape.
+    """Returns a parameter's value in PyTorch's shape; `name` is its canonical name.
 
-    Caffe's blobs have more axes than some parameters need: the first are empty.
+    Caffe's blobs can have additional axes of length 1 in front.
     """
     value = np.asarray(value)
     if not re.match(r"(conv\d[ab]?\.bias|(fc[67]|classifier)\.)", name):
         return value
-    needed = 1 if name.endswith("bias") else 2
-    while value.ndim > needed and value.shape[0] == 1:
+    num_axes = 1 if name.endswith("bias") else 2
+    while value.ndim > num_axes and value.shape[0] == 1:
         value = value[0]
     return value
 
 
 def _cast(value: np.ndarray, dtype) -> np.ndarray:
-    with np.errstate(over="ignore"):  # what overflows is reported
+    with np.errstate(over="ignore"):  # the caller reports infinite values
         return np.asarray(value).astype(dtype)
 
 
 def _torch_name(path: tuple) -> str:
-    """Path of a variable as a torch key; the temporal model's layers are top level."""
+    """Torch key for the path of a variable; `temporal` is omitted from the path."""
     parts = [str(part) for part in path if part != "temporal"]
     if parts[-1] == "kernel":
         parts[-1] = "weight"
@@ -269,7 +282,7 @@ def _torch_shape(path: tuple, shape: tuple[int, ...]) -> tuple[int, ...]:
 
 
 def _published_name(name: str, module: nnx.Module) -> str:
-    """The original code's key of our torch name."""
+    """Translates our torch name to the original code's key."""
     if isinstance(module, VideoReID3D):
         classifier = "fc8." if isinstance(module.base, C3D) else "fc."
         return name.removeprefix("base.").replace("classifier.", classifier)
@@ -281,11 +294,11 @@ def _published_name(name: str, module: nnx.Module) -> str:
 
 
 def _is_partial(names: Sequence[str | None], partial: Sequence[str]) -> bool:
-    """Whether `partial` names the module of a parameter, by any of its names."""
+    """Whether `partial` names a parameter's module, by any of the parameter's names."""
     prefixes = tuple(p.removesuffix(".") + "." for p in partial)
-    own = (name.removeprefix("module.") for name in names if name)
-    # "classifier.0" is what C3D's fc6 is called elsewhere, and no classifier.
+    plain_names = (name.removeprefix("module.") for name in names if name)
+    # Some checkpoints call C3D's fc6 "classifier.0": that is no classifier.
     return any(
         name.startswith(prefixes) and not re.match(r"classifier\.\d", name)
-        for name in own
+        for name in plain_names
     )

@@ -1,4 +1,4 @@
-"""The whole network: clips in, embeddings and identity logits out (paper 1, Sec. 3)."""
+"""The whole network, from clips to embeddings and identity logits (paper 1, Sec. 3)."""
 
 import dataclasses
 
@@ -19,14 +19,14 @@ from reid_jax.models.resnet import ResNet
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class ReIDOutput:
-    """What the network says of a batch of clips, in at least float32.
+    """Output of a network for a batch of clips, in at least float32.
 
-    - `embedding` [B, D]: what the triplet loss and the retrieval compare.
+    - `embedding` [B, D]: compared by the triplet loss and the retrieval.
     - `logits` [B, N]: scores of the training identities.
-    - `attention` [B, T]: weight of each frame, summing to one; None without attention.
+    - `attention` [B, T]: weight of each frame, summing to 1; None without attention.
     - `frames` [B, T, D]: per-frame features; None for 3-D networks.
-    - `to_centers` [B, N]: squared L2 distances to the training identities' centres, in
-      training with centres, else None.
+    - `to_centers` [B, N]: squared L2 distances to the centres of the training
+      identities; None without centres, and in evaluation.
     """
 
     embedding: Float[Array, "B D"]
@@ -37,28 +37,29 @@ class ReIDOutput:
 
 
 class _Centers(nnx.Module):
-    """A point for each training identity, drawn from N(0, 1) (Wen et al. 2016)."""
+    """A centre for each training identity, drawn from N(0, 1) (Wen et al. 2016)."""
 
     def __init__(self, num_pids: int, num_features: int, *, dtype, rngs):
         shape = num_pids, num_features
         self.weight = nnx.Param(jax.random.normal(rngs.params(), shape, dtype))
 
     def __call__(self, embedding: Float[Array, "B D"]) -> Float[Array, "B N"]:
-        """Squared L2 distances."""
+        """Squared L2 distance of each embedding to each centre."""
         # Direct differences: |x|² + |c|² - 2 x·c would cancel where the loss is small.
-        points = self.weight[...]
-        return jax.vmap(lambda x: jnp.sum((x - points) ** 2, axis=1))(embedding)
+        centers = self.weight[...]
+        return jax.vmap(lambda x: jnp.sum((x - centers) ** 2, axis=1))(embedding)
 
 
 class _Identifier(nnx.Module):
-    """What both kinds of network end with: perhaps a neck, and a classifier.
+    """Shared head of both networks: optional BNNeck, then a classifier.
 
-    The neck (BNNeck) is a BatchNorm whose bias stays 0. Before it is the embedding that
-    the triplet loss sees in training; after it are what the classifier (then without
-    bias) sees, and the embedding of the retrieval.
-    Source: Luo et al. 2019, Bag of Tricks, Sec. III-E.
+    The BNNeck is a BatchNorm whose bias stays 0. Its input is the embedding of the
+    triplet loss in training; its output is the embedding of the retrieval and the input
+    of the classifier, which then has no bias (Luo et al. 2019, Bag of Tricks,
+    Sec. III-E).
+
     A "cosine" classifier has no bias either; its logits are cosines. With `centers`
-    there is a point for each person, which the center loss compares embeddings with.
+    there is a centre for each person, for the center loss.
     """
 
     def __init__(
@@ -94,15 +95,20 @@ class _Identifier(nnx.Module):
             self.centers = _Centers(num_pids, num_features, dtype=dtype, rngs=rngs)
 
     def identify(self, embedding, train: bool, drop=lambda x: x):
-        """The fields of a `ReIDOutput` that follow from an embedding."""
-        after = embedding
+        """Computes embedding, logits and distances to centres, for a `ReIDOutput`.
+
+        `drop` is the dropout before the classifier.
+        """
+        after_neck = embedding
         if self.neck:
-            after = self.bottleneck(embedding, train=train and not self.base.frozen)
-        logits = self._classify(drop(after))
-        found = {"embedding": embedding if train else after, "logits": logits}
+            after_neck = self.bottleneck(
+                embedding, train=train and not self.base.frozen
+            )
+        logits = self._classify(drop(after_neck))
+        fields = {"embedding": embedding if train else after_neck, "logits": logits}
         if self.has_centers and train:
-            found["to_centers"] = self.centers(embedding)
-        return found
+            fields["to_centers"] = self.centers(embedding)
+        return fields
 
     def _classify(self, x):
         if not self.is_cosine:
@@ -112,16 +118,16 @@ class _Identifier(nnx.Module):
 
 
 class VideoReID(_Identifier):
-    """A 2-D trunk run on every frame, a temporal model, a linear classifier."""
+    """A 2-D trunk on every frame, a temporal model and the shared head."""
 
     def __init__(
         self,
         base: ResNet,
         temporal: nnx.Module,
         num_pids: int,
-        **ending,
+        **head_options,
     ):
-        super().__init__(base, temporal.num_features, num_pids, **ending)
+        super().__init__(base, temporal.num_features, num_pids, **head_options)
         self.temporal = temporal
 
     def __call__(
@@ -133,37 +139,38 @@ class VideoReID(_Identifier):
         maps = maps.reshape(B, T, *maps.shape[1:])
         frames = maps.mean(axis=(2, 3), dtype=param_dtype(maps.dtype))
         embedding, attention = self.temporal(frames, maps)
-        found = self.identify(embedding, train)
-        return ReIDOutput(**found, attention=attention, frames=frames)
+        fields = self.identify(embedding, train)
+        return ReIDOutput(**fields, attention=attention, frames=frames)
 
 
 class VideoReID3D(_Identifier):
-    """A 3-D trunk run on the whole clip, and a linear classifier.
+    """A 3-D trunk on the whole clip, and the shared head.
 
-    The embedding is what the trunk gives, pooled over the time and space it leaves.
+    The embedding is the mean of the trunk's output over its remaining time and space.
+    When called, `rng` is one random key for the batch, or a key for each clip [B].
+
     Source: Gao & Nevatia 2018, Sec. 3.1 "3D CNN", after Hara et al. 2018; C3D's fc7 of
-    Kansal & Subramanyam 2018, Sec. II-C, whose dropout stands before the classifier.
-    `rng` is a key for the batch, or an array of one for each clip [B].
+    Kansal & Subramanyam 2018, Sec. II-C, with its dropout before the classifier.
     """
 
-    def __init__(self, base: ResNet | C3D, num_pids: int, **ending):
-        super().__init__(base, base.num_features, num_pids, **ending)
+    def __init__(self, base: ResNet | C3D, num_pids: int, **head_options):
+        super().__init__(base, base.num_features, num_pids, **head_options)
 
     def __call__(
         self, clips: Float[Array, "B T H W 3"], train: bool = False, rng=None
     ) -> ReIDOutput:
-        inside = before = None
+        trunk_keys = classifier_keys = None
         if rng is not None:
-            if not jnp.issubdtype(rng.dtype, jax.dtypes.prng_key):  # PRNGKey's
+            if not jnp.issubdtype(rng.dtype, jax.dtypes.prng_key):  # from PRNGKey
                 rng = jax.random.wrap_key_data(rng)
             keys = rng if rng.ndim else jax.random.split(rng, len(clips))
-            inside, before = jax.vmap(jax.random.split, out_axes=1)(keys)
-        maps = self.base(clips, train=train, keys=inside)
-        left = tuple(range(1, maps.ndim - 1))
-        embedding = maps.mean(axis=left, dtype=param_dtype(maps.dtype))
+            trunk_keys, classifier_keys = jax.vmap(jax.random.split, out_axes=1)(keys)
+        maps = self.base(clips, train=train, keys=trunk_keys)
+        time_and_space = tuple(range(1, maps.ndim - 1))
+        embedding = maps.mean(axis=time_and_space, dtype=param_dtype(maps.dtype))
 
         def drop(x):
             has_dropout = train and self.base.dropout
-            return dropout(x, self.base.dropout, before) if has_dropout else x
+            return dropout(x, self.base.dropout, classifier_keys) if has_dropout else x
 
         return ReIDOutput(**self.identify(embedding, train, drop))

@@ -1,6 +1,6 @@
-"""The checkpoints of a run: the two newest and the best.
+"""Writes and reads a run's checkpoints; the two newest and the best are kept.
 
-They are orbax's, written under another name and renamed when whole.
+They are in Orbax's format, written under a temporary name and renamed when complete.
 """
 
 import contextlib
@@ -28,19 +28,19 @@ _ELSEWHERE = "another process of the run could not read it"
 _CHANGED = "its values are not those that were saved"
 
 _FILES_BYTES = 2**20
-"""What a checkpoint takes on disk beside its arrays, at most."""
+"""Upper bound of the bytes that a checkpoint takes on disk beside its arrays."""
 
 
 class CheckpointGoneError(WorkdirError):
-    """A checkpoint that another process has deleted."""
+    """A checkpoint was deleted by another process while it was read."""
 
 
 class Checkpoints:
     """Train states under `<workdir>/checkpoints`: the two newest, and the best.
 
-    A best-only policy would delete the newest state, which resuming needs; the one
-    before it is there in case the newest is damaged. Only the program that trains may
-    write: another one's unfinished checkpoint is its own.
+    Resuming needs the newest state, and the one before it if the newest is damaged.
+    Only the program that trains may open them with `write`: it deletes unfinished
+    checkpoints.
     """
 
     def __init__(self, workdir: str | os.PathLike, write: bool = False):
@@ -50,10 +50,10 @@ class Checkpoints:
             enable_async_checkpointing=False,
             cleanup_tmp_directories=write,
             read_only=not write,
-            # Orbax warns where these two do not fit read_only.
+            # Orbax warns when these two do not fit read_only.
             create=write,
             save_interval_steps=int(write),
-            multiprocessing_options=_everybody() if write else _alone(),
+            multiprocessing_options=_all_processes() if write else _this_process(),
         )
         try:
             with _without_notices():
@@ -68,24 +68,30 @@ class Checkpoints:
         metrics: dict[str, float] | None = None,
         unlogged: Sequence[Scalars] = (),
     ) -> None:
-        """Save `state` under its step; only with `metrics["mean_ap"]` can it be best.
+        """Saves a train state under its step.
 
-        `unlogged` are scalars of steps that the log has not got yet.
-        Raises WorkdirError, earlier checkpoints untouched, when the disk is full.
+        Args:
+            state: the state; its `step` names the checkpoint.
+            metrics: scores of the state. Only a checkpoint with "mean_ap" can be best.
+            unlogged: scalars of earlier steps that are not in the log yet.
+
+        Raises:
+            WorkdirError: the disk is full; earlier checkpoints are untouched.
         """
         step = int(state.step)
-        full = WorkdirError(
+        disk_full = WorkdirError(
             f"No space left for the checkpoint of step {step} in {self.folder}; whole "
             f"checkpoints there: {self.steps() or 'none'}. {files.ADVICE}"
         )
-        # Orbax writes from many threads, each of which would report the full disk.
-        needed = sum(leaf.nbytes for leaf in jax.tree.leaves(state)) + _FILES_BYTES
+        # Checked in advance: Orbax's many threads would each report the full disk.
+        num_bytes = sum(leaf.nbytes for leaf in jax.tree.leaves(state)) + _FILES_BYTES
         try:
-            lacks_space = shutil.disk_usage(self.folder).free < needed
-        except OSError:  # not known: orbax will say what is wrong
+            lacks_space = shutil.disk_usage(self.folder).free < num_bytes
+        except OSError:  # cannot be known; Orbax reports what is wrong
             lacks_space = False
-        if parallel.any_process(lacks_space):  # else the others would wait for ever
-            raise full
+        # All processes stop together, as Orbax would wait for each of them.
+        if parallel.any_process(lacks_space):
+            raise disk_full
         notes = {"mean_ap": (metrics or {}).get("mean_ap"), "unlogged": list(unlogged)}
         notes["weights"] = weights_fingerprint(state.params, state.batch_stats)
         notes["sha256"] = _digest(state, notes)
@@ -94,7 +100,7 @@ class Checkpoints:
         )
         self._notes[step] = notes
         verbosity = absl_logging.get_verbosity()
-        # Orbax's threads log what is raised here.
+        # Orbax's threads would also log the errors that are raised here.
         absl_logging.set_verbosity(absl_logging.FATAL)
         try:
             self._manager.save(step, args=content)
@@ -104,39 +110,49 @@ class Checkpoints:
                 shutil.rmtree(path, ignore_errors=True)
             if not files.is_full_error(error):
                 raise
-            raise full from None
+            raise disk_full from None
         finally:
             absl_logging.set_verbosity(verbosity)
 
     def steps(self) -> list[int]:
+        """Steps of all complete checkpoints, ascending."""
         return sorted(self._manager.all_steps())
 
     def latest_step(self) -> int | None:
+        """Step of the newest checkpoint; None without any."""
         return self._manager.latest_step()
 
     def best_step(self) -> int | None:
-        """The evaluated step of highest mAP; None before the first evaluation."""
+        """Step of the checkpoint with the highest mAP; None before any evaluation."""
         scored = [step for step in self.steps() if self.best_metric(step) is not None]
         return max(scored, key=lambda s: (self.best_metric(s), s), default=None)
 
     def best_metric(self, step: int) -> float | None:
-        """mAP stored with the checkpoint of `step`, if it was evaluated."""
+        """mAP in [0, 1] stored with a checkpoint; None if it was not evaluated."""
         return self._notes[step].get("mean_ap")
 
     def fingerprint(self, step: int) -> str:
-        """SHA-256 of the weights that the checkpoint of `step` holds.
+        """SHA-256 of the weights in the checkpoint of `step`.
 
-        Earlier versions of reid-jax wrote that of the whole checkpoint.
+        Checkpoints of early versions of reid-jax have only that of all their content.
         """
         notes = self._notes[step]
         return notes.get("weights") or notes.get("sha256") or f"step {step}"
 
     def restore_newest(self, like: Any) -> tuple[int, Any, list[dict]] | None:
-        """The newest whole checkpoint: its step, state, and `unlogged` of `save`.
+        """Restores the newest checkpoint that is not damaged.
 
-        None without any. Damaged ones after it are reported and moved to
-        `<workdir>/damaged`. `like`: as `restore`. Raises WorkdirError when there are
-        checkpoints, but none is whole.
+        Newer, damaged checkpoints are reported and moved to `<workdir>/damaged`.
+
+        Args:
+            like: see `restore`.
+
+        Returns:
+            Its step, its state, and the `unlogged` scalars given to `save`; None when
+            there is no checkpoint.
+
+        Raises:
+            WorkdirError: all checkpoints are damaged.
         """
         problems = {}
         for step in reversed(self.steps()):
@@ -145,38 +161,42 @@ class Checkpoints:
                 state, notes = self._read(step, like)
             except WorkdirError as error:
                 problems[step] = str(error)
-            if parallel.any_process(state is None):  # all take the same step
+            if parallel.any_process(state is None):  # all must restore the same step
                 problems.setdefault(step, str(self._unreadable(step, _ELSEWHERE)))
                 continue
             with parallel.main_process_first():
-                for damaged, problem in problems.items():
-                    self._put_aside(damaged, problem)
+                for damaged_step, problem in problems.items():
+                    self._move_damaged(damaged_step, problem)
             self._manager.reload()
             return step, state, notes["unlogged"]
         if problems:
             raise WorkdirError(" ".join(problems.values()))
         return None
 
-    def _put_aside(self, step: int, problem: str) -> None:
+    def _move_damaged(self, step: int, problem: str) -> None:
         if parallel.is_main_process():
-            place = self.folder.parent / "damaged" / str(step)
-            shutil.rmtree(place, ignore_errors=True)
-            place.parent.mkdir(exist_ok=True)
-            (self.folder / str(step)).rename(place)
-            print(f"{problem} It is in {place} now.", file=sys.stderr)
+            target = self.folder.parent / "damaged" / str(step)
+            shutil.rmtree(target, ignore_errors=True)
+            target.parent.mkdir(exist_ok=True)
+            (self.folder / str(step)).rename(target)
+            print(f"{problem} It is in {target} now.", file=sys.stderr)
 
     def restore(self, step: int, like: Any) -> Any:
-        """The state of `step`, with the structure, dtypes and shardings of `like`.
+        """Restores the state of `step`, with structure, dtypes and shardings of `like`.
 
-        Raises WorkdirError when its files are damaged or of another network.
+        Raises:
+            WorkdirError: the files are damaged or of another network.
         """
         return self._read(step, like)[0]
 
     def restore_weights(self, step: int, params: Any, batch_stats: Any) -> tuple:
-        """Parameters and statistics of `step`, without the optimizer's moments.
+        """Restores parameters and statistics of `step`, without the optimizer's state.
 
-        The arguments are like what is read: arrays, or shapes with their shardings.
-        Raises CheckpointGoneError where it was deleted, and as `restore`.
+        `params` and `batch_stats` give the structure: arrays, or shapes with shardings.
+
+        Raises:
+            CheckpointGoneError: the checkpoint was deleted.
+            WorkdirError: as `restore`.
         """
         like = {"params": params, "batch_stats": batch_stats}
         arguments = ocp.args.PyTreeRestore(
@@ -199,7 +219,7 @@ class Checkpoints:
         return state, notes
 
     def _load(self, step: int, state: ocp.args.CheckpointArgs) -> tuple[Any, dict]:
-        """What was saved under a step: the state, as the argument asks, and notes."""
+        """Loads a step's state, as the Orbax argument `state` asks, and its notes."""
         content = ocp.args.Composite(state=state, notes=ocp.args.JsonRestore())
         try:
             with _without_notices():
@@ -207,7 +227,7 @@ class Checkpoints:
             return restored.state, dict(restored.notes)
         except (MemoryError, PermissionError):
             raise  # nothing is wrong with the checkpoint
-        except Exception as error:  # whatever its damage leads orbax to
+        except Exception as error:  # Orbax raises anything on damaged files
             if not (self.folder / str(step)).exists():
                 raise CheckpointGoneError(
                     f"The checkpoint of step {step} in {self.folder} was deleted while "
@@ -224,7 +244,7 @@ class Checkpoints:
         try:
             with _without_notices():
                 return dict(self._manager.restore(step, args=content).notes)
-        except Exception:  # damaged: whoever wants its state will hear of it
+        except Exception:  # damaged: reported when its state is read
             return {}
 
     def _unreadable(self, step: int, reason: str) -> WorkdirError:
@@ -237,37 +257,37 @@ class Checkpoints:
 
 
 class _NewestAndBest:
-    """Which checkpoints orbax keeps."""
+    """Orbax's policy which checkpoints to keep: the two newest and the best."""
 
-    def __init__(self, saved: Checkpoints):
-        self._saved = saved
+    def __init__(self, checkpoints_of_run: Checkpoints):
+        self._checkpoints = checkpoints_of_run
 
     def should_preserve(self, checkpoints, *, context) -> list[bool]:
         steps = [checkpoint.step for checkpoint in checkpoints]
-        kept = {*sorted(steps)[-2:], self._saved.best_step()}
-        return [step in kept for step in steps]
+        steps_to_keep = {*sorted(steps)[-2:], self._checkpoints.best_step()}
+        return [step in steps_to_keep for step in steps]
 
 
 @contextlib.contextmanager
 def _without_notices():
-    """Drops what orbax logs below errors while it reads, in whatever program."""
+    """Hides Orbax's log messages below errors while the block runs."""
 
-    def is_kept(record: logging.LogRecord) -> bool:
+    def is_error(record: logging.LogRecord) -> bool:
         return record.levelno >= logging.ERROR
 
     logger = logging.getLogger("absl")
-    logger.addFilter(is_kept)
+    logger.addFilter(is_error)
     try:
         yield
     finally:
-        logger.removeFilter(is_kept)
+        logger.removeFilter(is_error)
 
 
-_everybody = ocp.options.MultiprocessingOptions
+_all_processes = ocp.options.MultiprocessingOptions
 
 
-def _alone() -> ocp.options.MultiprocessingOptions:
-    """This process waits for no other."""
+def _this_process() -> ocp.options.MultiprocessingOptions:
+    """Options with which this process waits for no other."""
     this = jax.process_index()
     return ocp.options.MultiprocessingOptions(
         primary_host=this,
@@ -282,10 +302,10 @@ def weights_fingerprint(params: Any, batch_stats: Any) -> str:
 
 
 def _digest(arrays: Any, notes: dict) -> str:
-    """SHA-256 of all arrays with their places in the tree, and of the notes."""
+    """SHA-256 of all arrays with their paths in the tree, and of the notes."""
     digest = hashlib.sha256(json.dumps(notes, sort_keys=True).encode())
     for path, leaf in jax.tree.leaves_with_path(arrays):
-        place = f"{jax.tree_util.keystr(path)} {leaf.dtype} {leaf.shape}"
-        digest.update(place.encode())
+        description = f"{jax.tree_util.keystr(path)} {leaf.dtype} {leaf.shape}"
+        digest.update(description.encode())
         digest.update(np.ascontiguousarray(jax.device_get(leaf)))
     return digest.hexdigest()

@@ -1,4 +1,4 @@
-"""From clips to one embedding a tracklet: their mean (paper 1, Sec. 3.3)."""
+"""Embeds tracklets by the mean over their clips (paper 1, Sec. 3.3); stores them."""
 
 import dataclasses
 import os
@@ -17,29 +17,30 @@ from reid_jax.errors import UserError
 
 @dataclasses.dataclass(frozen=True)
 class Embedded:
-    """The tracklets of a split: an embedding for each, and whose it is."""
+    """The tracklets of a split: embedding, person, camera and name of each."""
 
     embeddings: np.ndarray  # [N, D]
-    pids: np.ndarray
-    camids: np.ndarray
-    tracklets: np.ndarray  # names
+    pids: np.ndarray  # [N]
+    camids: np.ndarray  # [N]
+    tracklets: np.ndarray  # names, [N]
 
 
 Methods = dict[str, dict[str, Embedded]]
-"""Splits by method ("trained", …) and name ("query", "gallery", "train")."""
+"""Embedded splits by method ("trained", …) and split ("query", "gallery", "train")."""
 
 
 class Network:
-    """A network with its weights: clips in, embeddings out.
+    """A network with its weights, which maps clips to embeddings.
 
-    `embed_step(params, batch_stats, clips)` is that of `steps.make_embed_step`. Batches
-    are laid out over `mesh`.
+    `embed_step(params, batch_stats, clips)` is from `steps.make_embed_step`. Batches
+    are sharded over `mesh`.
     """
 
     def __init__(self, embed_step: Callable, params, batch_stats, mesh: Mesh):
         self.step = embed_step
         self.params, self.batch_stats, self.mesh = params, batch_stats, mesh
-        # The weights are arguments of what is compiled with it, never constants in it.
+        # A Partial is a pytree: the weights become arguments of compiled programs that
+        # use it, not constants in them.
         self.embed = jax.tree_util.Partial(
             lambda params, batch_stats, clips: (
                 embed_step(params, batch_stats, clips).embedding
@@ -49,7 +50,7 @@ class Network:
         )
 
     def __call__(self, clips: Array) -> Float[Array, "B D"]:
-        """Embeddings of clips [B, T, H, W, 3], which every process can read."""
+        """Embeds clips [B, T, H, W, 3]; every process can read the whole result."""
         return parallel.gather(self.embed(parallel.shard(clips, self.mesh)), self.mesh)
 
     def embed_split(
@@ -108,7 +109,7 @@ def embed_tracklets(
 
 
 class _Sums:
-    """Sums of the embeddings of each tracklet's clips, and their numbers."""
+    """Accumulates the sum and the number of clip embeddings of each tracklet."""
 
     def __init__(self, num_tracklets: int):
         self._total: np.ndarray | None = None
@@ -154,7 +155,10 @@ class _Sums:
 
 
 def save(path: str | os.PathLike, cache_key: str, methods: Methods) -> None:
-    """Writes one .npz: `<method>.<split>.<field>`, and what they depend on."""
+    """Writes embeddings as one .npz, under `<method>.<split>.<field>`.
+
+    `cache_key` is everything that they depend on (`run.cache_key`), as text.
+    """
     arrays = {"source": np.array(cache_key)}
     for method, splits in methods.items():
         for split, embedded in splits.items():
@@ -166,10 +170,10 @@ def save(path: str | os.PathLike, cache_key: str, methods: Methods) -> None:
 
 
 def load(path: str | os.PathLike, cache_key: str) -> Methods:
-    """What `save` wrote under the same key; empty where it is missing or damaged."""
+    """Reads what `save` wrote; empty if missing, damaged or of another `cache_key`."""
     path = pathlib.Path(path)
     try:
-        # NumPy leaves a damaged file open that it has opened itself.
+        # NumPy would not close a damaged file that it had opened.
         with path.open("rb") as file, np.load(file) as arrays:
             if str(arrays["source"]) != cache_key:
                 return {}
@@ -179,12 +183,13 @@ def load(path: str | os.PathLike, cache_key: str) -> Methods:
                 names = (field.name for field in dataclasses.fields(Embedded))
                 embedded = Embedded(*(arrays[f"{key}.{name}"] for name in names))
                 methods.setdefault(method, {})[split] = embedded
-    except Exception:  # another version's, or damaged: whatever that leads NumPy to
+    except Exception:  # NumPy raises anything on damaged files
         return {}
-    everything = [side for splits in methods.values() for side in splits.values()]
-    return methods if all(map(_is_whole, everything)) else {}
+    all_splits = [side for splits in methods.values() for side in splits.values()]
+    return methods if all(map(_is_whole, all_splits)) else {}
 
 
 def _is_whole(side: Embedded) -> bool:
+    """Whether the arrays have one length and the embeddings are finite."""
     lengths = {len(side.embeddings), len(side.pids), len(side.camids)}
     return len(lengths) == 1 and bool(np.isfinite(side.embeddings).all())

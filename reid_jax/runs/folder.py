@@ -1,4 +1,4 @@
-"""A run's folder: whose it is, its resolved config, and the persons of its labels."""
+"""A run's folder: its lock, its resolved config and the persons of its labels."""
 
 import contextlib
 import fcntl
@@ -32,26 +32,28 @@ MAY_CHANGE = (
     "model.remat",
     "eval.",
 )
-"""Fields (or groups) that a resumed run may change: the training stays the same."""
+"""Fields, or prefixes of fields, that may change when a run is resumed."""
 
 
 def eval_folder(workdir: str | os.PathLike, dataset: str) -> pathlib.Path:
-    """Where the results of a run on a dataset go."""
+    """Folder for the results of a run on a dataset: `<workdir>/eval/<dataset>`."""
     return pathlib.Path(workdir) / "eval" / dataset.replace("/", "-")
 
 
 class WorkdirError(UserError):
-    """A workdir that cannot be used; the message says the way out."""
+    """A workdir that cannot be used; the message says how to fix it."""
 
 
 @contextlib.contextmanager
 def lock(workdir: str | os.PathLike):
-    """Keep `workdir` to this process while the block runs; made if it is not there.
+    """Locks `workdir` for this process while the block runs; creates it if needed.
 
-    The system lets go of the lock file when the process ends, however it ends. On a
-    file system without locks nothing is kept from anybody.
+    The operating system frees the lock when the process ends, however it ends. On a
+    file system without locks a warning is printed and nothing is locked.
 
-    Raises WorkdirError, with the owner's name, when another process has it.
+    Raises:
+        WorkdirError: another process has the lock (the message names it), or the
+            folder cannot be created.
     """
     folder = pathlib.Path(workdir)
     if folder.exists() and not folder.is_dir():
@@ -82,14 +84,14 @@ def lock(workdir: str | os.PathLike):
 
 @contextlib.contextmanager
 def opened(workdir: str | os.PathLike, config: config_dict.ConfigDict, source: Source):
-    """Keeps `workdir` to this run while the block runs, as `lock` and `claim_config`.
+    """Locks `workdir` while the block runs (`lock`) and claims it (`claim_config`).
 
-    Of several processes the first does it for all.
+    With several processes, the first does it for all.
     """
-    with contextlib.ExitStack() as kept:
+    with contextlib.ExitStack() as locks:
         with parallel.main_process_first():
             if parallel.is_main_process():
-                kept.enter_context(lock(workdir))
+                locks.enter_context(lock(workdir))
                 claim_config(workdir, config, source.pids, source.training.fingerprint)
         yield
 
@@ -100,12 +102,18 @@ def claim_config(
     pids: np.ndarray,
     fingerprint: str,
 ) -> None:
-    """Make `workdir` the run of `config`: store it, or check it against the stored one.
+    """Stores `config` in `workdir`; checks it first if the folder has checkpoints.
 
-    `pids` [N], the person of each label, and the `fingerprint` of the training split
-    are stored beside it (`training_data.json`).
-    Raises WorkdirError when the folder holds a run of another config, other persons or
-    other tracklets.
+    Args:
+        workdir: folder of the run.
+        config: the complete config.
+        pids: person id of each label, [N].
+        fingerprint: of the training split; stored with `pids` in
+            `training_data.json`.
+
+    Raises:
+        WorkdirError: the folder holds a run of another config, of other persons or of
+            other tracklets, or published weights.
     """
     path = pathlib.Path(workdir) / "config.json"
     if path.with_name(PUBLISHED).exists():
@@ -113,21 +121,21 @@ def claim_config(
             f"{workdir} holds published weights; choose another --workdir, with "
             f"--config.init_from={workdir} to start from them."
         )
-    # A start that failed before its first whole checkpoint claims nothing.
-    saved = (path.parent / "checkpoints").glob("[0-9]*")
-    if any(checkpoint.name.isdigit() for checkpoint in saved):
+    # A run that ended before its first complete checkpoint may be replaced.
+    checkpoints = (path.parent / "checkpoints").glob("[0-9]*")
+    if any(checkpoint.name.isdigit() for checkpoint in checkpoints):
         if changed := changes(load_config(workdir), config):
             raise WorkdirError(
                 f"{workdir} holds a run of another config: {'; '.join(changed)}. "
                 "Choose another --workdir or restore these values."
             )
-        before = _training_data(workdir)
-        if before["pids"] != pids.tolist():
+        stored = _training_data(workdir)
+        if stored["pids"] != pids.tolist():
             raise WorkdirError(
                 f"{workdir} was trained on other persons than {training_name(config)} "
                 "has now; choose another --workdir."
             )
-        if before["fingerprint"] != fingerprint:
+        if stored["fingerprint"] != fingerprint:
             raise WorkdirError(
                 f"{training_name(config)} has changed since {workdir} was trained on "
                 "it: other tracklets or frames; choose another --workdir."
@@ -142,7 +150,7 @@ def write_config(
     pids: list[int],
     fingerprint: str,
 ) -> None:
-    """Write `config.json`, and `training_data.json`: see `claim_config`."""
+    """Writes `config.json` and `training_data.json`; arguments as `claim_config`."""
     folder = pathlib.Path(workdir)
     data = {"pids": pids, "fingerprint": fingerprint}
     files.write_json(folder / _TRAINING_DATA, data)
@@ -150,23 +158,24 @@ def write_config(
 
 
 PUBLISHED = "weights.safetensors"
-"""File of weights that stands in the place of a run's checkpoints."""
+"""Name of the file of weights that replaces a run's checkpoints when published."""
 
 _TRAINING_DATA = "training_data.json"
 _FINISHED = "finished.json"
 
 
 def mark_finished(workdir: str | os.PathLike, step: int) -> None:
-    """Note that the run has come to its last step; `claim_config` takes that back."""
+    """Marks the run as complete at `step`; `claim_config` removes the mark."""
     files.write_json(pathlib.Path(workdir) / _FINISHED, {"step": step})
 
 
 def is_finished(workdir: str | os.PathLike) -> bool:
-    """Whether the run came to its end, and is not being trained further."""
+    """Whether the run reached its last step and has not been resumed since."""
     return (pathlib.Path(workdir) / _FINISHED).exists()
 
 
 def _training_data(workdir: str | os.PathLike) -> dict[str, Any]:
+    """Reads `pids` and `fingerprint`; WorkdirError if they are missing or damaged."""
     path = pathlib.Path(workdir) / _TRAINING_DATA
     try:
         data = json.loads(path.read_text())
@@ -182,19 +191,20 @@ def _training_data(workdir: str | os.PathLike) -> dict[str, Any]:
 
 
 def training_name(config: config_dict.ConfigDict) -> str:
-    """What the run is trained on: `config.data.name`, or the names of its mixture."""
+    """Name of the training data: `config.data.name`, or those of its mixture."""
     return " + ".join(config.data.mixture) or config.data.name
 
 
 def load_pids(workdir: str | os.PathLike) -> list[int]:
-    """The person id of each label of the run in `workdir`."""
+    """Reads the person id of each label of the run in `workdir`."""
     return _training_data(workdir)["pids"]
 
 
 def load_config(workdir: str | os.PathLike) -> config_dict.ConfigDict:
-    """The config of the run in `workdir`; fields it does not know keep their default.
+    """Reads the config of the run in `workdir`; missing fields get their default.
 
-    Raises WorkdirError when the folder holds no run.
+    Raises:
+        WorkdirError: the folder holds no run, or its config is damaged.
     """
     path = pathlib.Path(workdir) / "config.json"
     config = base.get_config()
@@ -207,7 +217,7 @@ def load_config(workdir: str | os.PathLike) -> config_dict.ConfigDict:
             if is_group and not isinstance(fields, dict):
                 raise UserError(f"{group} holds no fields")
         config.update(_tuples(stored))
-        if config.data.cache == "ram":  # of earlier versions: the system's file cache
+        if config.data.cache == "ram":  # earlier versions' name of the file cache
             config.data.cache = "disk"
     except PermissionError as error:
         raise WorkdirError(f"{path} cannot be read: {error.strerror}.") from None
@@ -225,19 +235,19 @@ def load_config(workdir: str | os.PathLike) -> config_dict.ConfigDict:
 
 
 def config_of_arguments(arguments: list[str]) -> config_dict.ConfigDict:
-    """The config of the run that `--workdir` names, the default one without it.
+    """Reads the config of the run in `--workdir`; without that flag, the default one.
 
-    Flags are parsed against a config, so the workdir must be known before that.
+    It must be known before flags are parsed: `--config.x=y` is checked against it.
     """
     for value in cli_arguments.values_of(arguments, "workdir"):
-        workdir = value.partition(",")[0]  # of several, the first
-        with contextlib.suppress(WorkdirError):  # the program itself will say so
+        workdir = value.partition(",")[0]  # the first, if there are several
+        with contextlib.suppress(WorkdirError):  # the program reports it later
             return load_config(workdir)
     return base.get_config()
 
 
 def _tuples(value: Any) -> Any:
-    """JSON has lists only; the configs have tuples only."""
+    """Replaces the lists that JSON has by the tuples that configs have."""
     if isinstance(value, dict):
         return {key: _tuples(item) for key, item in value.items()}
     return tuple(value) if isinstance(value, list) else value
@@ -248,7 +258,7 @@ def changes(
     new: config_dict.ConfigDict,
     ignored: tuple[str, ...] = MAY_CHANGE,
 ) -> list[str]:
-    """Which fields differ and how, but for those that begin with one of `ignored`."""
+    """Describes each field that differs, except those with a prefix in `ignored`."""
     before, after = flat(old), flat(new)
     return [
         f"{field} was {before.get(field)!r}, now {after.get(field)!r}"
@@ -258,7 +268,7 @@ def changes(
 
 
 def flat(config: config_dict.ConfigDict, prefix: str = "") -> dict[str, Any]:
-    """The fields of a config as `{"data.name": …}`."""
+    """Flattens a config to `{"data.name": …}`."""
     fields = {}
     for key in config:
         value = config[key]

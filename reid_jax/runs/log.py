@@ -1,4 +1,4 @@
-"""What a run reports while it trains: progress, JSON lines and TensorBoard."""
+"""Reports of a run in training: progress bar, JSON lines and TensorBoard."""
 
 import contextlib
 import json
@@ -14,11 +14,13 @@ from reid_jax.runs.folder import WorkdirError
 
 
 class MetricLog:
-    """Scalars of a run in `<workdir>/metrics.jsonl` and as TensorBoard events.
+    """Logs scalars to `<workdir>/metrics.jsonl` and as TensorBoard events.
 
-    A resumed run goes on after its checkpoint: what was logged later is dropped.
-    Without a workdir nothing is logged.
-    Raises WorkdirError where the files cannot be written.
+    When a run resumes, lines after its checkpoint (`first_step`) are removed. Without a
+    workdir nothing is logged.
+
+    Raises:
+        WorkdirError: the files cannot be written.
     """
 
     def __init__(self, workdir: str | os.PathLike | None, first_step: int):
@@ -27,28 +29,30 @@ class MetricLog:
             return
         self._workdir = pathlib.Path(workdir)
         path = self._workdir / "metrics.jsonl"
-        with self._unwritable():
-            kept = _lines_until(path, first_step)
-            files.write_text(path, "".join(kept))
+        with self._reporting_errors():
+            lines = _lines_until(path, first_step)
+            files.write_text(path, "".join(lines))
             self._file = path.open("a")
             self._events = _Events(self._workdir / "tensorboard", first_step)
 
     def write(self, step: int, scalars: dict[str, float]) -> None:
+        """Writes the scalars of a step."""
         if self._file is None:
             return
-        with self._unwritable():
+        with self._reporting_errors():
             self._file.write(json.dumps({"step": step, **scalars}) + "\n")
             self._file.flush()
             self._events.write(step, scalars)
 
     def close(self) -> None:
-        # What is not written by now has been reported, or is a copy of the other file.
+        # An error here was reported before, or concerns a copy of the other file.
         for file in filter(None, (self._file, self._events)):
             with contextlib.suppress(OSError):
                 file.close()
 
     @contextlib.contextmanager
-    def _unwritable(self):
+    def _reporting_errors(self):
+        """Turns an OSError of the block into a WorkdirError."""
         try:
             yield
         except OSError as error:
@@ -60,7 +64,7 @@ class MetricLog:
 
 
 class _Events:
-    """TensorBoard's file, written by the calling thread: a full disk stops no queue."""
+    """TensorBoard's file, written in the calling thread, which sees a full disk."""
 
     def __init__(self, folder: pathlib.Path, first_step: int):
         from tensorboardX import event_file_writer, proto
@@ -69,7 +73,7 @@ class _Events:
         self._event, self._summary = proto.event_pb2, proto.summary_pb2
         suffix = f".{first_step}"
         self._file = event_file_writer.EventsWriter(str(folder / "events"), suffix)
-        # What was written of later steps, before the run was interrupted, is no more.
+        # TensorBoard drops the events of later steps, from before an interruption.
         start = self._event.SessionLog(status=self._event.SessionLog.START)
         self._write(step=first_step, session_log=start)
 
@@ -89,40 +93,41 @@ class _Events:
 
 
 def _lines_until(path: pathlib.Path, step: int) -> list[str]:
-    """The lines of a log up to `step`; those that are damaged are counted and left."""
+    """Reads the lines of a log up to `step`; reports the number of damaged ones."""
     if not path.exists():
         return []
     *lines, last = path.read_text(errors="replace").splitlines(keepends=True) or [""]
-    kept, num_damaged = [], 0
+    lines_until, num_damaged = [], 0
     for line in [*lines, last]:
         try:
             if json.loads(line)["step"] <= step:
-                kept.append(line)
+                lines_until.append(line)
         except (ValueError, KeyError, TypeError):
-            # The last one may be that of a run that was killed while it wrote.
+            # The last line may be cut off, if the run was killed while it wrote.
             num_damaged += line is not last
     if num_damaged:
         print(f"{path}: {num_damaged} damaged lines are left out.", file=sys.stderr)
-    return kept
+    return lines_until
 
 
 def read(workdir: str | os.PathLike) -> list[dict[str, float | int]]:
-    """The rows of a run's log, in order; damaged lines are left out."""
+    """Reads the rows of a run's log, in order, without damaged lines."""
     path = pathlib.Path(workdir) / "metrics.jsonl"
     return [json.loads(line) for line in _lines_until(path, sys.maxsize)]
 
 
 TIMES = ("frames_per_second", "device_waits")
-"""What is different each time that the same steps are run, and absent after a start."""
+"""Logged scalars that differ between equal runs; the first line of a start has none."""
 
-_SHOWN = ("loss", "active_triplets", "precision_at_1", *TIMES)
-"""Of all that is logged, what a plain line shows."""
+_PRINTED = ("loss", "active_triplets", "precision_at_1", *TIMES)
+"""Logged scalars that a plain progress line prints."""
 
 
 class TrainProgress:
-    """A progress bar with the time left; plain lines where there is no terminal.
+    """Shows a progress bar with the time left; without a terminal, plain lines.
 
-    `run` is the number of the run, from 0, and how many there are: a second bar.
+    `run` is the number of this run, from 0, and of all runs; with several, there is a
+    second bar for them.
     """
 
     def __init__(self, first_step: int, num_steps: int, run: tuple[int, int] = (0, 1)):
@@ -145,6 +150,7 @@ class TrainProgress:
             self.advance(first_step)
 
     def advance(self, step: int) -> None:
+        """Moves the bar to `step`."""
         if self._bar:
             self._bar.update(self._task, completed=step)
             number, num_runs = self._run
@@ -153,6 +159,7 @@ class TrainProgress:
                 self._bar.update(self._runs, completed=done)
 
     def note(self, step: int, scalars: dict[str, float], seconds_left: float) -> None:
+        """Shows scalars of a step beside the bar, or prints them as a line."""
         if self._bar:
             note = f"loss {scalars['loss']:.4g}"
             if rate := scalars.get("frames_per_second"):
@@ -160,15 +167,17 @@ class TrainProgress:
             self._bar.update(self._task, note=note)
             self.advance(step)
         else:
-            shown = [(name, scalars[name]) for name in _SHOWN if name in scalars]
-            text = "  ".join(f"{name} {value:.4g}" for name, value in shown)
-            left = "?" if seconds_left != seconds_left else f"{seconds_left:.0f} s"
+            printed = [(name, scalars[name]) for name in _PRINTED if name in scalars]
+            text = "  ".join(f"{name} {value:.4g}" for name, value in printed)
+            is_unknown = seconds_left != seconds_left  # nan
+            time_left = "?" if is_unknown else f"{seconds_left:.0f} s"
             number, num_runs = self._run
             run = f"run {number + 1}/{num_runs}  " if num_runs > 1 else ""
             step = f"{run}step {step}/{self._num_steps}"
-            print(f"{step}  {text}  left {left}", flush=True)
+            print(f"{step}  {text}  left {time_left}", flush=True)
 
     def print(self, text: str) -> None:
+        """Prints a line, above the bar if there is one."""
         if self._bar:
             self._bar.console.print(text, highlight=False)
         else:

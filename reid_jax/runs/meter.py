@@ -15,11 +15,21 @@ from reid_jax.runs.log import MetricLog, TrainProgress
 
 
 class Meter:
-    """Collects the scalars of each step on the device; logs their mean now and then.
+    """Collects each step's scalars on the device; logs their mean every `log_every`.
 
-    They are read one step late, while the device computes the newest step: it never
-    waits for that. `unlogged` are the scalars, with their `step`, that the log has not
-    got yet. `margin` is that of the triplet loss, None where it has no weight.
+    Scalars are fetched while the device computes the next step, so that it never waits
+    for the host.
+
+    Args:
+        log: file of the scalars.
+        bar: shows them.
+        schedule: learning rate by step.
+        num_steps: last step of the run.
+        log_every: steps between two lines of the log.
+        frames_per_step: frames in a batch, for the throughput.
+        margin: of the triplet loss; None when that is not used.
+        unlogged: scalars with their `step` that a checkpoint had before they were
+            logged.
     """
 
     def __init__(
@@ -35,22 +45,22 @@ class Meter:
         unlogged: list[Scalars],
     ):
         self._log, self._bar, self._schedule = log, bar, schedule
-        self._num_steps, self._every = num_steps, log_every
+        self._num_steps, self._log_every = num_steps, log_every
         self._frames, self._margin, self._num_collapsed = frames_per_step, margin, 0
         self.unlogged = unlogged
         self._pending: list[tuple[int, dict]] = []
-        # When each step was given to the device, and when it was done there; None:
-        # before the first step, which compiles.
+        # When each step was given to the device, and when the device had done it. None
+        # before the first step, which compiles and does not count.
         self._times: list[tuple[float, futures.Future[float]]] | None = None
 
     def restart_clock(self) -> None:
-        """Leaves what was done since the last step out of the rate."""
+        """Restarts the throughput clock, so that scoring and saving do not count."""
         self._clock, self._times = time.perf_counter(), []
 
     def add(self, step: int, metrics: dict[str, jax.Array]) -> None:
-        """Takes the scalars of a step that was just given to the device."""
-        given = time.perf_counter()
-        if (step - 1) % self._every == 0:
+        """Adds the scalars of a step that was just given to the device."""
+        start = time.perf_counter()
+        if (step - 1) % self._log_every == 0:
             self.check()
             self.log()
         self._pending.append((step, metrics))
@@ -60,28 +70,32 @@ class Meter:
             done.result()
             self.restart_clock()
         else:
-            self._times.append((given, done))
+            self._times.append((start, done))
 
     def check(self, state: steps.TrainState | None = None) -> None:
-        """Reads the steps since the last call; with `state`, that after them, all.
+        """Fetches the scalars of the steps since the last call and checks the losses.
 
-        Raises DivergedError when a loss, or `state` after them, is not finite.
+        With `state`, the state after these steps, its parameters are checked too, and
+        the scalars are logged if its step is a multiple of `log_every`.
+
+        Raises:
+            DivergedError: a loss or a parameter is not finite.
         """
-        read = jax.device_get(self._pending)
+        fetched = jax.device_get(self._pending)
         self._pending = []
-        for step, metrics in read:
+        for step, metrics in fetched:
             if not np.isfinite(metrics["loss"]):
                 raise DivergedError(_DIVERGED.format(f"loss of step {step} is"))
             scalars = {name: float(value) for name, value in metrics.items()}
             self.unlogged.append({"step": step} | scalars)
         if state is not None and not steps.is_finite(state):
-            after = f"parameters after step {int(state.step)} are"
-            raise DivergedError(_DIVERGED.format(after))
-        if state is not None and int(state.step) % self._every == 0:
+            subject = f"parameters after step {int(state.step)} are"
+            raise DivergedError(_DIVERGED.format(subject))
+        if state is not None and int(state.step) % self._log_every == 0:
             self.log()
 
     def log(self) -> None:
-        """Logs the mean of what was read and is not logged yet, and the rate."""
+        """Logs the mean of the fetched, unlogged scalars, and the throughput."""
         if not self.unlogged:
             return
         last = self.unlogged[-1]["step"]
@@ -102,7 +116,7 @@ class Meter:
         self._warn_if_collapsed(mean)
 
     def log_scores(self, step: int, scores: dict[str, float], dataset: str) -> None:
-        """Logs and prints the scores of a step; at the end the steps before it too."""
+        """Logs and prints the scores of a step; at the last step, logs scalars too."""
         if step == self._num_steps:
             self.log()
         self._log.write(step, scores)
@@ -110,18 +124,18 @@ class Meter:
         self._bar.print(f"step {step}: {percent} on {dataset}")
 
     def _idle_seconds(self) -> float:
-        """How long the device had no step to do since the clock was started.
+        """Seconds without a step on the device, since the clock was restarted.
 
-        Copies of a step's batch to the device count as the step.
+        Copying a batch to the device counts as part of its step.
         """
         ends = [self._clock, *(done.result() for _, done in self._times)]
-        starts = [given for given, _ in self._times]
+        starts = [start_time for start_time, _ in self._times]
         return sum(
             max(0.0, start - end) for start, end in zip(starts, ends, strict=False)
         )
 
     def _warn_if_collapsed(self, mean: dict[str, float]) -> None:
-        """Once, when batch-hard's loss stays at the margin: no distance is left."""
+        """Warns once when the triplet loss stays at its margin: all distances are 0."""
         at_margin = (
             self._margin is not None
             and mean["active_triplets"] > 0.98
@@ -133,7 +147,7 @@ class Meter:
 
 
 def build_meter(config, log, bar, schedule, num_steps: int, unlogged: list) -> Meter:
-    """The meter of a run of `config`; the other arguments are those of `Meter`."""
+    """Builds the meter of a run; arguments beside `config` are those of `Meter`."""
     has_margin = config.loss.metric == "triplet" and config.loss.triplet_weight > 0
     return Meter(
         log,
@@ -148,7 +162,10 @@ def build_meter(config, log, bar, schedule, num_steps: int, unlogged: list) -> M
 
 
 def _when_ready(arrays) -> futures.Future[float]:
-    """The time at which they are, once they are; the program's end does not wait."""
+    """Returns a future of the time at which the device has computed the arrays.
+
+    The end of the program does not wait for it.
+    """
     done = futures.Future()
 
     def wait() -> None:

@@ -1,4 +1,4 @@
-"""Weights to start from: loaded, and said what of them was loaded."""
+"""Loads the weights that a run starts from, and reports what was loaded."""
 
 import sys
 
@@ -11,45 +11,61 @@ from reid_jax.runs.weight_sources import HEADS, OF_PERSONS
 
 
 def start(model: nnx.Module, config, labels: tuple[str, list[int]]) -> dict:
-    """Load `config.init_from` into `model`, in place; say what was loaded and what not.
+    """Loads `config.init_from` into `model`, in place; prints what was loaded.
 
-    Heads that the source does not hold (`HEADS`) keep their initialisation, and so do a
-    classifier and centres of another size. `labels` as in `read`. Returns the record
-    that the workdir keeps. Raises UserError, nothing loaded, when the rest does not
-    fit.
+    Heads (`HEADS`) that the source does not have keep their initialisation, and so do a
+    classifier and centres of another size.
+
+    Args:
+        model: the network.
+        config: the run's config.
+        labels: see `weight_sources.read`.
+
+    Returns:
+        The record that the workdir stores as `init_from.json`.
+
+    Raises:
+        UserError: the other weights do not fit; nothing was loaded.
     """
-    given = weight_sources.read(config.init_from, labels=labels, model=model)
-    names = [torch_weights.canonical_name(key) for key in given.weights]
-    wanted = torch_weights.export_torch_weights(model)
-    wanted = [torch_weights.canonical_name(key) for key in wanted]
+    pretrained = weight_sources.read(config.init_from, labels=labels, model=model)
+    names = [torch_weights.canonical_name(key) for key in pretrained.weights]
+    keys_of_model = torch_weights.export_torch_weights(model)
+    names_of_model = [torch_weights.canonical_name(key) for key in keys_of_model]
     partial = [
         head
         for head in HEADS
-        if head in OF_PERSONS or not (_has(names, head) and _has(wanted, head))
+        if head in OF_PERSONS or not (_has(names, head) and _has(names_of_model, head))
     ]
     try:
-        report = torch_weights.load_torch_weights(model, given.weights, partial=partial)
+        report = torch_weights.load_torch_weights(
+            model, pretrained.weights, partial=partial
+        )
     except torch_weights.WeightsError as error:
         raise UserError(
-            f"{given.source} ({given.description}{given.place}) does not fit "
-            f"config.model.backbone={config.model.backbone!r} with "
+            f"{pretrained.source} ({pretrained.description}{pretrained.location}) does "
+            f"not fit config.model.backbone={config.model.backbone!r} with "
             f"temporal={config.model.temporal!r}; nothing was loaded:\n  "
             + "\n  ".join(error.problems)
         ) from None
     initialised, unused = _modules(report.initialised), _modules(report.unused)
-    unused += weight_sources.parts(given.left_out)
+    unused += weight_sources.parts(pretrained.left_out)
     print(
-        f"Starting from {given.source} ({given.description}{given.place}): "
+        f"Starting from {pretrained.source} "
+        f"({pretrained.description}{pretrained.location}): "
         f"{len(report.loaded)} tensors loaded; initialised: "
         f"{', '.join(initialised) or 'nothing'}; not used of it: "
         f"{', '.join(unused) or 'nothing'}."
     )
-    normalization, known = config.data.normalization, given.normalizations
-    if known and normalization not in known:
-        was = "was trained" if given.is_noted else "by its shapes was probably trained"
+    normalization, possible = config.data.normalization, pretrained.normalizations
+    if possible and normalization not in possible:
+        was = (
+            "was trained"
+            if pretrained.is_noted
+            else "by its shapes was probably trained"
+        )
         print(
-            f"Warning: {given.source} {was} on pixels as in "
-            f"config.data.normalization={' or '.join(map(repr, known))}, "
+            f"Warning: {pretrained.source} {was} on pixels as in "
+            f"config.data.normalization={' or '.join(map(repr, possible))}, "
             f"this run has {normalization!r}.",
             file=sys.stderr,
         )
@@ -61,15 +77,15 @@ def start(model: nnx.Module, config, labels: tuple[str, list[int]]) -> dict:
             file=sys.stderr,
         )
     return {
-        "init_from": given.source,
-        "description": given.description,
-        "fingerprint": given.fingerprint,
-        "normalizations": list(given.normalizations),
-        "wrapper": given.wrapper,
-        "prefix": given.prefix,
+        "init_from": pretrained.source,
+        "description": pretrained.description,
+        "fingerprint": pretrained.fingerprint,
+        "normalizations": list(pretrained.normalizations),
+        "wrapper": pretrained.wrapper,
+        "prefix": pretrained.prefix,
         "loaded": report.loaded,
         "initialised": report.initialised,
-        "unused": [*report.unused, *given.left_out],
+        "unused": [*report.unused, *pretrained.left_out],
     }
 
 
@@ -78,5 +94,5 @@ def _has(names: list[str], module: str) -> bool:
 
 
 def _modules(names: list[str]) -> list[str]:
-    """The modules of parameters, in order, each once."""
+    """Names of the modules of parameters, in order, without repetitions."""
     return list(dict.fromkeys(name.rpartition(".")[0] or name for name in names))

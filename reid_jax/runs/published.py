@@ -1,8 +1,8 @@
-"""A run as one file of weights, small enough for a repository.
+"""Publishes a run as one file of weights, small enough for a repository.
 
-`weights.safetensors` stands in the place of the checkpoints, under the names and in the
-layouts of the original code. What has a row for each training person is left out, and
-so are the persons. `Run`, evaluate.py and reid_jax.footage open such a folder;
+`weights.safetensors` replaces the checkpoints; it has the names and layouts of the
+original code. The list of training persons, and weights with a row for each of them,
+are left out. `Run`, evaluate.py and reid_jax.footage open such a folder;
 --config.init_from starts from it.
 """
 
@@ -20,7 +20,7 @@ from reid_jax.runs import folder as run_folder
 from reid_jax.runs.folder import PUBLISHED, WorkdirError
 
 OF_PERSONS = ("classifier", "centers")
-"""Modules with a row for each training person."""
+"""Modules whose weights have a row for each training person."""
 
 
 def is_published(workdir: str | os.PathLike) -> bool:
@@ -29,10 +29,13 @@ def is_published(workdir: str | os.PathLike) -> bool:
 
 
 class PublishedWeights:
-    """The weights of a published run, read as those of `checkpoints.Checkpoints`.
+    """The weights of a published run, with the methods of `checkpoints.Checkpoints`.
 
-    They are of one step, the latest and the best. `num_persons` is how many they were
-    trained on. Raises WorkdirError for a file that is damaged or of another network.
+    There is one step, which is the latest and the best. `num_persons` is how many
+    persons the network was trained on.
+
+    Raises:
+        WorkdirError: the file is damaged or of another network.
     """
 
     def __init__(self, workdir: str | os.PathLike, config: config_dict.ConfigDict):
@@ -63,24 +66,25 @@ class PublishedWeights:
         try:
             torch_weights.load_torch_weights(model, weights, partial=OF_PERSONS)
         except torch_weights.WeightsError as error:
-            first, *others = error.problems
+            problem, *others = error.problems
             more = f" and {len(others)} more" if others else ""
             raise WorkdirError(
-                f"{self._path} does not fit the network of config.json: {first}{more}."
+                f"{self._path} does not fit the network of config.json: "
+                f"{problem}{more}."
             ) from None
         _, *trees = nnx.split(model, nnx.Param, nnx.BatchStat)
 
-        def placed(like, value):
-            return jax.device_put(value, like.sharding)
+        def on_devices(example, value):
+            return jax.device_put(value, example.sharding)
 
-        likes = (params, batch_stats)
+        examples = (params, batch_stats)
         return tuple(
-            jax.tree.map(placed, like, nnx.as_pure(tree))
-            for like, tree in zip(likes, trees, strict=True)
+            jax.tree.map(on_devices, example, nnx.as_pure(tree))
+            for example, tree in zip(examples, trees, strict=True)
         )
 
     def close(self) -> None:
-        """Nothing is open."""
+        """Does nothing, as no file is open."""
 
 
 def publish(
@@ -91,25 +95,27 @@ def publish(
     step: int,
     num_persons: int,
 ) -> pathlib.Path:
-    """Write `model` as a published run into `folder`; returns the file of weights.
+    """Writes `model` as a published run into `folder`; returns the file of weights.
 
-    What was published there before is replaced. Raises WorkdirError for the folder of
-    another run.
+    An earlier publication there is replaced.
+
+    Raises:
+        WorkdirError: `folder` holds a run.
     """
     folder = pathlib.Path(folder)
     if (folder / "checkpoints").exists():
         raise WorkdirError(f"{folder} holds a run; publish into another folder.")
-    persons = tuple(f"{name}." for name in OF_PERSONS)
+    person_modules = tuple(f"{name}." for name in OF_PERSONS)
     weights = {
         key: value
         for key, value in torch_weights.export_torch_weights(model).items()
-        if not torch_weights.canonical_name(key).startswith(persons)
+        if not torch_weights.canonical_name(key).startswith(person_modules)
     }
-    noted = {"step": str(step), "persons": str(num_persons)}
-    noted["normalization"] = config.data.normalization
+    metadata = {"step": str(step), "persons": str(num_persons)}
+    metadata["normalization"] = config.data.normalization
     folder.mkdir(parents=True, exist_ok=True)
     run_folder.write_config(folder, config, pids=[], fingerprint="")
-    checkpoint_files.write_checkpoint(folder / PUBLISHED, weights, noted)
+    checkpoint_files.write_checkpoint(folder / PUBLISHED, weights, metadata)
     return folder / PUBLISHED
 
 

@@ -1,4 +1,4 @@
-"""Where a training run begins: its milestones, and the state of its first step."""
+"""Prepares a training run: its milestones, and the state before its first step."""
 
 import dataclasses
 import pathlib
@@ -16,14 +16,14 @@ from reid_jax.runs.checkpoints import Checkpoints, Scalars
 
 @dataclasses.dataclass(frozen=True)
 class Milestones:
-    """At which steps a run is scored and saved, and which is its last."""
+    """The steps at which a run is scored and saved, and its last step."""
 
     num_steps: int
     score_every: int
     save_every: int
 
     def is_scored(self, step: int) -> bool:
-        """Whether the run is scored after `step`; it is at its end."""
+        """Whether the run is scored after `step`; always after the last step."""
         return step % self.score_every == 0 or step == self.num_steps
 
     def is_saved(self, step: int) -> bool:
@@ -32,7 +32,7 @@ class Milestones:
 
 
 def build_milestones(config, steps_per_epoch: int) -> Milestones:
-    """The epochs of `config.train` as steps."""
+    """Converts the epochs of `config.train` to steps."""
     t = config.train
     num_steps = round(t.epochs * steps_per_epoch)
     if t.max_steps is not None:
@@ -47,22 +47,25 @@ def build_milestones(config, steps_per_epoch: int) -> Milestones:
 def build_state(
     config,
     workdir: pathlib.Path,
-    saved: Checkpoints,
+    checkpoints: Checkpoints,
     pids: np.ndarray,
     optimizer,
     mesh: Mesh,
 ) -> tuple[nnx.GraphDef, steps.TrainState, list[Scalars]]:
-    """The network, its state on every device, and scalars that the log lacks.
+    """Builds the network and its state, on every device.
 
-    The state is that of the newest whole checkpoint, else the one that
-    `config.init_from` gives, else random.
+    The state comes from the newest checkpoint that is not damaged; without one, from
+    `config.init_from`; without that, it is random.
+
+    Returns:
+        The network's structure, its state, and scalars that are not in the log yet.
     """
     model = build_model(config.model, len(pids), rngs=nnx.Rngs(config.seed))
     graphdef, state = steps.initial_state(model, optimizer)
     steps.check_accumulation(config, state.batch_stats, mesh.size)
     state = parallel.replicate(state, mesh)
-    if found := saved.restore_newest(state):
-        step, state, unlogged = found
+    if restored := checkpoints.restore_newest(state):
+        step, state, unlogged = restored
         print(f"Resuming {workdir} after step {step}.")
         return graphdef, state, unlogged
     if config.init_from:

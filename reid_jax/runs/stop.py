@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM while a run is trained: a wish to stop after the step."""
+"""Ctrl-C and SIGTERM during training: the run stops after the current step."""
 
 import signal
 
@@ -8,13 +8,14 @@ from reid_jax import parallel
 from reid_jax.cli import ending
 
 _ASK_EVERY = 10
-"""Steps after which several processes ask each other whether one was told to stop."""
+"""Number of steps after which processes ask each other whether one was signalled."""
 
 
 class StopOnSignal:
-    """Notes Ctrl-C or SIGTERM while its block runs; a second Ctrl-C interrupts at once.
+    """Records Ctrl-C or SIGTERM while its block runs; a second Ctrl-C interrupts.
 
-    `error` is what the program is to end by.
+    - `is_set`: whether a signal came.
+    - `error`: the exception that should end the program then.
     """
 
     def __init__(self):
@@ -23,12 +24,12 @@ class StopOnSignal:
 
     def __enter__(self) -> "StopOnSignal":
         numbers = signal.SIGINT, signal.SIGTERM
-        self._before = {n: signal.signal(n, self._handle) for n in numbers}
+        self._previous_handlers = {n: signal.signal(n, self._handle) for n in numbers}
         return self
 
     def __exit__(self, *error) -> None:
-        for number, handler in self._before.items():
-            if handler is not None:  # else it was not set from Python
+        for number, handler in self._previous_handlers.items():
+            if handler is not None:  # None: it was not set from Python
                 signal.signal(number, handler)
 
     def _handle(self, number, frame) -> None:
@@ -39,7 +40,7 @@ class StopOnSignal:
         self.is_set = True
 
     def is_wanted(self, step: int) -> bool:
-        """Whether the run is to stop after `step`: all processes at the same one."""
+        """Whether the run should stop after `step`, the same step in all processes."""
         if jax.process_count() == 1:
             return self.is_set
         return step % _ASK_EVERY == 0 and parallel.any_process(self.is_set)

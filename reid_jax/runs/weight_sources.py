@@ -1,4 +1,4 @@
-"""Where weights to start from come from: a checkpoint file or another run."""
+"""Reads the weights that a run starts from: a checkpoint file or another run."""
 
 import dataclasses
 import hashlib
@@ -31,15 +31,15 @@ HEADS = (
     "lstm",
     "gru",
 )
-"""Modules that a backbone's checkpoint does not hold, or holds for other classes."""
+"""Modules that a backbone's checkpoint lacks, or has for other classes."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Pretrained:
-    """Weights under names as `source` has them, and where they come from.
+    """Weights under the names of their source, and a description of that source.
 
-    `normalizations` are those of `pixels.NORMALIZATIONS` that they were trained with,
-    any of them; empty where that is not known.
+    `normalizations` are the names of `pixels.NORMALIZATIONS` that the weights may have
+    been trained with; empty if that is unknown.
     """
 
     source: str
@@ -47,15 +47,15 @@ class Pretrained:
     description: str
     normalizations: tuple[str, ...]
     fingerprint: str  # SHA-256 of a file, or of the weights of a run
-    is_noted: bool = True  # or the normalizations are guessed, from the shapes
-    prefix: str = ""  # that the names of the network carried in the file
-    left_out: tuple[str, ...] = ()  # keys of a file that are not under it
-    wrapper: str = ""  # the dictionary of a file that was taken: "state_dict", say
-    others: tuple[str, ...] = ()  # other weights of it, "state_dict_ema"
+    is_noted: bool = True  # False: the normalizations are guessed from the shapes
+    prefix: str = ""  # prefix of the network's names in the file, removed here
+    left_out: tuple[str, ...] = ()  # keys of the file without that prefix
+    wrapper: str = ""  # name of the dictionary that was read, such as "state_dict"
+    others: tuple[str, ...] = ()  # dictionaries not read, such as "state_dict_ema"
 
     @property
-    def place(self) -> str:
-        """Where in a file the weights are, in words; or nothing."""
+    def location(self) -> str:
+        """Where in a file the weights are, in words; empty if there is no choice."""
         words = []
         if self.others:
             words.append(
@@ -73,32 +73,38 @@ def read(
     model: nnx.Module | None = None,
     prefix: str | None = None,
 ) -> Pretrained:
-    """What `source`, a checkpoint file or the workdir of a run, holds.
+    """Reads the weights of a checkpoint file, or of the run in a workdir.
 
-    `labels` (name of the dataset, person of each label) are those of the network to
-    come: a run that learnt other persons gives no classifier. Of a file, the weights
-    under `prefix` are taken; by default under the one that fits `model`, or that a
-    known network has. Raises UserError for what cannot be read, and where several
-    networks of a file fit.
+    Args:
+        source: the file or the workdir.
+        labels: name of the training data and person id of each label, of the network
+            that gets the weights. The classifier and centres of a run with other
+            persons are left out.
+        model: that network; a file's prefix is chosen to fit it.
+        prefix: prefix of the weights in a file; None: the one that fits `model`, or
+            without `model` any network we know.
+
+    Raises:
+        UserError: the source cannot be read, or several networks in a file fit.
     """
     path = pathlib.Path(source)
     if path.is_dir():
         return _read_run(path, labels)
-    held = checkpoint_files.read(path)
+    checkpoint = checkpoint_files.read(path)
     try:
         if prefix is not None:
-            weight_prefixes.check(held.weights, prefix)
+            weight_prefixes.check(checkpoint.weights, prefix)
         elif model is not None:
-            prefix = weight_prefixes.find(held.weights, _trunk(model))
+            prefix = weight_prefixes.find(checkpoint.weights, _trunk(model))
         else:
-            prefix = weight_prefixes.find_trunk(held.weights)
+            prefix = weight_prefixes.find_trunk(checkpoint.weights)
     except UserError as error:
         raise UserError(f"{path}: {error}") from None
-    weights, left_out = weight_prefixes.strip(held.weights, prefix, HEADS)
+    weights, left_out = weight_prefixes.strip(checkpoint.weights, prefix, HEADS)
     description, normalizations = recognition.recognise(weights)
-    noted = checkpoint_files.read_metadata(path).get("normalization")
-    if noted:
-        normalizations = tuple(noted.split(","))
+    noted_normalization = checkpoint_files.read_metadata(path).get("normalization")
+    if noted_normalization:
+        normalizations = tuple(noted_normalization.split(","))
         unknown = [name for name in normalizations if name not in NORMALIZATIONS]
         if unknown:
             raise UserError(
@@ -113,22 +119,22 @@ def read(
         description,
         normalizations,
         digest,
-        is_noted=bool(noted),
+        is_noted=bool(noted_normalization),
         prefix=prefix,
         left_out=tuple(left_out),
-        wrapper=held.wrapper,
-        others=held.others,
+        wrapper=checkpoint.wrapper,
+        others=checkpoint.others,
     )
 
 
 def parts(keys: Sequence[str]) -> list[str]:
-    """The outermost modules of keys, each with the number of its tensors."""
+    """Outermost modules of keys, each with its number of tensors, in words."""
     count = Counter(key.split(".")[0] for key in keys)
     return [f"{part} ({num} tensors)" for part, num in count.items()]
 
 
 def _trunk(model: nnx.Module) -> dict[str, tuple[int, ...]]:
-    """Shapes of a network's parameters by canonical name, without its heads."""
+    """Shapes of a network's parameters by canonical name, without the heads."""
     shapes = {
         torch_weights.canonical_name(key): value.shape
         for key, value in torch_weights.export_torch_weights(model).items()

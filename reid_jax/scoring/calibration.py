@@ -1,9 +1,8 @@
-"""Which distance means the same person: a run's ROC, kept for other programs.
+"""Distance thresholds for "the same person", stored in `calibration.json`.
 
-`evaluate.py` writes `calibration.json` into the run's evaluation folder: for each
-metric that it scored, distance and TPR at the FPRs of a grid. Re-ranked and expanded
-distances are left out: they depend on all of the gallery, so that no threshold fits
-another one.
+`evaluate.py` writes the file into the run's evaluation folder: for each metric that it
+scored, distance and TPR at the FPRs of a grid. Re-ranked and expanded distances are
+left out: they depend on the whole gallery, so no threshold fits another gallery.
 """
 
 import dataclasses
@@ -26,7 +25,10 @@ _FILE = "calibration.json"
 
 
 class Threshold(NamedTuple):
-    """Pairs up to `distance` are accepted; so is the share `tpr` of genuine ones."""
+    """Pairs up to `distance` are accepted; `tpr` is the accepted share of genuine ones.
+
+    The share is that of the calibration's pairs.
+    """
 
     distance: float
     tpr: float
@@ -36,10 +38,11 @@ class Threshold(NamedTuple):
 class Calibration:
     """Distance and TPR at each FPR, by one metric on one dataset.
 
-    - `step`, `weights`: the checkpoint, and the SHA-256 of its weights, as
-      `Run.fingerprint`;
-    - `conditions`: what was changed of query and gallery, in words;
-    - `num_genuine`, `num_impostor`: pairs of one person, and of two;
+    - `step`, `weights`: step of the checkpoint, and the SHA-256 of its weights
+      (`Run.fingerprint`);
+    - `conditions`: how query and gallery were changed, in words;
+    - `num_genuine`, `num_impostor`: numbers of pairs of the same person, and of
+      different persons;
     - `fpr`, `tpr`, `distance` [n]: ascending; distance is nan where TPR is 0.
     """
 
@@ -56,11 +59,14 @@ class Calibration:
     distance: np.ndarray
 
     def threshold(self, fpr: float | int) -> Threshold:
-        """The threshold whose share of accepted impostor pairs was at most `fpr`.
+        """Threshold at which the share of accepted impostor pairs was at most `fpr`.
 
-        It is that of the nearest rate of the grid that is not above `fpr`: about a
-        tenth lower at most. Raises UserError for a rate that cannot be, one that the
-        pairs were too few for, and one at which no genuine pair was accepted.
+        The grid's nearest rate that is not above `fpr` is used: at most about a tenth
+        lower.
+
+        Raises:
+            UserError: `fpr` is outside (0, 1], the calibration had too few pairs for
+                it, or no genuine pair was accepted at it.
         """
         about = f"FPR {fpr:g} by {self.metric} on {self.dataset}"
         if not 0 < fpr <= 1:
@@ -73,27 +79,32 @@ class Calibration:
                 f"{self.num_impostor:,} pairs of different persons."
             )
         if np.isnan(self.distance[i]):
-            reached = self.fpr[~np.isnan(self.distance)]
+            reachable = self.fpr[~np.isnan(self.distance)]
             raise UserError(
                 f"{about}: no pair of one person was as near as that; the smallest "
-                f"rate that has a threshold is {reached[0]:g}."
+                f"rate that has a threshold is {reachable[0]:g}."
             )
         return Threshold(float(self.distance[i]), float(self.tpr[i]))
 
 
-def is_kept(scored: Scored, protocol: str) -> bool:
-    """Whether a score has thresholds for other galleries, under that protocol."""
+def has_thresholds(scored: Scored, protocol: str) -> bool:
+    """Whether a score's thresholds are stored: they hold for other galleries too."""
     metric = scored.metric
-    of_pairs = not (metric.rerank or metrics.is_expanded(metric.name))
-    is_plain = scored.method == "trained" and of_pairs
-    return is_plain and scored.protocol == protocol
+    is_pairwise = not (metric.rerank or metrics.is_expanded(metric.name))
+    is_trained = scored.method == "trained"
+    return is_trained and is_pairwise and scored.protocol == protocol
 
 
-def write(run: Run, protocol: str, found: Mapping[str, Verification]) -> None:
-    """Writes the curves of the trained network by each metric, under one protocol.
+def write(run: Run, protocol: str, curves: Mapping[str, Verification]) -> None:
+    """Writes the trained network's thresholds by each metric, under one protocol.
 
-    Curves by other metrics that are there already stay if they are of the same weights,
+    The file keeps thresholds by other metrics if they belong to the same weights,
     tracklets and protocol.
+
+    Args:
+        run: the run that was scored.
+        protocol: under which it was scored.
+        curves: the ROC by the name of each metric.
     """
     changed = conditions(run.config.eval)
     made_from = [run.cache_key, protocol, changed]
@@ -101,9 +112,9 @@ def write(run: Run, protocol: str, found: Mapping[str, Verification]) -> None:
     try:
         stored = json.loads(path.read_text(encoding="utf-8"))
         metrics = stored["metrics"] if stored["made_from"] == made_from else {}
-    except (OSError, ValueError, LookupError, TypeError):  # none, or damaged
+    except (OSError, ValueError, LookupError, TypeError):  # missing or damaged
         metrics = {}
-    metrics |= {metric: _curve(one) for metric, one in found.items()}
+    metrics |= {metric: _curve(curve) for metric, curve in curves.items()}
     content = {
         "dataset": run.source.name,
         "protocol": protocol,
@@ -119,11 +130,17 @@ def write(run: Run, protocol: str, found: Mapping[str, Verification]) -> None:
 def read_calibration(
     folder: pathlib.Path, metric: str = "l2", *, weights: str | None = None
 ) -> Calibration:
-    """What `evaluate.py` kept in a run's evaluation folder (`Run.folder`).
+    """Reads the calibration by `metric` that `evaluate.py` wrote.
 
-    `weights` is the fingerprint of those in use (`Run.fingerprint`).
-    Raises UserError, with the command that mends it, where there is no calibration by
-    that metric, where it is damaged, and where it belongs to other weights.
+    Args:
+        folder: the run's evaluation folder (`Run.folder`).
+        metric: name of the metric.
+        weights: fingerprint of the weights in use (`Run.fingerprint`), to be checked;
+            None: not checked.
+
+    Raises:
+        UserError: there is no calibration by that metric, it is damaged, or it belongs
+            to other weights; the message has the command that helps.
     """
     path = folder / _FILE
     command = f"python evaluate.py --workdir={folder.parent.parent}"
@@ -137,10 +154,10 @@ def read_calibration(
                 "it for those in use."
             )
         if metric not in stored["metrics"]:
-            known = ", ".join(stored["metrics"])
+            stored_metrics = ", ".join(stored["metrics"])
             raise UserError(
-                f"{path} has no thresholds by {metric}, only by {known}: {command} "
-                "adds them."
+                f"{path} has no thresholds by {metric}, only by {stored_metrics}: "
+                f"{command} adds them."
             )
         names = ("dataset", "protocol", "step", "weights", "conditions")
         curve = stored["metrics"][metric]
@@ -164,11 +181,12 @@ def read_calibration(
         ) from None
 
 
-def _curve(found: Verification) -> dict:
-    points = [(fpr, point) for fpr in verification.GRID if (point := found.at(fpr))]
+def _curve(roc: Verification) -> dict:
+    """The fields of `Calibration` that one metric has in the file."""
+    points = [(fpr, point) for fpr in verification.GRID if (point := roc.at(fpr))]
     return {
-        "num_genuine": found.num_genuine,
-        "num_impostor": found.num_impostor,
+        "num_genuine": roc.num_genuine,
+        "num_impostor": roc.num_impostor,
         "fpr": [fpr for fpr, _ in points],
         "tpr": [point.tpr for _, point in points],
         "distance": [point.distance for _, point in points],

@@ -1,4 +1,4 @@
-"""The protocol `clean`: MARS scored by its cleaned labels."""
+"""The protocol "clean": MARS scored with its cleaned labels."""
 
 import dataclasses
 from collections.abc import Mapping, Sequence
@@ -13,10 +13,17 @@ from reid_jax.runs.embeddings import Embedded
 def relabel(
     side: Embedded, labels: Mapping[str, Sequence[int]]
 ) -> tuple[Embedded, Ids]:
-    """Query or gallery with its cleaned pids, and the same with the second ids.
+    """Replaces the pids of query or gallery by the cleaned ones.
 
-    What the published labels call a distractor or junk is junk here: the authors' code
-    leaves it out. A tracklet that was cleaned to person 0 is a distractor.
+    Distractors and junk of the published labels become junk: the authors' code leaves
+    them out. A tracklet whose cleaned person is 0 is a distractor.
+
+    Args:
+        side: query or gallery.
+        labels: the two cleaned person ids by the tracklet's name.
+
+    Returns:
+        The tracklets with the first ids as pids, and both ids with the camids.
     """
     cleaned = np.array([labels[str(name)] for name in side.tracklets]).reshape(-1, 2)
     pids = np.where(side.pids > 0, cleaned[:, 0], places.JUNK_PID)
@@ -24,7 +31,12 @@ def relabel(
     return relabelled, Ids(pids, cleaned[:, 1], side.camids)
 
 
-def of_one_person(query: Ids, gallery: Ids) -> tuple[np.ndarray, np.ndarray]:
-    """Which queries show one person; the gallery's pids, those of two as junk."""
-    is_sure = [(s.others < 1) | (s.others == s.pids) for s in (query, gallery)]
-    return is_sure[0], np.where(is_sure[1], gallery.pids, places.JUNK_PID)
+def single_persons(query: Ids, gallery: Ids) -> tuple[np.ndarray, np.ndarray]:
+    """Masks tracklets that show two persons.
+
+    Returns:
+        Whether each query shows a single person, and the gallery's pids, junk where
+        two persons are shown.
+    """
+    is_single = [(s.others < 1) | (s.others == s.pids) for s in (query, gallery)]
+    return is_single[0], np.where(is_single[1], gallery.pids, places.JUNK_PID)

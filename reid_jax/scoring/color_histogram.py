@@ -1,4 +1,4 @@
-"""The hand-made baseline: colour histograms of six horizontal stripes."""
+"""A baseline without training: colour histograms of six horizontal stripes."""
 
 import itertools
 
@@ -14,7 +14,7 @@ NUM_BINS = 16
 def stripe_histogram(
     frames: UInt8[np.ndarray, "N H W 3"],
 ) -> Float32[np.ndarray, "N D"]:
-    """Square-rooted histograms of R, G and B in six stripes, D = 6 * 3 * 16 = 288.
+    """Square roots of the histograms of R, G, B in six stripes, D = 6 * 3 * 16 = 288.
 
     Stripe s holds the rows s*H//6 to (s+1)*H//6 - 1, over the full width. In each
     stripe and channel the pixels are counted in 16 bins of equal width (value // 16).
@@ -23,8 +23,10 @@ def stripe_histogram(
     Every row has L2 norm 1, and the L2 distance of two rows is sqrt(2) times their
     Hellinger distance: from 0 to sqrt(2).
 
-    A tracklet's descriptor is the mean of its frames' rows.
-    Raises UserError where a frame has fewer than six rows or no column.
+    A tracklet's embedding is the mean of its frames' rows.
+
+    Raises:
+        UserError: frames have fewer than six rows, or no column.
     """
     num, height, width, _ = frames.shape
     if height < NUM_STRIPES or not width:

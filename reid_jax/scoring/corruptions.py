@@ -1,8 +1,8 @@
-"""What can happen to a camera's pictures: changes of clips for tests of robustness.
+"""Corruptions and attacks of clips, for tests of robustness.
 
-Each takes clips uint8 [B, T, H, W, 3], how much of it, and a random key for each clip,
-and gives clips of the same kind. `CORRUPTIONS` names them with their unit and usual
-levels.
+Each function maps clips uint8 [B, T, H, W, 3], a level (how strong it is) and a random
+key per clip to clips of the same shape and type. `CORRUPTIONS` lists them by name, with
+unit and default levels.
 """
 
 import dataclasses
@@ -26,22 +26,25 @@ _PGD_STEPS = 10
 
 @dataclasses.dataclass(frozen=True)
 class Corruption:
-    """A change of clips: `apply(clips, level, keys, embed)`.
+    """A change of clips, `apply(clips, level, keys, embed)`, and its levels.
 
     `embed` maps clips (uint8, or float in 0..255) to embeddings [B, D]; it is a
-    `jax.tree_util.Partial` that holds the weights. Attacks look for the worst change
-    through it, the others do not use it.
+    `jax.tree_util.Partial` that holds the weights. Attacks use it to find the worst
+    change; the others ignore it. `levels` are the default ones, `limits` the smallest
+    and largest level allowed.
     """
 
     apply: Callable[..., Clips]
     unit: str
     levels: tuple[Level, ...]
     limits: tuple[Level, Level]
-    whole: bool = False  # whether only whole numbers are levels
+    is_integer: bool = False  # whether levels are whole numbers
 
 
 def gaussian_noise(clips: Clips, variance: Level, keys) -> Clips:
-    """White Gaussian noise of a variance in [0, 1]² on every pixel and channel.
+    """Adds white Gaussian noise to every pixel and channel.
+
+    `variance` is for pixel values in 0..1.
 
     Source: Kansal & Subramanyam 2018, Sec. V: variances 1e-4 to 3e-3.
     """
@@ -49,7 +52,7 @@ def gaussian_noise(clips: Clips, variance: Level, keys) -> Clips:
 
 
 def blur(clips: Clips, sigma: Level, keys) -> Clips:
-    """Gaussian blur, sigma in pixels of the network's frames."""
+    """Blurs by a Gaussian; `sigma` is in pixels of the network's frames."""
     x = np.asarray(clips, np.float32)
     radius = max(1, round(3 * sigma))
     kernel = np.exp(-0.5 * (np.arange(-radius, radius + 1) / sigma) ** 2)
@@ -66,55 +69,60 @@ def blur(clips: Clips, sigma: Level, keys) -> Clips:
 
 
 def low_light(clips: Clips, exposure: Level, keys) -> Clips:
-    """A share of the light: linear intensities times `exposure`, in eight bits."""
+    """Darkens: multiplies linear intensities by `exposure`, rounded to eight bits."""
     linear = (jnp.asarray(clips, jnp.float32) / 255) ** 2.2
     return _to_uint8(255 * (exposure * linear) ** (1 / 2.2))
 
 
 def jpeg(clips: Clips, quality: Level, keys) -> Clips:
-    """Every frame through JPEG of a quality in 1..100."""
+    """Compresses every frame as JPEG of a `quality` in 1..100."""
     frames = np.asarray(clips).reshape(-1, *clips.shape[2:])
     decoded = np.stack([_through_jpeg(frame, int(quality)) for frame in frames])
     return decoded.reshape(clips.shape)
 
 
 def dropped_frames(clips: Clips, share: Level, keys) -> Clips:
-    """Frames that are lost, each with probability `share`: the last one stays on.
+    """Drops frames with probability `share`; the frame before is shown in its place.
 
-    A clip's first frame is never lost.
+    A clip's first frame is never dropped.
     """
     T = clips.shape[1]
-    lost = (
+    is_dropped = (
         draw_each(jax.random.bernoulli, keys, (T,), p=float(share)).at[:, 0].set(False)
     )
-    shown = jnp.where(lost, 0, jnp.arange(T))
-    shown = np.asarray(jax.lax.cummax(shown, axis=1))
-    return np.take_along_axis(np.asarray(clips), shown[:, :, None, None, None], axis=1)
+    frame_ids = jnp.where(is_dropped, 0, jnp.arange(T))
+    frame_ids = np.asarray(jax.lax.cummax(frame_ids, axis=1))
+    return np.take_along_axis(
+        np.asarray(clips), frame_ids[:, :, None, None, None], axis=1
+    )
 
 
 def occluding_bar(clips: Clips, share: Level, keys) -> Clips:
-    """An upright grey bar over `share` of the width, still for the whole clip."""
+    """Covers `share` of the width by a vertical grey bar, fixed for the whole clip."""
     W = clips.shape[3]
-    places, shades = jnp.moveaxis(jax.vmap(jax.random.split)(keys), 1, 0)
-    left = draw_each(jax.random.uniform, places, (1,), maxval=1 - share) * W
+    position_keys, shade_keys = jnp.moveaxis(jax.vmap(jax.random.split)(keys), 1, 0)
+    left = draw_each(jax.random.uniform, position_keys, (1,), maxval=1 - share) * W
     x = jnp.arange(W) + 0.5
-    covered = ((x >= left) & (x < left + share * W))[:, None, None, :, None]
-    shade = draw_each(jax.random.randint, shades, (1, 1, 1, 1), minval=0, maxval=256)
-    return _to_uint8(jnp.where(covered, shade, jnp.asarray(clips)))
+    is_covered = ((x >= left) & (x < left + share * W))[:, None, None, :, None]
+    shade = draw_each(
+        jax.random.randint, shade_keys, (1, 1, 1, 1), minval=0, maxval=256
+    )
+    return _to_uint8(jnp.where(is_covered, shade, jnp.asarray(clips)))
 
 
 def fgsm(clips: Clips, epsilon: Level, keys, embed: Callable) -> Clips:
-    """One step of the gradient's sign that moves the embedding away from its own.
+    """Moves each clip's embedding away by one step along the gradient's sign.
 
-    Every value moves by at most `epsilon` of 255. The gradient is 0 where nothing has
-    moved, so that the step starts from a random place.
+    Every value changes by at most `epsilon` of 255. The step starts from a random
+    point, because the gradient at the clip itself is 0.
+
     Source: Goodfellow et al. 2015; random start: Wong et al. 2020.
     """
     return _attack(clips, epsilon, keys, embed, step=epsilon, num_steps=1)
 
 
 def pgd(clips: Clips, epsilon: Level, keys, embed: Callable) -> Clips:
-    """As `fgsm`, ten steps of a quarter of `epsilon` (Madry et al. 2018)."""
+    """Like `fgsm`, with ten steps of a quarter of `epsilon` (Madry et al. 2018)."""
     return _attack(clips, epsilon, keys, embed, step=epsilon / 4, num_steps=_PGD_STEPS)
 
 
@@ -127,7 +135,7 @@ def _attack(clips, epsilon: Level, keys, embed, *, step: Level, num_steps: int):
     for _ in range(num_steps):
         attacked = attacked + step * jnp.sign(_gradient(attacked, reference, embed))
         attacked = jnp.clip(jnp.clip(attacked, x - epsilon, x + epsilon), 0, 255)
-    # Whole numbers towards the clip: never outside of what is allowed.
+    # Rounded towards the clip, so that no value leaves the allowed range.
     return _to_uint8(x + jnp.trunc(attacked - x))
 
 
@@ -137,13 +145,14 @@ def _squared_distance(
     return jnp.sum((embed(clips) - reference) ** 2)
 
 
-# `embed` is a pytree: its weights are arguments of the program, not constants in it.
+# `embed` is a pytree: its weights become arguments of the compiled program, not
+# constants in it.
 _gradient = jax.jit(jax.grad(_squared_distance))
 
 
-def _without_network(change: Callable) -> Callable:
-    return functools.wraps(change)(
-        lambda clips, level, keys, embed: change(clips, level, keys)
+def _without_network(corrupt: Callable) -> Callable:
+    return functools.wraps(corrupt)(
+        lambda clips, level, keys, embed: corrupt(clips, level, keys)
     )
 
 
@@ -172,7 +181,7 @@ CORRUPTIONS = {
         unit="JPEG quality",
         levels=(50, 30, 10, 5),
         limits=(1, 100),
-        whole=True,
+        is_integer=True,
     ),
     "dropped_frames": Corruption(
         _without_network(dropped_frames),
@@ -187,10 +196,10 @@ CORRUPTIONS = {
         limits=(0, 1),
     ),
     "fgsm": Corruption(
-        fgsm, unit=_CHANGE, levels=(1, 2, 4, 8), limits=(1, 255), whole=True
+        fgsm, unit=_CHANGE, levels=(1, 2, 4, 8), limits=(1, 255), is_integer=True
     ),
     "pgd": Corruption(
-        pgd, unit=_CHANGE, levels=(1, 2, 4, 8), limits=(1, 255), whole=True
+        pgd, unit=_CHANGE, levels=(1, 2, 4, 8), limits=(1, 255), is_integer=True
     ),
 }
 

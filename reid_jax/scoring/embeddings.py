@@ -1,4 +1,4 @@
-"""The embeddings that a score needs, of the trained network and of baselines."""
+"""Embeds what a score needs, by the trained network and by baselines."""
 
 import dataclasses
 import functools
@@ -20,9 +20,10 @@ METHODS = ("trained", "untrained", "color_histogram")
 
 
 def embed_run(run: Run, *, baselines: bool = False) -> Methods:
-    """Query and gallery of the run's dataset, as stored beside it or made now.
+    """Embeds query and gallery of the run's dataset, or loads stored embeddings.
 
-    The training split too where a metric is learnt; by all `METHODS` or the first.
+    The training split is included when a metric is learnt on it. Without `baselines`
+    only the trained network embeds; with them all `METHODS` do.
     """
     return run.load_or_compute(_computations(run, baselines))
 
@@ -69,35 +70,35 @@ def _computations(
 
 
 def embed_queries_and_gallery(network: Network, source) -> dict[str, Embedded]:
-    """Both sides of the retrieval as a network sees them."""
+    """Embeds query and gallery of a source by one network."""
     return {name: network.embed_split(source, name) for name in SPLITS[:2]}
 
 
 def as_scored(splits: dict[str, Embedded], config) -> dict[str, Embedded]:
-    """The splits as `config.eval.center_cameras` wants them for distances.
+    """Subtracts each camera's mean embedding if `config.eval.center_cameras` is set.
 
-    A camera's mean is that of all its tracklets in query and gallery together, junk and
-    distractors too, whatever the protocol leaves out. The training split, which metrics
-    are learnt on, has its own cameras and their means, without junk in them.
+    For query and gallery, a camera's mean is over all its tracklets in both, junk and
+    distractors included, whatever the protocol leaves out. In the training split, on
+    which metrics are learnt, it is over that split's tracklets without junk.
     """
     if not config.eval.center_cameras:
         return splits
     test = [splits[name] for name in SPLITS[:2]]
-    together = centering.center_cameras(
-        *(np.concatenate([getattr(of, field) for of in test]) for field in _CENTERED)
+    test_embeddings = centering.center_cameras(
+        *(np.concatenate([getattr(s, field) for s in test]) for field in _CENTERED)
     )
-    parts = np.split(together, [len(test[0].pids)])
-    centered = dict(zip(SPLITS[:2], parts, strict=True))
+    query_and_gallery = np.split(test_embeddings, [len(test[0].pids)])
+    centered = dict(zip(SPLITS[:2], query_and_gallery, strict=True))
     if "train" in splits:
         train = splits["train"]
-        known = train.pids != places.JUNK_PID
+        is_person = train.pids != places.JUNK_PID
         centered["train"] = train.embeddings.copy()
-        centered["train"][known] = centering.center_cameras(
-            *(getattr(train, field)[known] for field in _CENTERED)
+        centered["train"][is_person] = centering.center_cameras(
+            *(getattr(train, field)[is_person] for field in _CENTERED)
         )
     return {
-        name: dataclasses.replace(of, embeddings=centered[name])
-        for name, of in splits.items()
+        name: dataclasses.replace(embedded, embeddings=centered[name])
+        for name, embedded in splits.items()
     }
 
 
@@ -105,8 +106,8 @@ _CENTERED = ("embeddings", "camids")
 
 
 def untrained_network(run: Run) -> Network:
-    """The run's network before its first step, on every device of this process."""
-    config = run_folder.load_config(run.workdir)  # its own seed and start
+    """Builds the run's network before its first step, on this process's devices."""
+    config = run_folder.load_config(run.workdir)  # the seed and start it trained with
     model = build_model(config.model, len(run.pids), rngs=nnx.Rngs(config.seed))
     if config.init_from:
         labels = run_folder.training_name(config), run.pids
@@ -118,12 +119,12 @@ def untrained_network(run: Run) -> Network:
 
 
 def _color_histogram(source, split: str, together: bool) -> Embedded:
-    of = source.split(split)
+    tracklets = source.split(split)
     share = parallel.share() if together else (0, 1)
     embeddings = embed_tracklets(
         lambda clips: color_histogram.stripe_histogram(np.asarray(clips)[:, 0]),
         source.eval_batches(split, clip_length=1, share=share),
-        len(of),
+        len(tracklets),
         together=together,
     )
-    return Embedded(embeddings, of.pids, of.camids, of.names)
+    return Embedded(embeddings, tracklets.pids, tracklets.camids, tracklets.names)

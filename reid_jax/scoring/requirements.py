@@ -1,4 +1,4 @@
-"""What a score needs of a dataset, checked before anything long begins."""
+"""Checks, before any long computation, that a dataset can be scored and trained on."""
 
 from collections import defaultdict
 
@@ -11,10 +11,10 @@ from reid_jax.scoring import metrics
 
 
 def check(config, source: Source) -> None:
-    """Raises a UserError where `source` cannot be scored as `config.eval` asks.
+    """Raises UserError when `source` cannot be scored as `config.eval` asks.
 
-    A score needs a query whose person is in the gallery under another camera, a learnt
-    metric needs tracklets to learn on. Nothing is decoded for it.
+    A score needs at least one query whose person is in the gallery under another
+    camera; a learnt metric needs training tracklets. No frame is decoded.
     """
     query, gallery = source.split("query"), source.split("gallery")
     cameras = defaultdict(set)
@@ -32,30 +32,32 @@ def check(config, source: Source) -> None:
             "--rebuild"
         )
     if metrics.are_learnt(config.eval.metric) and not len(source.split("train")):
-        learnt = [n for n in metrics.names(config.eval.metric) if metrics.are_learnt(n)]
+        names = metrics.names(config.eval.metric)
+        learnt = ", ".join(name for name in names if metrics.are_learnt(name))
         raise UserError(
-            f"config.eval.metric={config.eval.metric!r}: {', '.join(learnt)} cannot be "
+            f"config.eval.metric={config.eval.metric!r}: {learnt} cannot be "
             f"learnt, {source.name} has no training split; l2 and cosine need none."
         )
 
 
 def check_training(config, source: Source) -> None:
-    """Raises a UserError where a run could not be trained, or scored at its end.
+    """Raises UserError when a run cannot be trained, or not scored at its end.
 
-    `source` is that of `config`; those of its mixture are opened too.
+    `source` is the one of `config`; the datasets of a mixture are opened and checked
+    too.
     """
     mixture = config.data.mixture
     opened = {config.data.name: source}
     for name in mixture:
         if name not in opened:
-            other = config.copy_and_resolve_references()
-            other.data.name = name
-            opened[name] = sources.open_source(other)
-    for name, each in opened.items():
-        if name in (mixture or opened) and not len(each.split("train")):
+            mixture_config = config.copy_and_resolve_references()
+            mixture_config.data.name = name
+            opened[name] = sources.open_source(mixture_config)
+    for name, opened_source in opened.items():
+        if name in (mixture or opened) and not len(opened_source.split("train")):
             raise UserError(
                 f"{name} has no training split: it can be scored, not trained on. "
                 "Train on another dataset, then score that run here: evaluate.py "
                 f"--workdir=DIR --config.data.name={name}"
             )
-        check(config, each)
+        check(config, opened_source)

@@ -1,4 +1,4 @@
-"""Embedded queries and gallery in, rows of a score table out."""
+"""Ranks the gallery for every query and turns the rankings into score rows."""
 
 import csv
 import dataclasses
@@ -30,10 +30,11 @@ DISTRACTOR_PID = 0
 
 
 def protocol_gallery(query: Embedded, gallery: Embedded, protocol: str) -> Embedded:
-    """The gallery that `protocol` ranks.
+    """Returns the gallery that `protocol` ranks.
 
-    MARS's "official" one includes the queries; in that of "no_distractor" person 0 is
-    junk: it stays in its place and is not ranked.
+    - "official" (MARS) appends the queries to it.
+    - "no_distractor" makes person 0 junk: those entries stay but are not ranked.
+    - Other protocols leave it unchanged.
     """
     if protocol == "no_distractor":
         is_distractor = gallery.pids == DISTRACTOR_PID
@@ -41,31 +42,35 @@ def protocol_gallery(query: Embedded, gallery: Embedded, protocol: str) -> Embed
         return dataclasses.replace(gallery, pids=pids)
     if protocol != "official":
         return gallery
-    both = (
+    joined = (
         np.concatenate([getattr(gallery, field.name), getattr(query, field.name)])
         for field in dataclasses.fields(Embedded)
     )
-    return Embedded(*both)
+    return Embedded(*joined)
 
 
 CENTERED = "without the mean embedding of each camera"
-"""The condition of `config.eval.center_cameras`."""
+"""How `conditions` describes `config.eval.center_cameras`."""
 
 
-def conditions(asked) -> list[str]:
-    """What `asked` (a `config.eval`) changes of query and gallery, in words."""
+def conditions(eval_config) -> list[str]:
+    """Describes in words how a `config.eval` changes query and gallery."""
     texts = []
-    if asked.max_frames:
-        texts.append(f"the first {asked.max_frames} frames of each tracklet")
-    if asked.noise:
-        texts.append(f"with noise of variance {asked.noise:g}")
-    if asked.center_cameras:
+    if eval_config.max_frames:
+        texts.append(f"the first {eval_config.max_frames} frames of each tracklet")
+    if eval_config.noise:
+        texts.append(f"with noise of variance {eval_config.noise:g}")
+    if eval_config.center_cameras:
         texts.append(CENTERED)
     return texts
 
 
 def headline(protocol: str, source) -> str:
-    """The protocol whose score leads: the wanted one, or the only one of a dataset."""
+    """Protocol of the first row: the requested one, or the dataset's only protocol.
+
+    Raises:
+        UserError: the dataset has several protocols, and not that one.
+    """
     protocols = (*source.protocols, *source.more_protocols)
     if len(protocols) == 1:
         return protocols[0]
@@ -79,37 +84,36 @@ def headline(protocol: str, source) -> str:
 
 @dataclasses.dataclass(frozen=True)
 class Scored:
-    """Queries ranked by one metric under one protocol."""
+    """The ranking of every query by one metric, under one protocol."""
 
     method: str
     metric: Metric
     protocol: str
     ap: str
     query: Embedded
-    gallery: Embedded  # the protocol's
+    gallery: Embedded  # as the protocol ranks it
     distances: Float[np.ndarray, "Q G"]
     ranking: ranking.Ranking
-    ids: tuple[Ids, Ids] | None = None  # of query and gallery, by the protocol "clean"
+    ids: tuple[Ids, Ids] | None = None  # cleaned; only with the protocol "clean"
 
     @functools.cached_property
     def verification(self) -> verification.Verification:
-        """ROC over the pairs of query and gallery, computed when it is first asked for.
+        """ROC over the pairs of query and gallery, without tracklets of two persons.
 
-        Training asks for the ranking only. Tracklets that show two persons are left
-        out.
+        It is computed on first use, because training needs only the ranking.
         """
         labels = self.query.pids, self.gallery.pids
         labels += self.query.camids, self.gallery.camids
         distances = self.distances
         if self.ids is not None:
-            is_sure, gallery_pids = clean.of_one_person(*self.ids)
-            distances = distances[is_sure]
-            labels = labels[0][is_sure], gallery_pids, labels[2][is_sure], labels[3]
+            is_single, gallery_pids = clean.single_persons(*self.ids)
+            distances = distances[is_single]
+            labels = labels[0][is_single], gallery_pids, labels[2][is_single], labels[3]
         return verification.evaluate(distances, *labels)
 
     def row(self) -> dict:
-        """One row of `scores.json`; fractions in [0, 1], None where there is none."""
-        sure = summary.bootstrap(self.ranking)
+        """One row of `scores.json`; fractions in [0, 1], None where undefined."""
+        intervals = summary.bootstrap(self.ranking)
         pairs = camera_pairs.camera_pairs(
             self.ranking, self.query.camids, self.gallery.camids, ap=self.ap
         )
@@ -123,9 +127,9 @@ class Scored:
             "mean_inp": self.ranking.mean_inp,
             "cmc": {str(r): float(self.ranking.cmc[r - 1]) for r in CMC_RANKS},
             "interval_95": {
-                "mean_ap": sure.mean_ap.tolist(),
-                "mean_inp": sure.mean_inp.tolist(),
-                "cmc": {str(r): sure.cmc[r - 1].tolist() for r in CMC_RANKS},
+                "mean_ap": intervals.mean_ap.tolist(),
+                "mean_inp": intervals.mean_inp.tolist(),
+                "cmc": {str(r): intervals.cmc[r - 1].tolist() for r in CMC_RANKS},
             },
             "num_queries": len(self.ranking.ap),
             "num_valid": self.ranking.num_valid,
@@ -140,24 +144,24 @@ class Scored:
         }
 
     def chance_ranks(self) -> Float[np.ndarray, "Q"]:
-        """Rank of the first right match expected of a random order; nan without one.
+        """Expected rank of each query's first match in a random order; nan without one.
 
-        (n + 1) / (m + 1) with m right matches among n entries.
+        It is (n + 1) / (m + 1) with m matches among n entries.
         """
         if self.ids is not None:
-            kept = shared_ids.are_kept(*self.ids)
-            num_right = (shared_ids.share(*self.ids) & kept).sum(axis=1)
-            num = kept.sum(axis=1)
+            is_ranked = shared_ids.are_kept(*self.ids)
+            num_matches = (shared_ids.share(*self.ids) & is_ranked).sum(axis=1)
+            num = is_ranked.sum(axis=1)
         else:
-            own = self.gallery.pids == self.query.pids[:, None]
+            same_person = self.gallery.pids == self.query.pids[:, None]
             same_camera = self.gallery.camids == self.query.camids[:, None]
             is_junk = self.gallery.pids == places.JUNK_PID
-            num_right = (own & ~same_camera).sum(axis=1)
-            num = (~is_junk & ~(own & same_camera)).sum(axis=1)
-        return np.where(num_right > 0, (num + 1) / (num_right + 1), np.nan)
+            num_matches = (same_person & ~same_camera).sum(axis=1)
+            num = (~is_junk & ~(same_person & same_camera)).sum(axis=1)
+        return np.where(num_matches > 0, (num + 1) / (num_matches + 1), np.nan)
 
     def write_queries(self, path: pathlib.Path) -> None:
-        """A CSV file with a line for each query: what it is and how it was found."""
+        """Writes a CSV file with a line for each query: its labels and its ranks."""
         columns = {
             "tracklet": self.query.tracklets,
             "pid": self.query.pids,
@@ -171,26 +175,26 @@ class Scored:
         write_csv(path, [tuple(columns), *rows])
 
     def name(self, protocols: Sequence[str]) -> str:
-        """What tells it from the others of a table."""
+        """Method, metric and, if a table has several protocols, protocol, in words."""
         parts = [self.method, self.metric.name] + ["re-ranked"] * self.metric.rerank
         return ", ".join([*parts, self.protocol] if len(protocols) > 1 else parts)
 
 
 def score_run(run: Run) -> Iterator[Scored]:
-    """Every score that `config.eval` of the run asks for, in the order of the table.
+    """Yields every score that the run's `config.eval` asks for, in table order.
 
-    The headline protocol comes first, then the others that the dataset is always scored
-    by; methods and metrics in their order.
-    Embeddings of the same checkpoint are used again: another metric needs no network.
+    The headline protocol comes first, then the dataset's other default protocols; each
+    with all methods and metrics. Stored embeddings of the same checkpoint are used
+    again, so that another metric needs no network.
     """
     config, source = run.config, run.source
-    first = headline(config.eval.protocol, source)
+    first_protocol = headline(config.eval.protocol, source)
     embedded = embeddings.embed_run(run, baselines=config.eval.baselines)
     methods = {}
     for method, as_stored in embedded.items():
         splits = embeddings.as_scored(as_stored, config)
         methods[method] = splits, build_metrics(config, splits.get("train"))
-    for protocol in dict.fromkeys([first, *source.protocols]):
+    for protocol in dict.fromkeys([first_protocol, *source.protocols]):
         for method, (splits, metrics) in methods.items():
             for metric in metrics:
                 rules = protocol, config.eval.ap, source.clean_labels
@@ -205,18 +209,24 @@ def score(
     ap: str,
     clean_labels: Mapping[str, Sequence[int]] | None = None,
 ) -> Scored:
-    """Rank the gallery of `protocol` for the queries.
+    """Ranks the gallery of `protocol` for the queries.
 
-    `clean_labels` are the source's; the protocol "clean" needs them.
+    Args:
+        method: how the tracklets were embedded, such as "trained".
+        splits: embeddings of "query" and "gallery".
+        metric: computes the distances.
+        protocol: an evaluation protocol of the dataset.
+        ap: rule of the average precision, see `ranking.evaluate`.
+        clean_labels: the source's; needed by the protocol "clean".
     """
     query = splits["query"]
     gallery = protocol_gallery(query, splits["gallery"], protocol)
     matrix = np.asarray(metric.distances(query.embeddings, gallery.embeddings))
     if protocol == "clean":
-        (query, *of_query), (gallery, *of_gallery) = (
+        (query, query_ids), (gallery, gallery_ids) = (
             clean.relabel(side, clean_labels) for side in (query, gallery)
         )
-        ids = *of_query, *of_gallery
+        ids = query_ids, gallery_ids
         result = shared_ids.evaluate(matrix, *ids, ap=ap)
         return Scored(method, metric, protocol, ap, query, gallery, matrix, result, ids)
     labels = query.pids, gallery.pids, query.camids, gallery.camids
@@ -225,7 +235,7 @@ def score(
 
 
 def write_curves(path: pathlib.Path, curves: dict[str, np.ndarray]) -> None:
-    """CMC curves as a CSV file: a line for each rank, a column for each curve."""
+    """Writes CMC curves as a CSV file: a line per rank, a column per curve."""
     lines = [["rank", *curves]]
     for rank, values in enumerate(zip(*curves.values(), strict=True), start=1):
         lines.append([rank, *(round(float(value), 6) for value in values)])
@@ -233,7 +243,7 @@ def write_curves(path: pathlib.Path, curves: dict[str, np.ndarray]) -> None:
 
 
 def write_csv(path: pathlib.Path, lines: Iterable[Sequence]) -> None:
-    """Writes a CSV file, whole or not at all."""
+    """Writes a CSV file, completely or not at all."""
     with (
         files.write_whole(path) as unfinished,
         unfinished.open("w", newline="", encoding="utf-8") as file,
@@ -242,7 +252,7 @@ def write_csv(path: pathlib.Path, lines: Iterable[Sequence]) -> None:
 
 
 def read_curves(path: pathlib.Path) -> dict[str, np.ndarray]:
-    """What `write_curves` wrote."""
+    """Reads the CMC curves that `write_curves` wrote."""
     with path.open(newline="") as file:
         (_, *names), *lines = csv.reader(file)
     columns = np.array(lines, float).T[1:]
@@ -250,5 +260,5 @@ def read_curves(path: pathlib.Path) -> dict[str, np.ndarray]:
 
 
 def _without_nan(values: Float[np.ndarray, "C C"]) -> list[list[float | None]]:
-    """For JSON, which knows no nan."""
+    """Replaces nan, which JSON does not have, by None."""
     return [[None if np.isnan(v) else float(v) for v in row] for row in values]

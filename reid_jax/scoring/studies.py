@@ -1,6 +1,7 @@
-"""Studies of a trained run: the same ranking under ever harder conditions.
+"""Robustness studies: scores of a trained run under increasingly hard conditions.
 
-`frames` limits the frames of every tracklet; the others are `corruptions.CORRUPTIONS`.
+The study "frames" limits the frames of every tracklet; the others are named in
+`corruptions.CORRUPTIONS`.
 """
 
 import dataclasses
@@ -27,21 +28,21 @@ _FRAME_LEVELS = (1, 8, 16, 32)  # Kansal & Subramanyam 2018, Table III
 class Study:
     """The scores of a run at each level of a study.
 
-    `rows` are those of `scores.json` with their `level`, None for the run as it is.
+    `rows` are like those of `scores.json`, with a `level`: None for unchanged clips.
     """
 
     name: str
     side: str
-    path: pathlib.Path  # of its .json
+    path: pathlib.Path  # of the study's JSON file
     rows: list[dict]
 
     @property
     def unit(self) -> str:
-        """What its levels are."""
+        """What a level measures, in words."""
         return _unit(self.name)
 
     def curves(self) -> dict[str, dict[str, list[tuple[str, float]]]]:
-        """Level → fraction, for each score and each metric."""
+        """Pairs (level, fraction in [0, 1]) by score ("mAP", "CMC-1") and metric."""
         curves = {"mAP": {}, "CMC-1": {}}
         for row in self.rows:
             level = text_tables.level_name(row["level"])
@@ -54,32 +55,39 @@ class Study:
 def run_study(
     run: Run, name: str, levels: Sequence[Level] = (), side: str = "both"
 ) -> Study:
-    """Scores the run as it is and at each level; prints the table and writes it.
+    """Scores the run unchanged and at each level; prints and writes the table.
 
-    `levels` are the study's usual ones when empty. `side` says which tracklets change:
-    those of the queries, the gallery's, or both. A learnt metric is learnt on training
-    tracklets as they are. The noise of the run's own config is left out.
-    Writes `study_<name>[_<side>].json` in the run's evaluation folder.
-    Raises UserError for an unknown name or side and for levels that cannot be.
+    A learnt metric is learnt on unchanged training tracklets. `config.eval.noise` of
+    the run is ignored. The table is written as `study_<name>[_<side>].json` in the
+    run's evaluation folder.
+
+    Args:
+        run: the run to score.
+        name: one of `NAMES`.
+        levels: the levels; empty: the study's default levels.
+        side: which tracklets change: those of "query", "gallery" or "both".
+
+    Raises:
+        UserError: an unknown name or side, or a level out of range.
     """
     levels = check_study(name, levels, side)
-    run = _plain(run)
+    run = _without_noise(run)
     source, config = run.source, run.config
-    splits_as_it_is = embeddings.embed_run(run)["trained"]
-    as_scored = embeddings.as_scored(splits_as_it_is, config)
-    learnt = metrics.build_metrics(config, as_scored.get("train"))
+    clean_splits = embeddings.embed_run(run)["trained"]
+    train = embeddings.as_scored(clean_splits, config).get("train")
+    built_metrics = metrics.build_metrics(config, train)
     protocol = scores.headline(config.eval.protocol, source)
     print(f"\n{source.name}, step {run.step} of {run.workdir}: {_unit(name)}, {side}")
     _print_filled(run, SIDES[side], levels if name == FRAMES else ())
     rows = []
     for level in (None, *levels):
-        splits = dict(splits_as_it_is)
+        splits = dict(clean_splits)
         if level is not None:
             for split in SIDES[side]:
                 batches = _changed_batches(run, name, level, split)
                 splits[split] = run.network.embed_split(source, split, batches)
         splits = embeddings.as_scored(splits, config)
-        for metric in learnt:
+        for metric in built_metrics:
             rules = protocol, config.eval.ap, source.clean_labels
             scored = scores.score("trained", splits, metric, *rules)
             rows.append({"level": level} | scored.row())
@@ -91,26 +99,26 @@ def run_study(
     return study
 
 
-def stored_or_run(run: Run, name: str, levels: Sequence[Level] = ()) -> Study:
-    """The study with both sides changed, as stored, or run again where it is not.
+def load_or_run(run: Run, name: str, levels: Sequence[Level] = ()) -> Study:
+    """Loads the stored study of both sides, or runs it when a level is missing.
 
-    Levels that were stored beside the wanted ones are kept.
+    Other levels that were stored are part of the result.
     """
-    wanted, run = check_study(name, levels, "both"), _plain(run)
+    requested, run = check_study(name, levels, "both"), _without_noise(run)
     path = _path(run, name, "both")
     try:
         stored = json.loads(path.read_text())
         rows = stored["rows"] if stored["made_from"] == _made_from(run) else []
         levels = {row["level"] for row in rows} - {None}
-    except (OSError, ValueError, LookupError, TypeError):  # none, or another version's
+    except (OSError, ValueError, LookupError, TypeError):  # missing or an older format
         rows, levels = [], set()
-    if not levels.issuperset(wanted):
-        return run_study(run, name, sorted(levels.union(wanted)))
+    if not levels.issuperset(requested):
+        return run_study(run, name, sorted(levels.union(requested)))
     return Study(name, "both", path, rows)
 
 
-def _plain(run: Run) -> Run:
-    """The run without the noise of its config: the study's levels take its place."""
+def _without_noise(run: Run) -> Run:
+    """The run with `config.eval.noise` = 0: only the study's levels disturb it."""
     if not run.config.eval.noise:
         return run
     config = run.config.copy_and_resolve_references()
@@ -119,7 +127,7 @@ def _plain(run: Run) -> Run:
 
 
 def _changed_batches(run: Run, name: str, level: Level, split: str) -> Iterator[dict]:
-    """The evaluation batches of a split at a level of the study."""
+    """Yields the evaluation batches of a split, changed to a level of the study."""
     if name == FRAMES:
         limit = min(level, run.config.eval.max_frames or level)
         yield from run.source.eval_batches(split, max_frames=limit)
@@ -142,36 +150,44 @@ _SCORING = (
     *("metric", "expansion_", "rerank", "xqda_", "kissme_"),
     *("ap", "protocol", "center_cameras"),
 )
-"""Fields of `config.eval` (or their beginnings) that a score depends on."""
+"""Fields of `config.eval`, or prefixes of them, that a score depends on."""
 
 
 def _made_from(run: Run) -> dict:
-    """What a study's rows depend on, but for its levels."""
+    """Everything that a study's rows depend on, except the levels."""
     scoring = {k: v for k, v in run.config.eval.items() if k.startswith(_SCORING)}
     return {"embeddings": run.cache_key, "seed": run.config.seed, "scoring": scoring}
 
 
 def check_study(name: str, levels: Sequence[Level], side: str) -> tuple[Level, ...]:
-    """The levels to take; raises UserError for what cannot be."""
+    """Checks the arguments of a study; returns its levels, the default ones if empty.
+
+    Raises:
+        UserError: an unknown name or side, or a level out of range.
+    """
     if name not in NAMES:
         raise UserError(f"--study={name} is unknown; known: {', '.join(NAMES)}.")
     if side not in SIDES:
         raise UserError(f"--side={side} is unknown; known: {', '.join(SIDES)}.")
     if name == FRAMES:
-        limits, usual, whole = (1, 2**31 - 1), _FRAME_LEVELS, True
+        limits, default_levels, is_integer = (1, 2**31 - 1), _FRAME_LEVELS, True
     else:
         corruption = corruptions.CORRUPTIONS[name]
-        limits, usual, whole = corruption.limits, corruption.levels, corruption.whole
-    levels = tuple(dict.fromkeys(levels)) or usual
+        limits, default_levels, is_integer = (
+            corruption.limits,
+            corruption.levels,
+            corruption.is_integer,
+        )
+    levels = tuple(dict.fromkeys(levels)) or default_levels
     for level in levels:
         low, high = limits
-        if not low <= level <= high or (whole and level != round(level)):
-            kind = "a whole number" if whole else "a number"
+        if not low <= level <= high or (is_integer and level != round(level)):
+            number = "a whole number" if is_integer else "a number"
             raise UserError(
-                f"--levels: {level:g} is no {_unit(name)}: {kind} from {low:g} to "
+                f"--levels: {level:g} is no {_unit(name)}: {number} from {low:g} to "
                 f"{high:g}."
             )
-    return tuple(round(level) if whole else level for level in levels)
+    return tuple(round(level) if is_integer else level for level in levels)
 
 
 def _unit(name: str) -> str:
@@ -181,27 +197,27 @@ def _unit(name: str) -> str:
 
 
 def _print_filled(run: Run, splits: Sequence[str], levels: Sequence[Level]) -> None:
-    """Prints which tracklets are shorter than a level, or than a clip."""
+    """Prints how many tracklets are shorter than a level, and than a clip."""
     T = run.config.model.clip_length
     num_frames = np.concatenate([run.source.split(s).num_frames for s in splits])
     for level in levels:
-        if fewer := int(np.sum(num_frames < level)):
+        if num_shorter := int(np.sum(num_frames < level)):
             print(
-                f"{fewer} of {len(num_frames)} tracklets have fewer than {level} "
+                f"{num_shorter} of {len(num_frames)} tracklets have fewer than {level} "
                 "frames and are taken whole"
             )
     for limit in (run.config.eval.max_frames or np.inf, *levels):
-        short = np.sum(np.minimum(num_frames, limit) < T)
-        if short:
+        num_filled = np.sum(np.minimum(num_frames, limit) < T)
+        if num_filled:
             frames = "all" if limit == np.inf else f"{limit}"
             print(
-                f"with {frames} frames, {short} of {len(num_frames)} tracklets are "
-                f"shorter than the network's {T} and are filled cyclically"
+                f"with {frames} frames, {num_filled} of {len(num_frames)} tracklets "
+                f"are shorter than the network's {T} and are filled cyclically"
             )
 
 
 def _table(study: Study) -> str:
-    shown = [
+    rows = [
         row | {"method": text_tables.level_name(row["level"])} for row in study.rows
     ]
-    return text_tables.format_table(shown, first_title=study.unit)
+    return text_tables.format_table(rows, first_title=study.unit)

@@ -1,4 +1,4 @@
-"""Score rows as aligned text."""
+"""Formats score rows as aligned text."""
 
 from collections.abc import Sequence
 
@@ -9,9 +9,9 @@ from reid_jax.scoring.scores import CMC_RANKS
 
 
 def format_table(rows: Sequence[dict], first_title: str = "method") -> str:
-    """The rows as aligned text, percentages with one decimal.
+    """Formats score rows as an aligned table, in percent with one decimal.
 
-    "95 %" is the bootstrap interval of the mAP over the queries.
+    The column "95 %" is the bootstrap interval of the mAP over the queries.
     """
     titles = [first_title, "metric", "re-rank", "protocol", "AP", "mAP", "95 %", "mINP"]
     titles += [f"CMC-{r}" for r in CMC_RANKS] + ["queries", "valid", "gallery"]
@@ -30,39 +30,47 @@ def format_table(rows: Sequence[dict], first_title: str = "method") -> str:
 
 
 def level_name(level: float | int | None) -> str:
-    """What a table calls a level of a study."""
+    """Name of a study's level in a table."""
     return "as it is" if level is None else f"{level:g}"
 
 
 def format_means(tables: Sequence[Sequence[dict]]) -> str:
-    """Means of several runs' rows, and standard deviations (n - 1), as aligned text.
+    """Formats the mean ± standard deviation (n - 1) over several runs, in percent.
 
-    Raises UserError unless the runs have the same rows.
+    `tables` has the rows of each run.
+
+    Raises:
+        UserError: the runs have different rows.
     """
     keys = ("method", "metric", "rerank", "protocol", "ap")
-    levels = "level" in tables[0][0]
-    keys += ("level",) * levels
-    kinds = [[tuple(row[key] for key in keys) for row in table] for table in tables]
-    if any(kind != kinds[0] for kind in kinds):
+    has_levels = "level" in tables[0][0]
+    keys += ("level",) * has_levels
+    headers = [[tuple(row[key] for key in keys) for row in table] for table in tables]
+    if any(header != headers[0] for header in headers):
         raise UserError("The runs' tables have different rows: there is no mean.")
-    titles = ["method", "metric", "re-rank", "protocol", "AP"] + ["level"] * levels
+    titles = ["method", "metric", "re-rank", "protocol", "AP"] + ["level"] * has_levels
     lines = [[*titles, "mAP", "mINP", *(f"CMC-{r}" for r in CMC_RANKS)]]
     for rows in zip(*tables, strict=True):
         values = np.array(
             [[r["mean_ap"], r["mean_inp"], *r["cmc"].values()] for r in rows]
         )
         means, stds = 100 * values.mean(axis=0), 100 * values.std(axis=0, ddof=1)
-        kind = [str(rows[0][key]) for key in keys]
-        kind[2] = "yes" if rows[0]["rerank"] else "no"
-        if levels:
-            kind[5] = level_name(rows[0]["level"])
-        both = zip(means, stds, strict=True)
-        lines.append([*kind, *(f"{mean:.1f} ± {std:.1f}" for mean, std in both)])
+        cells = [str(rows[0][key]) for key in keys]
+        cells[2] = "yes" if rows[0]["rerank"] else "no"
+        if has_levels:
+            cells[5] = level_name(rows[0]["level"])
+        mean_std_pairs = zip(means, stds, strict=True)
+        lines.append(
+            [*cells, *(f"{mean:.1f} ± {std:.1f}" for mean, std in mean_std_pairs)]
+        )
     return aligned(lines, num_left=len(titles))
 
 
 def aligned(lines: list[list[str]], *, num_left: int) -> str:
-    """Columns under their titles, the first `num_left` of them flush left."""
+    """Aligns columns under their titles; the first `num_left` are flush left.
+
+    `lines` has the titles first. Returns the text, with a rule under the titles.
+    """
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     lines = [lines[0], ["-" * width for width in widths], *lines[1:]]
     return "\n".join(

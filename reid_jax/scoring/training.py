@@ -1,4 +1,4 @@
-"""Scores of a network while it is trained."""
+"""Scores a network while it is being trained."""
 
 import pathlib
 from collections.abc import Callable
@@ -17,10 +17,11 @@ from reid_jax.scoring import embeddings, metrics, scores
 def build_scorer(
     config, workdir: pathlib.Path, source: Source, embed_step: Callable, mesh: Mesh
 ) -> Callable[..., dict[str, float]]:
-    """The function (parameters, statistics) → mAP and CMC-1 of the headline score.
+    """Builds the function (parameters, statistics) → {"mean_ap": …, "rank1": …}.
 
-    The metric is one that needs no learning. The embeddings are stored beside the run,
-    so that its evaluation need not make them again.
+    The fractions in [0, 1] are of the headline protocol, by `metrics.training_metric`.
+    The embeddings are stored beside the run, so that its evaluation need not compute
+    them again.
     """
     metric = metrics.training_metric(config.eval.metric)
     protocol = scores.headline(config.eval.protocol, source)
@@ -33,7 +34,7 @@ def build_scorer(
             weights = checkpoints.weights_fingerprint(params, batch_stats)
             key = cache_key(config, source.fingerprint, weights)
             run_embeddings.save(path, key, {"trained": splits})
-        parallel.wait_for_all("scored")  # for the main process, however long it writes
+        parallel.wait_for_all("scored")  # until the main process has written
         splits = embeddings.as_scored(splits, config)
         rules = protocol, config.eval.ap, source.clean_labels
         scored = scores.score("trained", splits, metric, *rules)

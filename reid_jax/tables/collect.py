@@ -164,7 +164,7 @@ def _measure_study(runs, columns, workdirs) -> Measurement:
     levels = [level for column in columns for level in column.levels]
     rows_by_run = []
     for run in runs:
-        rows = studies.stored_or_run(run, columns[0].study, levels).rows
+        rows = studies.load_or_run(run, columns[0].study, levels).rows
         # The last metric, as in `_headline`.
         metric = (rows[-1]["metric"], rows[-1]["rerank"])
         rows = [row for row in rows if (row["metric"], row["rerank"]) == metric]

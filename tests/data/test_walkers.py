@@ -246,7 +246,9 @@ def test_tracker_switches_to_another_person():
     assert (float(walk.passing[0]), float(walk.passing[3])) == (switch, 1)  # they meet
     kept = dataclasses.replace(walk, switch=np.float32(1e9))
     same, switched = (
-        np.asarray(rendered._chunk(entry, each, 0, 99))[: entry.num_frames].astype(float)
+        np.asarray(rendered._chunk(entry, each, 0, 99))[: entry.num_frames].astype(
+            float
+        )
         for each in (kept, walk)
     )
     change = np.abs(same - switched).mean((1, 2, 3))

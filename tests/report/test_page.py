@@ -169,11 +169,11 @@ def test_what_it_says(report):
     stored = workdir / "eval" / "walkers-tiny" / "study_noise.json"
     before = stored.stat().st_mtime_ns
     run = Run(workdir, config)
-    levels = {row["level"] for row in studies.stored_or_run(run, "noise").rows}
+    levels = {row["level"] for row in studies.load_or_run(run, "noise").rows}
     assert stored.stat().st_mtime_ns == before and None in levels
     config.eval.metric = "cosine"
-    rows = studies.stored_or_run(run, "noise", [1e-3]).rows
+    rows = studies.load_or_run(run, "noise", [1e-3]).rows
     assert {row["metric"] for row in rows} == {"cosine"}
     assert [row["level"] for row in rows] == [None, 1e-3]
-    rows = studies.stored_or_run(run, "noise", [2e-3]).rows
+    rows = studies.load_or_run(run, "noise", [2e-3]).rows
     assert [row["level"] for row in rows] == [None, 1e-3, 2e-3]

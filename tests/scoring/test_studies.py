@@ -87,7 +87,7 @@ def test_camera_means_are_a_condition_of_scores_and_studies(config, workdir, cap
     for config.eval.center_cameras in (False, True):
         (row,) = evaluate.evaluate(config, workdir)
         run = Run(workdir, config)
-        rows = studies.stored_or_run(run, "frames", (1,)).rows
+        rows = studies.load_or_run(run, "frames", (1,)).rows
         assert rows[0]["mean_ap"] == row["mean_ap"]
         mean_ap[config.eval.center_cameras] = [row["mean_ap"] for row in rows]
     assert mean_ap[False] != mean_ap[True]
