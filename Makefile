@@ -20,7 +20,7 @@ demo: setup ## train and score a small network on rendered people (about 5 minut
 weights: setup ## weights/rendered from nothing: trains on rendered people, publishes, scores (about 2 hours, 2 cores)
 	$(BIN)/python train.py --config=configs/rendered.py --workdir=runs/rendered
 	$(BIN)/python -m reid_jax.export --workdir=runs/rendered --format=weights --out=weights/rendered
-	$(BIN)/python evaluate.py --workdir=weights/rendered --report
+	$(BIN)/python evaluate.py --workdir=weights/rendered
 
 PRESET ?= paper
 SEEDS ?= 1

@@ -2,6 +2,7 @@
 
 import colorsys
 import itertools
+import types
 
 import jax
 import numpy as np
@@ -193,8 +194,8 @@ def test_clips_that_were_not_drawn_stay_as_they_are():
 class _Street:
     """Stands for the renderer, which takes a minute to compile: noise by the key."""
 
-    def __init__(self, sizes):
-        self.frame_size = sizes.frame_size
+    def __init__(self, world):
+        self.frame_size = world.sizes.frame_size
 
     def clips(self, key, persons, *, k, clip_length, rows):
         shape = (len(persons) * k, clip_length, *self.frame_size, 3)
@@ -208,7 +209,7 @@ def open_source(request, tiny_config, tmp_path, monkeypatch):
     """Opens files (from the disk or the device) or a world that is rendered."""
     monkeypatch.setattr(rendered.stream, "Street", _Street)
     monkeypatch.setattr(
-        rendered.World, "__init__", lambda self, sizes: vars(self).update(sizes=sizes)
+        rendered, "_build_world", lambda sizes: types.SimpleNamespace(sizes=sizes)
     )
     tiny_config.augment.flip = tiny_config.augment.crop = 0.0
     if request.param == "render":
