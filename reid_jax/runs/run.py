@@ -217,23 +217,29 @@ class Run:
         embed_step = steps.make_embed_step(graphdef, self.config)
         return Network(embed_step, params, batch_stats, mesh)
 
-    def _shapes(self, mesh):
+    @functools.cached_property
+    def _abstract(self) -> tuple:
         """The network's structure, and its arrays as shapes: nothing is drawn."""
         abstract = nnx.eval_shape(
             lambda: build_model(self.config.model, len(self.pids), rngs=nnx.Rngs(0))
         )
         graphdef, *trees = nnx.split(abstract, nnx.Param, nnx.BatchStat)
+        return graphdef, *map(nnx.as_pure, trees)
+
+    def _shapes(self, mesh):
+        """`_abstract`, with the arrays on every device of `mesh`."""
+        graphdef, *trees = self._abstract
         everywhere = NamedSharding(mesh, PartitionSpec())
 
         def on_every_device(leaf):
             return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=everywhere)
 
-        return graphdef, *jax.tree.map(on_every_device, tuple(map(nnx.as_pure, trees)))
+        return graphdef, *jax.tree.map(on_every_device, tuple(trees))
 
     @functools.cached_property
     def num_params(self) -> int:
         """Numbers that training changes; the classifier's are among them."""
-        _, params, _ = self._shapes(parallel.local_mesh())
+        _, params, _ = self._abstract
         return sum(leaf.size for leaf in jax.tree.leaves(params))
 
     @property

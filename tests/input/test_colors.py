@@ -2,7 +2,6 @@
 
 import colorsys
 import itertools
-import types
 
 import jax
 import numpy as np
@@ -208,9 +207,13 @@ class _Street:
 def open_source(request, tiny_config, tmp_path, monkeypatch):
     """Opens files (from the disk or the device) or a world that is rendered."""
     monkeypatch.setattr(rendered.stream, "Street", _Street)
-    monkeypatch.setattr(
-        rendered, "_build_world", lambda sizes: types.SimpleNamespace(sizes=sizes)
-    )
+
+    def build_world(sizes):
+        world = object.__new__(rendered.World)  # paints no backdrops
+        world.sizes = sizes
+        return world
+
+    monkeypatch.setattr(rendered, "_build_world", build_world)
     tiny_config.augment.flip = tiny_config.augment.crop = 0.0
     if request.param == "render":
         tiny_config.data.update(name="walkers/tiny", source="render")
