@@ -69,10 +69,10 @@ def train(config, workdir: pathlib.Path, run: tuple[int, int] = (0, 1)) -> None:
     schedule = steps.learning_rate_schedule(config, source.steps_per_epoch)
     optimizer = steps.build_optimizer(config, schedule)
 
-    with contextlib.ExitStack() as owned:
+    with contextlib.ExitStack() as resources:
         # 3. Build the network; restore its state from the newest checkpoint, if any.
-        owned.enter_context(run_folder.opened(workdir, config, source))
-        training = owned.enter_context(contextlib.ExitStack())
+        resources.enter_context(run_folder.opened(workdir, config, source))
+        training = resources.enter_context(contextlib.ExitStack())
         stop = training.enter_context(StopOnSignal())
         saved = training.enter_context(contextlib.closing(Checkpoints(workdir, True)))
         graphdef, state, unlogged = start.build_state(
@@ -87,8 +87,8 @@ def train(config, workdir: pathlib.Path, run: tuple[int, int] = (0, 1)) -> None:
         log = MetricLog(workdir if parallel.is_main_process() else None, first_step)
         bar = TrainProgress(first_step, num_steps, run)
         profiler = Profiler(workdir, config.train.profile_steps)
-        for resource in (log, bar, profiler):
-            training.enter_context(contextlib.closing(resource))
+        for closable in (log, bar, profiler):
+            training.enter_context(contextlib.closing(closable))
         meter = build_meter(config, log, bar, schedule, num_steps, unlogged)
 
         # 5. Train until the last step or a signal; score and save on the way.
@@ -145,18 +145,17 @@ def train_table(number: str, runs: pathlib.Path, num_seeds: int, **settings) -> 
         **settings: arguments of `tables.plans.plans`.
     """
     plans = table_plans.plans(number, **settings)
-    lacking = table_runs.missing_runs(plans, table_runs.read(runs), num_seeds)
+    missing = table_runs.missing_runs(plans, table_runs.read(runs), num_seeds)
     total = table_runs.count_runs(plans, num_seeds)
     began = time.monotonic()
-    for i, wanted in enumerate(lacking):
-        left = "" if i == 0 else _minutes((time.monotonic() - began) / i, lacking[i:])
-        run = (total - len(lacking) + i, total)
-        print(f"\nrun {run[0] + 1} of {total}: {wanted.workdir}{left}", flush=True)
-        train(wanted.config, wanted.workdir, run)
-
-
-def _minutes(seconds_a_run: float, left: list) -> str:
-    return f" (about {seconds_a_run * len(left) / 60:.0f} minutes left)"
+    for i, plan in enumerate(missing):
+        time_left = ""
+        if i > 0:
+            minutes = (time.monotonic() - began) / i * (len(missing) - i) / 60
+            time_left = f" (about {minutes:.0f} minutes left)"
+        run = (total - len(missing) + i, total)
+        print(f"\nrun {run[0] + 1} of {total}: {plan.workdir}{time_left}", flush=True)
+        train(plan.config, plan.workdir, run)
 
 
 def _define_flags() -> None:
