@@ -102,7 +102,8 @@ def read(
         if num_short := len(content.by_id) - len(long_tracks):
             report(
                 f"{recording.tracks}: {num_short} of {len(content.by_id)} tracks "
-                f"have fewer than {settings.min_frames} boxes and are left out (--min_frames)"
+                f"have fewer than {settings.min_frames} boxes and are left out "
+                "(--min_frames)"
             )
         contents.append(content)
         tracks.append(long_tracks)
