@@ -263,11 +263,11 @@ def _mixture_dataset(
 
 def _warn_of_known_persons(trained_on: Sequence[str], name: str) -> None:
     """Warns if the run was trained on another split of the same data set."""
-    for other in trained_on:
-        if base.whole_dataset(other) == base.whole_dataset(name) and other != name:
+    for trained in trained_on:
+        if base.whole_dataset(trained) == base.whole_dataset(name) and trained != name:
             print(
-                f"warning: the run was trained on {other}: some persons of {name} were "
-                "seen in training, and its scores are too good."
+                f"warning: the run was trained on {trained}: some persons of {name} "
+                "were seen in training, and its scores are too good."
             )
 
 

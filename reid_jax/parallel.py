@@ -130,9 +130,8 @@ def main_process_first():
         finally:
             _client().key_value_set(name, outcome)
             if outcome == _FAILED:
-                _barrier(
-                    name
-                )  # the store ends with this process: let the others read first
+                # The store ends with this process: let the others read first.
+                _barrier(name)
     elif _wait_for_value(name) == _DONE:
         yield
     else:
@@ -201,9 +200,8 @@ def failure_told():
         yield
     except BaseException:
         if _client() is not None:
-            with contextlib.suppress(
-                jax.errors.JaxRuntimeError
-            ):  # the first process is gone
+            # Telling fails if the first process is gone.
+            with contextlib.suppress(jax.errors.JaxRuntimeError):
                 _publish_failure()
         raise
 
@@ -277,9 +275,8 @@ def sum_of_all(array: np.ndarray) -> np.ndarray:
     parts = []
     for start in range(0, len(array), rows):
         words = np.ascontiguousarray(array[start : start + rows]).view(np.uint32)
-        words = np.asarray(
-            multihost_utils.process_allgather(words)
-        )  # it has no 64-bit dtypes
+        # `process_allgather` has no 64-bit dtypes.
+        words = np.asarray(multihost_utils.process_allgather(words))
         parts.append(words.view(array.dtype).sum(axis=0))
     return np.concatenate(parts)
 

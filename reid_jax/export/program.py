@@ -51,8 +51,8 @@ def export(
             format cannot hold, or a path that cannot be written.
     """
     if format not in FORMATS:
-        known = ", ".join(FORMATS)
-        raise UserError(f"--format={format} is unknown; known: {known}.")
+        names = ", ".join(FORMATS)
+        raise UserError(f"--format={format} is unknown; known: {names}.")
     out = pathlib.Path(out)
     if format == "weights":
         _publish(Run(workdir), out)

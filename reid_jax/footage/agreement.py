@@ -145,10 +145,10 @@ def _identity(known, linked, frames) -> tuple[float, float, float] | None:
     except ImportError:
         return None
     # Each box is a separate time step: matches depend only on how often ids co-occur.
-    times = [len(numbers) for numbers in frames]
+    num_boxes = [len(numbers) for numbers in frames]
     steps = [
-        (np.array([person]), np.array([link]))
-        for person, link, num in zip(known, linked, times, strict=True)
+        (np.array([person]), np.array([linked_person]))
+        for person, linked_person, num in zip(known, linked, num_boxes, strict=True)
         for _ in range(num)
     ]
     result = identity.Identity({"PRINT_CONFIG": False}).eval_sequence(

@@ -24,11 +24,11 @@ class Appearances:
         return len(self.track)
 
     def of(self, number: int) -> Recording:
-        """The recording of a track."""
+        """Returns the recording of a track."""
         return self.recordings[self.recording[number]]
 
     def name(self, number: int) -> str:
-        """The name of a track, such as hall:17."""
+        """Returns the name of a track, such as hall:17."""
         return f"{self.of(number).name}:{self.track[number]}"
 
     def numbers(self) -> dict[tuple[int, int], int]:
@@ -37,18 +37,18 @@ class Appearances:
         return {pair: number for number, pair in enumerate(pairs)}
 
     def first_and_last(self, number: int) -> tuple[int, int]:
-        """First and last frame of a track, numbered as in its track file."""
+        """Returns first and last frame of a track, numbered as in its track file."""
         frames = self.frames[number]
         shift = self.of(number).first_frame - 1
         return int(frames[0]) + shift, int(frames[-1]) + shift
 
     def cameras(self) -> np.ndarray:
-        """The camera of each track, as a number [N]."""
+        """Returns the camera of each track, as a number [N]."""
         names = np.array([recording.camera for recording in self.recordings])
         return np.unique(names, return_inverse=True)[1][self.recording]
 
     def clock(self) -> np.ndarray | None:
-        """First and last second [N, 2] on a common clock; None without a clock."""
+        """Returns first and last second [N, 2] on one clock; None without a clock."""
         starts = [recording.start for recording in self.recordings]
         if None in starts or np.isnan(self.seconds).any():
             return None
@@ -56,7 +56,7 @@ class Appearances:
         return offsets[self.recording][:, None] + self.seconds
 
     def order(self) -> np.ndarray:
-        """Positions of the tracks, sorted by time; without a clock by recording."""
+        """Returns the tracks in order of time, or by recording without a clock."""
         times = self.clock()
         first = [numbers[0] for numbers in self.frames]
         keys = (first, self.recording) if times is None else (times[:, 0],)

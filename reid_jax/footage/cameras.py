@@ -152,15 +152,15 @@ def single(
 
 
 def _check_header(path: pathlib.Path, header: list[str]) -> None:
-    known = (*NEEDED, *OPTIONAL, "note")
+    columns = (*NEEDED, *OPTIONAL, "note")
     if sorted(header) != sorted(set(header)) or not set(NEEDED) <= set(header):
         raise UserError(
             f"{path} line 1: the header has to name camera,video,tracks, each once."
         )
-    if unknown := [name for name in header if name not in known]:
+    if unknown := [name for name in header if name not in columns]:
         raise UserError(
             f"{path} line 1: unknown columns {', '.join(unknown)}; known: "
-            f"{', '.join(known)}."
+            f"{', '.join(columns)}."
         )
 
 
@@ -197,9 +197,8 @@ def _start(text: str) -> datetime.datetime | None:
         return None
     try:
         start = datetime.datetime.fromisoformat(text)
-        start + datetime.timedelta(
-            days=1000
-        )  # fails now if a video's end would be out of range
+        # Fails now if a video's end would be out of range.
+        start + datetime.timedelta(days=1000)
         return start
     except (ValueError, OverflowError):
         raise UserError(

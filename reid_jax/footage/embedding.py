@@ -157,9 +157,8 @@ class _TrackCrops:
         seconds = np.nan if box.seconds is None else box.seconds
         self.seconds = [*self.seconds[:1], seconds]
         if is_first or position % every == 0:
-            self.clip.append(
-                box.crop.copy()
-            )  # a view would keep the whole image in memory
+            # A view would keep the whole image in memory.
+            self.clip.append(box.crop.copy())
         if is_first or position in self._shown:
             self._pictures.append(html.jpeg(strips.resize(box.crop)))
 

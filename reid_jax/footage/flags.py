@@ -1,4 +1,4 @@
-"""The command line of `python -m reid_jax.footage`."""
+"""Defines the command line of `python -m reid_jax.footage`."""
 
 import argparse
 import pathlib

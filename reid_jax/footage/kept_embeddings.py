@@ -100,7 +100,7 @@ def load(
 
 
 def _path(folder: pathlib.Path, recording: Recording) -> pathlib.Path:
-    """The file of a video and its tracks, whatever the current folder is."""
+    """Returns the file of a video and its tracks, for any current folder."""
     paths = pictures.whole_path(recording.video), str(recording.tracks.resolve())
     return folder / f"{hashlib.sha256(repr(paths).encode()).hexdigest()[:16]}.npz"
 

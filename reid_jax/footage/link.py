@@ -79,8 +79,8 @@ def link(run: Run, plan: Plan, seen: Appearances, given: argparse.Namespace) -> 
         print(note)
     _print_persons(seen, linked_persons)
     names = [f"{recording.name}.txt" for recording in plan.recordings]
-    shown = [*names[:3], *["…"] * (len(names) > 3), *FILES]
-    print(f"written to {given.out}: {', '.join(shown)}")
+    printed_names = [*names[:3], *["…"] * (len(names) > 3), *FILES]
+    print(f"written to {given.out}: {', '.join(printed_names)}")
 
 
 def _write_table(

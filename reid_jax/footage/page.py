@@ -38,7 +38,7 @@ def write_persons(
             note = persons.note[tracks[0]]
             unlinked.append(_figure(seen, tracks[0], f"person {person}", note))
             continue
-        shown = [
+        figures = [
             _figure(
                 seen,
                 track,
@@ -49,7 +49,7 @@ def write_persons(
         ]
         num = len({int(cameras[track]) for track in tracks})
         title = f"Person {person}: {len(tracks)} tracks, {num} camera{'s' * (num > 1)}"
-        linked.append((title, shown, len(tracks)))
+        linked.append((title, figures, len(tracks)))
     explanation = (
         "The histogram shows where the pairs of tracks of this footage lie. "
         "Under each track: camera and track, when, and its mean distance to the "

@@ -35,7 +35,7 @@ class Persons:
         return int(self.person.max(initial=0))
 
     def members(self) -> dict[int, np.ndarray]:
-        """The tracks of each person."""
+        """Returns the tracks of each person."""
         order = np.argsort(self.person, kind="stable")
         persons, first = np.unique(self.person[order], return_index=True)
         groups = np.split(order, first[1:])
@@ -79,9 +79,9 @@ def find(
     notes: list[list[str]] = [[] for _ in range(len(seen))]
     for track in np.flatnonzero(links.distance > _NEAR * threshold).tolist():
         notes[track].append("near the threshold")
-    for track, other in links.as_near.tolist():
+    for track, other_person in links.as_near.tolist():
         if len(notes[track]) < _MAX_NOTES:
-            notes[track].append(f"as near to person {number[other]}")
+            notes[track].append(f"as near to person {number[other_person]}")
     texts = ["; ".join(track_notes) for track_notes in notes]
     return Persons(person, links.distance, texts, threshold, metric)
 

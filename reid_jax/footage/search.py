@@ -56,14 +56,16 @@ def search(run: Run, plan: Plan, seen: Appearances, given: argparse.Namespace) -
         is_together = constraints(all_tracks[[track]], all_tracks)[0]
         others = np.flatnonzero(~is_together & (all_tracks != track))
         nearest = _nearest(compared, compared.embeddings[track], others, metric, given)
-        shown = seen.pictures[track]
-        results.append(Found(text, *nearest, int(is_together.sum()), shown))
+        query_pictures = seen.pictures[track]
+        results.append(Found(text, *nearest, int(is_together.sum()), query_pictures))
     if images:
         query = run.embed([list(images.values())])[0]
         query = comparing.query_as_compared(run, query, seen, given)
         nearest = _nearest(compared, query, all_tracks, metric, given)
-        shown = [html.jpeg(strips.resize(image)) for image in list(images.values())[:3]]
-        results.append(Found(", ".join(images), *nearest, 0, shown))
+        query_pictures = [
+            html.jpeg(strips.resize(image)) for image in list(images.values())[:3]
+        ]
+        results.append(Found(", ".join(images), *nearest, 0, query_pictures))
     limit, notes = _limit(run, given)
     with output.together(given.out) as folder:
         _write_table(folder / "found.csv", seen, results, limit)

@@ -161,22 +161,22 @@ def _kernel_gradient(x, dy, shape, strides, padding):
     channels, it is one product for the whole kernel.
     """
     kh, kw, C, _ = shape
-    (sh, sw), ((top, _), (left, _)) = strides, padding
+    (sh, sw), ((pad_top, _), (pad_left, _)) = strides, padding
     _, H, W, _ = dy.shape
-    neighbours = [_strided_slice(x, b - left, sw, W, axis=2) for b in range(kw)]
+    neighbours = [_strided_slice(x, b - pad_left, sw, W, axis=2) for b in range(kw)]
     if kw * C < 64:
         shifted = [
-            _strided_slice(y, a - top, sh, H) for a in range(kh) for y in neighbours
+            _strided_slice(y, a - pad_top, sh, H) for a in range(kh) for y in neighbours
         ]
         return _product(_materialized(jnp.concatenate(shifted, -1)), dy).reshape(shape)
     columns = jnp.concatenate(neighbours, -1)
     phases = [_materialized(columns[:, phase::sh]) for phase in range(sh)]
     rows = []
     for a in range(kh):
-        row_shift, phase = divmod(a - top, sh)
-        left = phases[phase]
-        shifted_dy = _strided_slice(dy, -row_shift, 1, left.shape[1])
-        rows.append(_product(left, _materialized(shifted_dy)))
+        row_shift, phase = divmod(a - pad_top, sh)
+        x_rows = phases[phase]
+        shifted_dy = _strided_slice(dy, -row_shift, 1, x_rows.shape[1])
+        rows.append(_product(x_rows, _materialized(shifted_dy)))
     return jnp.stack(rows).reshape(shape)
 
 

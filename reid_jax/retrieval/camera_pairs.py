@@ -48,14 +48,16 @@ def camera_pairs(
     camids = np.union1d(query_camids, gallery_camids)
     num = len(camids)
     query_cameras, gallery_cameras = places.same_codes(query_camids, gallery_camids)
-    found = result.found
-    match_cameras = gallery_cameras[found.entry]
+    match_places = result.found
+    match_cameras = gallery_cameras[match_places.entry]
     group = np.where(
-        match_cameras != query_cameras[found.query],
-        found.query * num + match_cameras,
+        match_cameras != query_cameras[match_places.query],
+        match_places.query * num + match_cameras,
         -1,
     )
-    group_scores = ranking.score_groups(found, group, len(query_cameras) * num, ap)
+    group_scores = ranking.score_groups(
+        match_places, group, len(query_cameras) * num, ap
+    )
     is_first = np.where(np.isnan(group_scores.ap), np.nan, group_scores.first_rank == 1)
     scores = np.stack([group_scores.ap, is_first]).reshape(2, -1, num)
     has_match = ~np.isnan(scores[0])

@@ -115,9 +115,8 @@ def same_codes(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Converts integer labels of any width to int32 codes, in the same order."""
     first, second = np.asarray(first), np.asarray(second)
-    if (
-        np.result_type(first, second).kind == "f"
-    ):  # signed and uint64: no common integer type
+    # Signed and uint64 have no common integer type.
+    if np.result_type(first, second).kind == "f":
         first, second = first.astype(object), second.astype(object)
     _, codes = np.unique(np.concatenate([first, second]), return_inverse=True)
     return codes[: len(first)].astype(np.int32), codes[len(first) :].astype(np.int32)

@@ -74,12 +74,14 @@ def evaluate(
     if max_rank < 1:
         raise ValueError(f"max_rank={max_rank} must be at least 1.")
     query_pids, gallery_pids, query_camids, gallery_camids = labels
-    found = places.find(distances, query_pids, gallery_pids)
-    return of_places(found, query_camids, gallery_camids, ap=ap, max_rank=max_rank)
+    match_places = places.find(distances, query_pids, gallery_pids)
+    return of_places(
+        match_places, query_camids, gallery_camids, ap=ap, max_rank=max_rank
+    )
 
 
 def of_places(
-    found: places.Places,
+    match_places: places.Places,
     query_camids: Integer[Array, "_"],
     gallery_camids: Integer[Array, "_"],
     *,
@@ -91,9 +93,9 @@ def of_places(
     Raises:
         ValueError: no query has a right match under another camera.
     """
-    is_right = gallery_camids[found.entry] != query_camids[found.query]
-    group = np.where(is_right, found.query, -1)
-    scores = score_groups(found, group, len(query_camids), ap)
+    is_right = gallery_camids[match_places.entry] != query_camids[match_places.query]
+    group = np.where(is_right, match_places.query, -1)
+    scores = score_groups(match_places, group, len(query_camids), ap)
     valid = np.isfinite(scores.ap)
     if not valid.any():
         raise ValueError(
@@ -109,7 +111,7 @@ def of_places(
         scores.inp,
         float(scores.inp[valid].mean()),
         scores.first_rank,
-        found,
+        match_places,
     )
 
 
@@ -153,12 +155,15 @@ class Scores:
 
 
 def score_groups(
-    found: places.Places, group: Int[np.ndarray, "_"], num_groups: int, ap_rule: str
+    match_places: places.Places,
+    group: Int[np.ndarray, "_"],
+    num_groups: int,
+    ap_rule: str,
 ) -> Scores:
     """Scores groups of right matches; all matches of a group belong to one query.
 
     Args:
-        found: the places of the entries with the queries' pids.
+        match_places: the places of the entries with the queries' pids.
         group: the group of each of these entries; -1: it counts neither as right nor as
             wrong. Entries in other groups of the same query do not count either.
         num_groups: number of groups.
@@ -169,8 +174,10 @@ def score_groups(
     """
     if ap_rule not in AP_RULES:
         raise ValueError(f"ap={ap_rule!r} is unknown; known: {', '.join(AP_RULES)}.")
-    nearer_of_person = np.arange(len(group)) - np.searchsorted(found.query, found.query)
-    num_wrong = found.place - nearer_of_person
+    nearer_of_person = np.arange(len(group)) - np.searchsorted(
+        match_places.query, match_places.query
+    )
+    num_wrong = match_places.place - nearer_of_person
     order = np.argsort(group, kind="stable")
     order = order[np.searchsorted(group[order], 0) :]
     group, num_wrong = group[order], num_wrong[order]

@@ -50,9 +50,9 @@ def k_reciprocal(
     if block < 1:
         raise ValueError(f"block={block} must be at least 1.")
     rows = neighbours.Rows(query, gallery)
-    found = neighbours.find(rows, len(query), max(k1 + 1, k2), block=block)
+    neighbourhoods = neighbours.find(rows, len(query), max(k1 + 1, k2), block=block)
     pair_distances = functools.partial(neighbours.squared_of_pairs, rows, rows)
-    return _rerank(found, pair_distances, k1, k2, lambda_value)
+    return _rerank(neighbourhoods, pair_distances, k1, k2, lambda_value)
 
 
 def k_reciprocal_of_distances(
@@ -91,27 +91,27 @@ def k_reciprocal_of_distances(
             f"{len(bad)} distances are not finite, the first at {tuple(bad[0])}."
         )
     _check_settings(num - num_queries, k1, k2, lambda_value)
-    found = neighbours.find_in(distances, num_queries, max(k1 + 1, k2))
-    return _rerank(found, lambda i, j: distances[i, j], k1, k2, lambda_value)
+    neighbourhoods = neighbours.find_in(distances, num_queries, max(k1 + 1, k2))
+    return _rerank(neighbourhoods, lambda i, j: distances[i, j], k1, k2, lambda_value)
 
 
 def _rerank(
-    found: neighbours.Neighbours,
+    neighbourhoods: neighbours.Neighbours,
     pair_distances,
     k1: int,
     k2: int,
     lambda_value: float | int,
 ) -> Float[np.ndarray, "Q G"]:
-    """Re-ranks; `pair_distances(i, j)` has the scale of `found`."""
+    """Re-ranks; `pair_distances(i, j)` has the scale of `neighbourhoods`."""
     # d(p, g) of Eq. 1, normalised. If all rows coincide, the scale is 1.
-    scale = np.where(found.furthest > 0, found.furthest, 1)[:, None]
-    num_queries = len(found.between)
-    result = found.between
+    scale = np.where(neighbourhoods.furthest > 0, neighbourhoods.furthest, 1)[:, None]
+    num_queries = len(neighbourhoods.between)
+    result = neighbourhoods.between
     result /= scale[:num_queries]
-    encoding = _encode(pair_distances, found, scale, k1)
+    encoding = _encode(pair_distances, neighbourhoods, scale, k1)
     if k2 > 1:
         # Eq. 11, local query expansion: the mean encoding of the k2 nearest.
-        encoding = _lists(found.nearest[:, :k2], np.float32(1 / k2)) @ encoding
+        encoding = _lists(neighbourhoods.nearest[:, :k2], np.float32(1 / k2)) @ encoding
     result *= lambda_value
     for start, jaccard in _jaccard(encoding[:num_queries], encoding[num_queries:]):
         # Eq. 12.
@@ -121,7 +121,7 @@ def _rerank(
 
 def _encode(
     pair_distances: Callable[..., Float[np.ndarray, "_"]],
-    found: neighbours.Neighbours,
+    neighbourhoods: neighbours.Neighbours,
     scale: Float[np.ndarray, "N 1"],
     k1: int,
 ) -> scipy.sparse.csr_array:
@@ -129,7 +129,7 @@ def _encode(
 
     0/1 matrices represent sets of neighbours: N[p, g] = 1 if g is in N(p, k).
     """
-    nearest = found.nearest
+    nearest = neighbourhoods.nearest
     # Eq. 2 and 3: R(p, k) = {g in N(p, k) with p in N(g, k)}. Both are symmetric.
     reciprocal = _reciprocal(nearest[:, : k1 + 1])
     half = _reciprocal(nearest[:, : round(k1 / 2) + 1])
@@ -144,7 +144,7 @@ def _encode(
     members.data[:] = 1
     # Eq. 7: exp(-d). As d <= 1, it is at least 1/e, so a stored weight is never 0. The
     # distances of members that are not among the nearest are computed here.
-    weights = np.exp(-found.squared / scale)
+    weights = np.exp(-neighbourhoods.squared / scale)
     near_weights = members.multiply(_lists(nearest, weights)).tocsr()
     far_weights = (members - members.multiply(_lists(nearest, np.int32(1)))).tocoo()
     far_weights.eliminate_zeros()

@@ -58,8 +58,8 @@ def evaluate(
     # An entry that matches by two ids counts once.
     _, first = np.unique(np.stack([query_index, entry]), axis=1, return_index=True)
     order = first[np.lexsort((place[first], query_index[first]))]
-    found = places.Places(query_index[order], entry[order], place[order])
-    return ranking.of_places(found, query.camids, gallery.camids, ap=ap)
+    match_places = places.Places(query_index[order], entry[order], place[order])
+    return ranking.of_places(match_places, query.camids, gallery.camids, ap=ap)
 
 
 def share(query: Ids, gallery: Ids) -> Bool[np.ndarray, "Q G"]:
