@@ -228,7 +228,7 @@ def _score_all(values: flags.FlagValues) -> None:
         with config.unlocked():
             config.update_from_flattened_dict(overrides)
         if values.of_mixture is not None:
-            config.data.name = _mixture_dataset(trained_on, values.of_mixture, workdir)
+            config.data.name = _of_mixture(trained_on, values.of_mixture, workdir)
         _warn_of_known_persons(trained_on, config.data.name)
         if values.study is None:
             all_rows.append(evaluate(config, workdir, with_report=values.report))
@@ -250,9 +250,7 @@ def _score_all(values: flags.FlagValues) -> None:
         print(text_tables.format_means(all_rows))
 
 
-def _mixture_dataset(
-    mixture: Sequence[str], position: int, workdir: pathlib.Path
-) -> str:
+def _of_mixture(mixture: Sequence[str], position: int, workdir: pathlib.Path) -> str:
     if position >= len(mixture):
         raise UserError(
             f"--of_mixture={position}: {workdir} was trained on {len(mixture)} "
