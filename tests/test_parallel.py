@@ -110,7 +110,7 @@ def as_process(monkeypatch):
     store = _Store()
     monkeypatch.setattr(jax, "process_count", lambda: 2)
     monkeypatch.setattr(parallel, "_client", lambda: store)
-    monkeypatch.setattr(parallel, "_MEET_SECONDS", 0)
+    monkeypatch.setattr(parallel, "_BARRIER_SECONDS", 0)
     return lambda i: monkeypatch.setattr(jax, "process_index", lambda: i)
 
 
