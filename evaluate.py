@@ -1,12 +1,12 @@
-"""Score a trained run: python evaluate.py --workdir=runs/attn_tconv
+"""Scores a trained run: python evaluate.py --workdir=runs/attn_tconv
 
-The config comes from the workdir; --config.eval.metric=cosine and the like override it.
-Writes scores.json, embeddings.npz and pictures to <workdir>/eval/<dataset>/.
+The config comes from the workdir; flags such as --config.eval.metric=cosine override
+it. Writes scores.json, embeddings.npz and pictures to <workdir>/eval/<dataset>/.
 
---report adds one page with all of it, lists and pictures, for any browser, and a model
+--report also writes a page for any browser, with all tables and pictures, and a model
 card in Markdown.
---study=noise scores the run under ever harder conditions, in one table and one plot.
---table=5 --runs=runs prints a table of the papers with what was measured beside it.
+--study=noise scores the run under increasingly hard conditions, in a table and a plot.
+--table=5 --runs=runs prints a table of the papers, with measured values beside it.
 """
 
 import signal
@@ -48,19 +48,22 @@ from reid_jax.tables import output as table_output
 
 
 def evaluate(config, workdir: pathlib.Path, *, with_report: bool = False) -> list[dict]:
-    """Score the run in `workdir` on `config.data.name`; print and write the table.
+    """Scores the run in `workdir` on `config.data.name`; prints and writes the table.
 
-    Of several processes, which all have to call it, each embeds a share; the first
-    scores, writes and returns the rows of the table.
+    All processes must call this, and each embeds a share. The first process scores and
+    writes.
+
+    Returns:
+        The rows of the table; none in other processes than the first.
     """
     config_checks.check_config(config)
     parallel.check_same(run_folder.flat(config), "configs")
-    with parallel.main_process_first():  # what is missing is rendered once
+    with parallel.main_process_first():  # only one process renders a missing dataset
         run = Run(workdir, config)
         requirements.check(config, run.source)
     draws = config.eval.pictures or with_report
     if draws and not draw.has_network_pictures(run):
-        run.network  # noqa: B018 (before a run that goes on deletes its checkpoint)
+        run.network  # noqa: B018 (restores it before a training that goes on deletes it)
     embeddings.embed_run_together(run, baselines=config.eval.baselines)
     with parallel.main_process_first():
         if parallel.is_main_process():
@@ -95,10 +98,10 @@ def _score(run: Run, draws: bool, with_report: bool) -> list[dict]:
 def _write(
     run: Run, rows: list[dict], curves: dict, rocs: dict, headline: scores.Scored
 ) -> dict:
-    """Write `scores.json` and the CSV files; return what the first holds."""
-    asked = run.config.eval
+    """Writes `scores.json` and the CSV files; returns the content of `scores.json`."""
+    eval_config = run.config.eval
     summary = {"dataset": run.source.name, "step": run.step}
-    summary["conditions"] = scores.conditions(asked)
+    summary["conditions"] = scores.conditions(eval_config)
     summary["rows"] = rows
     files.write_json(run.folder / "scores.json", summary)
     headline.write_queries(run.folder / "queries.csv")
@@ -108,9 +111,9 @@ def _write(
 
 
 def _show(run: Run, rows: list[dict], headline: scores.Scored) -> None:
-    """Print the score table, how far down the right person is, and one threshold."""
-    asked = run.config.eval
-    conditions = scores.conditions(asked)
+    """Prints the score table, the median rank of the right person and a threshold."""
+    eval_config = run.config.eval
+    conditions = scores.conditions(eval_config)
     title = f"{run.source.name}, step {run.step} of {run.workdir}"
     print("\n" + ", ".join([title, *conditions]))
     print(text_tables.format_table(rows))
@@ -124,13 +127,13 @@ def _show(run: Run, rows: list[dict], headline: scores.Scored) -> None:
 
 
 def _draw_together(folders: dict[pathlib.Path, pathlib.Path]) -> None:
-    """The first curves of several runs in two pictures, beside the first of them."""
-    names = [workdir.resolve().name for workdir in folders]
+    """Draws the first curves of several runs in two pictures, beside the first run."""
+    run_names = [workdir.resolve().name for workdir in folders]
     curves, rocs = {}, {}
     for workdir, folder in folders.items():
         name, curve = next(iter(scores.read_curves(folder / "cmc.csv").items()))
-        own = workdir.resolve().name
-        title = f"{own if names.count(own) == 1 else workdir}: {name}"
+        run_name = workdir.resolve().name
+        title = f"{run_name if run_names.count(run_name) == 1 else workdir}: {name}"
         curves[title] = curve
         rocs[title] = next(iter(roc.read_curves(folder / "roc.csv").values()))
     first = next(iter(folders.values()))
@@ -142,7 +145,7 @@ def _draw_together(folders: dict[pathlib.Path, pathlib.Path]) -> None:
 
 
 def print_table(number: str, runs: pathlib.Path, **settings) -> None:
-    """Print and write a table of the papers, as `table_plans.plans` takes them."""
+    """Prints and writes a table of the papers; the arguments are those of `collect`."""
     result = collect.collect(number, runs, **settings)
     print(f"\n{table_output.show(result)}")
     if runs.exists():
@@ -152,17 +155,17 @@ def print_table(number: str, runs: pathlib.Path, **settings) -> None:
 
 def _define_flags() -> None:
     flags.DEFINE_string(
-        "workdir", None, "Folder of the run; of several, with commas: their mean too."
+        "workdir", None, "Folder of the run; several, with commas, are averaged too."
     )
     config_flags.DEFINE_config_dict(
         "config",
         run_folder.config_of_arguments(sys.argv[1:]),
-        "Fields to override, as --config.x=y; the rest comes from the workdir.",
+        "Fields to override, such as --config.x=y; the rest is from the workdir.",
     )
     flags.DEFINE_bool(
         "report",
         False,
-        "Write report.html, which needs no other file, and model_card.md.",
+        "Write report.html, a page without other files, and model_card.md.",
     )
     flags.DEFINE_string(
         "study",
@@ -170,16 +173,19 @@ def _define_flags() -> None:
         f"Score under harder conditions instead: {', '.join(studies.NAMES)}.",
     )
     flags.DEFINE_list(
-        "levels", [], "Levels of the study, as 1,8,16; by default the usual ones."
+        "levels", [], "Levels of the study, such as 1,8,16; default: the usual ones."
     )
     flags.DEFINE_integer(
         "of_mixture",
         None,
-        "Score this dataset of each run's own config.data.mixture, counted from 0.",
+        "Score this dataset of each run's config.data.mixture, counted from 0.",
         0,
     )
     flags.DEFINE_enum(
-        "side", "both", list(studies.SIDES), "Whose tracklets it changes."
+        "side",
+        "both",
+        list(studies.SIDES),
+        "Which side the study disturbs: query, gallery or both.",
     )
     for shared in (table_flags, processes):
         shared.define()
@@ -212,7 +218,7 @@ def _score_all(values: flags.FlagValues) -> None:
     workdirs = [pathlib.Path(text) for text in values.workdir.split(",")]
     if len({workdir.resolve() for workdir in workdirs}) < len(workdirs):
         raise UserError(f"--workdir={values.workdir} names one twice.")
-    for workdir in workdirs:  # all there, before the first is scored
+    for workdir in workdirs:  # check all before the first is scored
         run_folder.load_config(workdir)
     overrides = config_flags.get_override_values(values["config"])
     all_rows, folders = [], {}
@@ -254,12 +260,12 @@ def _of_mixture(mixture: Sequence[str], position: int, workdir: pathlib.Path) ->
 
 
 def _warn_of_known_persons(trained_on: Sequence[str], name: str) -> None:
-    """Another split of one data set has persons to find that were trained on."""
-    for other in trained_on:
-        if base.whole_dataset(other) == base.whole_dataset(name) and other != name:
+    """Warns if the run was trained on another split of the same data set."""
+    for trained in trained_on:
+        if base.whole_dataset(trained) == base.whole_dataset(name) and trained != name:
             print(
-                f"warning: the run was trained on {other}: some persons of {name} were "
-                "seen in training, and its scores are too good."
+                f"warning: the run was trained on {trained}: some persons of {name} "
+                "were seen in training, and its scores are too good."
             )
 
 

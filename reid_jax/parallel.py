@@ -1,7 +1,8 @@
 """Data parallelism: a 1-D mesh of devices, batches sharded over it, state replicated.
 
-Losses and BatchNorm are written for the whole batch and see all of it under `jax.jit`
-over this mesh. So N devices, in one process or several, compute what one computes.
+Losses and BatchNorm are written for the whole batch. Under `jax.jit` over this mesh
+they see all of it. N devices, in one process or several, therefore compute what one
+device computes.
 """
 
 import contextlib
@@ -32,11 +33,17 @@ def connect(
 ) -> None:
     """Joins the other processes of a run; call it before JAX looks for devices.
 
-    `coordinator` is "host:port" of process 0, or "auto" where JAX can ask the cluster
-    (SLURM, Open MPI, Cloud TPU). None: a run of one process. When the others do not
-    come, JAX ends the process after five minutes.
-    Raises UserError for numbers without a coordinator, or the other way round, for a
-    coordinator that cannot be, and where nobody answers there for five minutes.
+    If the other processes do not join, JAX ends this process after five minutes.
+
+    Args:
+        coordinator: "host:port" of process 0; "auto": JAX asks the cluster (SLURM,
+            Open MPI, Cloud TPU); None: a run of one process.
+        num_processes: number of processes, with a "host:port".
+        process_id: number of this process from 0, with a "host:port".
+
+    Raises:
+        UserError: numbers without a coordinator, a coordinator without numbers, an
+            invalid coordinator, or one that does not answer for five minutes.
     """
     numbers = (num_processes, process_id)
     if coordinator in (None, "auto"):
@@ -75,9 +82,12 @@ _CONNECT_SECONDS = 300
 
 
 def _wait_for(host: str, port: int) -> None:
-    """Goes on when the first process can be reached.
+    """Waits until the first process can be reached.
 
-    JAX waits for it too, but ends the process by SIGABRT when it does not come.
+    JAX would wait too, but it would end this process by SIGABRT in the end.
+
+    Raises:
+        UserError: it cannot be reached for five minutes.
     """
     deadline = time.monotonic() + _CONNECT_SECONDS
     while True:
@@ -111,7 +121,7 @@ def main_process_first():
     if jax.process_count() == 1:
         yield
         return
-    name = f"main_process_first/{next(_meetings)}"
+    name = f"main_process_first/{next(_meeting_numbers)}"
     if is_main_process():
         outcome = _FAILED
         try:
@@ -120,11 +130,12 @@ def main_process_first():
         finally:
             _client().key_value_set(name, outcome)
             if outcome == _FAILED:
-                _meet(name)  # the store ends with this process: let the others read it
-    elif _ask(name) == _DONE:
+                # The store ends with this process: let the others read first.
+                _barrier(name)
+    elif _wait_for_value(name) == _DONE:
         yield
     else:
-        _meet(name)
+        _barrier(name)
         raise UserError("the first process has stopped: see what it says.")
 
 
@@ -148,14 +159,14 @@ def check_same(values: Mapping[str, object], what: str) -> None:
         for name, value in values.items()
     }
     digests_of_all = [
-        json.loads(text) for text in _told_by_all("same", json.dumps(digests))
+        json.loads(text) for text in _exchange("same", json.dumps(digests))
     ]
-    if any(others.keys() != digests.keys() for others in digests_of_all):
+    if any(other_digests.keys() != digests.keys() for other_digests in digests_of_all):
         raise UserError(f"the processes of this run have different {what}.")
     if names := [
         name
         for name in sorted(values)
-        if len({others[name] for others in digests_of_all}) > 1
+        if len({other_digests[name] for other_digests in digests_of_all}) > 1
     ]:
         values_here = ", ".join(f"{name}={values[name]!r}" for name in names)
         raise UserError(
@@ -167,64 +178,66 @@ def check_same(values: Mapping[str, object], what: str) -> None:
 def wait_for_all(name: str) -> None:
     """Waits until every process has called this, however long it takes."""
     if jax.process_count() > 1:
-        _told_by_all(name, "")
+        _exchange(name, "")
 
 
 def told_by_all(value) -> list:
-    """What each process gives for `value`, in every process; JSON can hold it."""
+    """Returns the `value` of every process, by process; values are JSON-compatible."""
     if jax.process_count() == 1:
         return [value]
-    return list(map(json.loads, _told_by_all("told", json.dumps(value))))
+    return list(map(json.loads, _exchange("told", json.dumps(value))))
 
 
 @contextlib.contextmanager
 def failure_told():
-    """Where the block fails in one process, `check_others` fails in the others.
+    """Tells the other processes if the block fails in this process.
 
-    So does whatever waits for them. For work that is done apart: it does not reach a
-    process that is in a computation of all.
+    `check_others` and all functions that wait for other processes then raise a
+    UserError in the others. This is for work that processes do independently: a process
+    within a common computation does not notice.
     """
     try:
         yield
     except BaseException:
         if _client() is not None:
-            with contextlib.suppress(jax.errors.JaxRuntimeError):  # the first is gone
-                _tell_failure()
+            # Telling fails if the first process is gone.
+            with contextlib.suppress(jax.errors.JaxRuntimeError):
+                _publish_failure()
         raise
 
 
 def check_others() -> None:
-    """Raise UserError where another process has failed in `failure_told`.
+    """Raises a UserError if another process has failed in `failure_told`.
 
-    It asks once a second at most, and may be called as often as one likes.
+    It looks at most once a second, so it can be called often.
     """
-    if jax.process_count() > 1 and time.monotonic() - _Asked.at > 1:
-        _Asked.at = time.monotonic()
+    if jax.process_count() > 1 and time.monotonic() - _LastCheck.at > 1:
+        _LastCheck.at = time.monotonic()
         _check_others()
 
 
-class _Asked:
+class _LastCheck:
     at = 0.0  # by time.monotonic
 
 
 def _check_others() -> None:
     failed = _try_get(_FAILURE)
     if failed not in (None, str(jax.process_index())):
-        which = "the first process" if failed == "0" else f"process {failed}"
-        raise UserError(f"{which} has stopped: see what it says.")
+        name = "the first process" if failed == "0" else f"process {failed}"
+        raise UserError(f"{name} has stopped: see what it says.")
 
 
 _FAILURE = "failure"
-"""The key of the process that has failed first."""
+"""Key of the store; its value is the first process that failed."""
 
 
-def _tell_failure() -> None:
-    this = jax.process_index()
+def _publish_failure() -> None:
+    process = jax.process_index()
     if _try_get(_FAILURE) is None:
-        _client().key_value_set(_FAILURE, str(this))
-    _client().key_value_set(f"{_FAILURE}/heard/{this}", "")
-    if is_main_process():  # what is told is lost when it ends
-        deadline = time.monotonic() + _MEET_SECONDS
+        _client().key_value_set(_FAILURE, str(process))
+    _client().key_value_set(f"{_FAILURE}/heard/{process}", "")
+    if is_main_process():  # the store ends with this process: let the others read first
+        deadline = time.monotonic() + _BARRIER_SECONDS
         missing = set(range(jax.process_count()))
         while missing and time.monotonic() < deadline:
             missing = {i for i in missing if _try_get(f"{_FAILURE}/heard/{i}") is None}
@@ -232,9 +245,10 @@ def _tell_failure() -> None:
 
 
 def share_out(sizes: Sequence[int], num: int) -> list[list[int]]:
-    """Which of some pieces of work each of `num` processes does: positions, in order.
+    """Divides pieces of work among `num` processes; returns positions by process.
 
-    The largest piece goes first, each to the process that has least so far.
+    The pieces are assigned from the largest to the smallest, each to the process with
+    the least work so far.
     """
     shares, loads = [[] for _ in range(num)], [0] * num
     for piece in sorted(range(len(sizes)), key=lambda i: (-sizes[i], i)):
@@ -245,33 +259,34 @@ def share_out(sizes: Sequence[int], num: int) -> list[list[int]]:
 
 
 def share() -> tuple[int, int]:
-    """The number of this process, and how many there are."""
+    """Returns the number of this process, from 0, and the number of processes."""
     return jax.process_index(), jax.process_count()
 
 
 def sum_of_all(array: np.ndarray) -> np.ndarray:
-    """The sum of the arrays of all processes, in each of them.
+    """Sums the arrays of all processes; every process gets the sum.
 
-    The arrays have one shape and numbers of eight bytes.
+    The arrays have the same shape and a dtype of eight bytes.
     """
     if jax.process_count() == 1:
         return array
-    wait_for_all("sum")  # what is computed together has a time limit
+    wait_for_all("sum")  # common computations have a time limit
     rows = max(1, _SUM_BYTES // max(1, array[:1].nbytes * jax.process_count()))
     parts = []
     for start in range(0, len(array), rows):
         words = np.ascontiguousarray(array[start : start + rows]).view(np.uint32)
-        words = np.asarray(multihost_utils.process_allgather(words))  # no 64 bits there
+        # `process_allgather` has no 64-bit dtypes.
+        words = np.asarray(multihost_utils.process_allgather(words))
         parts.append(words.view(array.dtype).sum(axis=0))
     return np.concatenate(parts)
 
 
 _SUM_BYTES = 2**26
-"""What is gathered at a time."""
+"""Number of bytes that are gathered at a time."""
 
 
 def check_shared(folder: pathlib.Path) -> None:
-    """Raise UserError in every process where `folder` is not the same one for all."""
+    """Raises a UserError in every process if `folder` is not the same for all."""
     if jax.process_count() == 1:
         return
     mark = folder / told_by_all(f".shared.{uuid.uuid4().hex}")[0]
@@ -279,24 +294,24 @@ def check_shared(folder: pathlib.Path) -> None:
         if is_main_process():
             files.write_text(mark, "")
     try:
-        # Listing it makes a network's file system look again.
+        # Listing the folder makes a network file system refresh it.
         is_there = folder.is_dir() and mark.name in os.listdir(folder)
-        everybody = told_by_all(is_there)
+        answers = told_by_all(is_there)
     finally:
         if is_main_process():
             mark.unlink(missing_ok=True)
-    if not all(everybody):
+    if not all(answers):
         raise UserError(
-            f"{folder} is another folder for process {everybody.index(False)} than for "
+            f"{folder} is another folder for process {answers.index(False)} than for "
             "the first one; all need the same, on a shared file system."
         )
 
 
-_meetings = itertools.count()
+_meeting_numbers = itertools.count()
 """Numbers the meetings of processes: the n-th of each process is the same meeting."""
 
 _POLL_SECONDS = 0.2
-_MEET_SECONDS = 30
+_BARRIER_SECONDS = 30
 
 
 def _client():
@@ -308,16 +323,18 @@ def _client():
     return distributed.global_state.client
 
 
-def _told_by_all(name: str, text: str) -> list[str]:
+def _exchange(name: str, text: str) -> list[str]:
     """Shares `text` with all processes; returns the texts of all, by process."""
-    name = f"{name}/{next(_meetings)}"
+    name = f"{name}/{next(_meeting_numbers)}"
     _client().key_value_set(f"{name}/{jax.process_index()}", text)
-    texts = [_ask(f"{name}/{process}") for process in range(jax.process_count())]
-    _meet(name)  # the store ends with the first process: it stays until all have read
+    texts = [
+        _wait_for_value(f"{name}/{process}") for process in range(jax.process_count())
+    ]
+    _barrier(name)  # the store ends with the first process: all must have read
     return texts
 
 
-def _ask(name: str) -> str:
+def _wait_for_value(name: str) -> str:
     """Waits for a key of the store and returns its value.
 
     It polls, because a call that waits inside JAX would not react to Ctrl-C. When
@@ -330,7 +347,7 @@ def _ask(name: str) -> str:
 
 
 def _try_get(name: str) -> str | None:
-    """The value of a key; None where it is not there."""
+    """Returns the value of a key; None if it is not set."""
     try:
         return _client().key_value_try_get(name)
     except jax.errors.JaxRuntimeError as error:
@@ -339,10 +356,10 @@ def _try_get(name: str) -> str | None:
     return None
 
 
-def _meet(name: str) -> None:
-    """Waits up to 30 s until every process is here; goes on without lost processes."""
+def _barrier(name: str) -> None:
+    """Waits up to 30 s until every process is here, then returns in any case."""
     with contextlib.suppress(jax.errors.JaxRuntimeError):
-        _client().wait_at_barrier(name, _MEET_SECONDS * 1000)
+        _client().wait_at_barrier(name, _BARRIER_SECONDS * 1000)
 
 
 def leave() -> None:
@@ -352,26 +369,26 @@ def leave() -> None:
 
 
 def data_mesh() -> Mesh:
-    """A mesh of all devices, along the axis "data"."""
+    """Returns a mesh of all devices, along the axis "data"."""
     return mesh_of(jax.devices())
 
 
 def local_mesh() -> Mesh:
-    """A mesh of the devices of this process, along the axis "data"."""
+    """Returns a mesh of the devices of this process, along the axis "data"."""
     return mesh_of(jax.local_devices())
 
 
 def mesh_of(devices: Sequence[jax.Device]) -> Mesh:
-    """These devices along one axis, "data"."""
+    """Returns a mesh of these devices, along the axis "data"."""
     return jax.make_mesh(
         (len(devices),), ("data",), axis_types=(AxisType.Auto,), devices=devices
     )
 
 
 def check_divisible(num_clips: int, mesh: Mesh | AbstractMesh, field: str) -> None:
-    """Raises UserError when a batch of `num_clips` does not divide over the devices.
+    """Raises a UserError if `num_clips` cannot be divided evenly among the devices.
 
-    `field` is the name of the batch size in the message.
+    `field` is what the message calls the batch size.
     """
     if num_clips % mesh.size:
         below = num_clips - num_clips % mesh.size
@@ -383,7 +400,7 @@ def check_divisible(num_clips: int, mesh: Mesh | AbstractMesh, field: str) -> No
 
 
 def local_rows(num_clips: int, mesh: Mesh) -> Int[np.ndarray, "_"]:
-    """Indices of the batch's rows on this process's devices: it reads only these."""
+    """Returns the rows of a batch that this process reads: those on its devices."""
     sharding = NamedSharding(mesh, PartitionSpec("data"))
     slices = sharding.addressable_devices_indices_map((num_clips,)).values()
     return np.sort(np.concatenate([np.arange(num_clips)[rows] for (rows,) in slices]))
@@ -392,8 +409,8 @@ def local_rows(num_clips: int, mesh: Mesh) -> Int[np.ndarray, "_"]:
 def shard(batch, mesh: Mesh):
     """Combines the local rows of all processes into one batch, sharded over `mesh`.
 
-    `batch` is an array or a pytree of arrays with the rows of `local_rows`. Arrays that
-    are global already are returned unchanged.
+    `batch` is an array or a pytree of arrays with the rows of `local_rows`. Global
+    arrays are returned unchanged.
     """
     sharding = NamedSharding(mesh, PartitionSpec("data"))
     if not mesh.is_multi_process:
@@ -421,7 +438,7 @@ def gather(array: jax.Array, mesh: Mesh) -> jax.Array:
 
 @functools.cache
 def _gatherer(mesh: Mesh):
-    """The jitted copy to all devices; cached, so that it compiles once."""
+    """Returns the jitted copy to all devices; cached, so that it compiles once."""
     return jax.jit(
         lambda rows: rows, out_shardings=NamedSharding(mesh, PartitionSpec())
     )
@@ -430,7 +447,7 @@ def _gatherer(mesh: Mesh):
 def is_lost_peer(error: RuntimeError) -> bool:
     """Whether a computation failed because another process has ended.
 
-    A device that ran out of memory does not count as such.
+    A device that ran out of memory does not count.
     """
     is_jax = isinstance(error, jax.errors.JaxRuntimeError)
     is_full = "RESOURCE_EXHAUSTED" in str(error)

@@ -110,7 +110,7 @@ def as_process(monkeypatch):
     store = _Store()
     monkeypatch.setattr(jax, "process_count", lambda: 2)
     monkeypatch.setattr(parallel, "_client", lambda: store)
-    monkeypatch.setattr(parallel, "_MEET_SECONDS", 0)
+    monkeypatch.setattr(parallel, "_BARRIER_SECONDS", 0)
     return lambda i: monkeypatch.setattr(jax, "process_index", lambda: i)
 
 
@@ -125,13 +125,13 @@ def test_a_failure_is_told(as_process, failed, named):
         raise KeyError
     parallel._check_others()  # its own
     as_process(1 - failed)
-    parallel._Asked.at = 0
+    parallel._LastCheck.at = 0
     message = f"{named} has stopped: see what it says"
     with pytest.raises(UserError, match=message), parallel.failure_told():
         parallel.check_others()
     parallel.check_others()  # once a second
     with pytest.raises(UserError, match=message):
-        parallel._ask("what it never tells")
+        parallel._wait_for_value("what it never tells")
 
 
 def test_shares_of_pieces():

@@ -1,4 +1,4 @@
-"""How a program starts: its flags are read, and what is wrong with them is one line."""
+"""Starts a program: reads its flags, and prints errors in them as one line."""
 
 import os
 import pathlib
@@ -12,10 +12,10 @@ from reid_jax.cli import arguments, ending, processes
 
 
 def run(main: Callable[[], None], define_flags: Callable[[], None]) -> None:
-    """Defines and parses flags, runs `main`, and ends as `ending` says.
+    """Defines and parses flags, runs `main`, and ends the program by `ending`.
 
-    Exit status: 0 when done, 1 for an error, 2 for flags that cannot be. With
-    --verbosity=1 an error keeps its traceback.
+    The exit status is 0 when done, 1 for an error, and 2 for invalid flags. With
+    --verbosity=1, errors show their traceback.
     """
     ending.quieten()
     ending.guard(
@@ -31,11 +31,11 @@ def _parse(argv: list[str], define_flags: Callable[[], None]) -> list[str]:
         file = value.partition(":")[0]
         if not os.path.isfile(file):
             files = sorted(pathlib.Path("configs").glob("[!_]*.py"))
-            known = [str(f) for f in files if "def get_config(" in f.read_text()]
-            message = f"no config file {file!r}; there are: {', '.join(known)}."
+            config_files = [str(f) for f in files if "def get_config(" in f.read_text()]
+            message = f"no config file {file!r}; there are: {', '.join(config_files)}."
             ending.fail(message, status=2)
     try:
-        define_flags()  # config flags already read the arguments here
+        define_flags()  # config flags read the arguments here already
         return flags.FLAGS(argv)
     except (ImportError, SyntaxError) as error:
         ending.fail(f"the config file cannot be read: {error}", status=2)
@@ -44,21 +44,21 @@ def _parse(argv: list[str], define_flags: Callable[[], None]) -> list[str]:
 
 
 def _unknown_field(argv: list[str]) -> str | None:
-    """Which `--config.a.b` names a field that no config has."""
+    """Describes the first `--config.a.b` that is no field of the config, or None."""
     for argument in argv[1:]:
         name = argument.partition("=")[0].lstrip("-")
         group, path = base.get_config(), "config"
         for part in name.split(".")[1:] if name.startswith("config.") else ():
             if not hasattr(group, "keys") or part not in group:
-                known = ", ".join(group) if hasattr(group, "keys") else "no fields"
-                return f"{path} has no field {part!r}; it has: {known}."
+                names = ", ".join(group) if hasattr(group, "keys") else "no fields"
+                return f"{path} has no field {part!r}; it has: {names}."
             group, path = group.get_oneway_ref(part).get(), f"{path}.{part}"
     return None
 
 
 def _one_line(error: BaseException) -> str:
     text = str(error.args[0] if isinstance(error, KeyError) and error.args else error)
-    if "Traceback (most recent call last)" in text:  # of a config file's own error
+    if "Traceback (most recent call last)" in text:  # an error inside of a config file
         text = text.strip().splitlines()[-1].partition(": ")[2]
     return " ".join(text.split())
 
@@ -78,7 +78,7 @@ def _run(main: Callable[[], None], argv: list[str]) -> None:
 
 
 def _given_values() -> Iterator[object]:
-    """The values of all flags, and of the fields of a config among them."""
+    """Yields the values of all flags, and of all fields of config flags."""
     for value in flags.FLAGS.flag_values_dict().values():
         yield from jax.tree.leaves(
             value.to_dict() if hasattr(value, "to_dict") else value

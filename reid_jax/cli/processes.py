@@ -1,4 +1,4 @@
-"""Flags of programs that run in several processes, and how they begin and end."""
+"""Flags of programs that run in several processes, and their start and end."""
 
 import argparse
 import contextlib
@@ -14,43 +14,44 @@ from reid_jax.cli import ending
 _FLAGS = {
     "coordinator": (
         str,
-        "With several processes: host:port of number 0, or auto (SLURM, Cloud TPU).",
+        "With several processes: host:port of process 0, or auto (SLURM, Cloud TPU).",
     ),
-    "num_processes": (int, "How many there are."),
-    "process_id": (int, "The number of this one, from 0."),
+    "num_processes": (int, "Number of processes (with --coordinator)."),
+    "process_id": (int, "Number of this process, from 0 (with --coordinator)."),
 }
 NAMES = tuple(_FLAGS)
 
 
 def define() -> None:
-    """Defines them for absl."""
-    for name, (kind, text) in _FLAGS.items():
-        make = flags.DEFINE_string if kind is str else flags.DEFINE_integer
-        make(name, None, text)
+    """Defines the flags for absl."""
+    for name, (flag_type, text) in _FLAGS.items():
+        define_flag = flags.DEFINE_string if flag_type is str else flags.DEFINE_integer
+        define_flag(name, None, text)
 
 
 def add_to(parser: argparse.ArgumentParser) -> None:
-    """Defines them for argparse."""
-    for name, (kind, text) in _FLAGS.items():
-        parser.add_argument(f"--{name}", type=kind, help=text)
+    """Defines the flags for argparse."""
+    for name, (flag_type, text) in _FLAGS.items():
+        parser.add_argument(f"--{name}", type=flag_type, help=text)
 
 
 def connect(values: Mapping[str, object]) -> None:
-    """Joins the processes that the flags' `values` name; only the first one prints.
+    """Joins the processes that the flags name; only the first process prints.
 
-    Raises UserError as `parallel.connect`.
+    Raises:
+        UserError: as `parallel.connect`.
     """
     parallel.connect(*(values.get(name) for name in NAMES))
-    is_alone = values.get("coordinator") is None  # nothing has to ask for devices yet
-    if not is_alone and not parallel.is_main_process():  # which speaks for all
+    is_alone = values.get("coordinator") is None  # do not initialise devices yet
+    if not is_alone and not parallel.is_main_process():  # only that one prints
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 @contextlib.contextmanager
 def joined(values: Mapping[str, object]) -> Iterator[None]:
-    """Like `connect`; where the block fails in one process, it ends in all.
+    """Like `connect`, and ends all processes if the block fails in one of them.
 
-    For programs whose processes work apart most of the time.
+    For programs whose processes mostly work independently.
     """
     connect(values)
     with parallel.failure_told():
@@ -59,7 +60,7 @@ def joined(values: Mapping[str, object]) -> Iterator[None]:
 
 @contextlib.contextmanager
 def lost_peers_in_one_line(*, program: str = "") -> Iterator[None]:
-    """Ends the process in one line where a computation lost another process."""
+    """Ends with a one-line error if a computation lost another process."""
     try:
         yield
     except RuntimeError as error:

@@ -1,15 +1,15 @@
-"""A trained network for other programs: `python -m reid_jax.export …`.
+"""Exports a trained network for other programs: `python -m reid_jax.export …`.
 
     … --workdir=runs/demo --format=stablehlo   --out=demo.stablehlo  (JAX, any XLA)
     … --workdir=runs/demo --format=onnx        --out=demo.onnx       (ONNX Runtime, …)
     … --workdir=runs/demo --format=saved_model --out=demo            (TensorFlow)
     … --workdir=runs/demo --format=weights     --out=weights/demo    (reid-jax itself)
 
-Clips go in, uint8 [B, T, H, W, 3] in RGB: any number B of any height and width, T as
-the run was trained. Embeddings come out, float32 [B, D], as evaluation computes them:
-resizing and normalisation are inside. <out>.json says what T and D are, which distance
-means the same person, and what the weights are. docs/export.md reads each format.
-`weights` is a folder with one file of weights, which is opened like a run.
+The input is clips, uint8 [B, T, H, W, 3] in RGB: any number B, any height and width,
+and T frames as in training. The output is embeddings, float32 [B, D], as in evaluation:
+resizing and normalisation are part of the network. <out>.json has T and D, thresholds
+for the same person, and a fingerprint of the weights. docs/export.md shows how to read
+each format. `weights` is a folder with one file of weights, which is opened like a run.
 """
 
 import signal
@@ -29,11 +29,11 @@ _FORMATS = ("stablehlo", "onnx", "saved_model", "weights")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """The command line; SystemExit with status 1 for what the user can mend."""
+    """Runs the command line; exits with status 1 for errors that the user can mend."""
     given = _parser().parse_args(arguments)
     ending.quieten()
     with ending.one_line_errors(vars(given).values(), program=_PROGRAM):
-        from reid_jax.export import program  # takes seconds, which --help need not
+        from reid_jax.export import program  # takes seconds; --help does not need it
 
         program.export(given.workdir, given.format, given.out, dtype=given.dtype)
 
@@ -46,13 +46,13 @@ def _parser() -> argparse.ArgumentParser:
         "--out",
         required=True,
         type=pathlib.Path,
-        help="file to write, which may replace an older one; for saved_model a new "
-        "folder, for weights a folder",
+        help="file to write; an older file is replaced. saved_model: a new folder; "
+        "weights: a folder",
     )
     parser.add_argument(
         "--dtype",
         choices=("float32", "bfloat16"),
-        help="what the network computes in; by default what the run was trained in",
+        help="dtype of the computation (default: that of the run)",
     )
     return parser
 

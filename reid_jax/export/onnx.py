@@ -1,4 +1,4 @@
-"""ONNX, by `jax2onnx`, and the operations that it lacks."""
+"""Converts to ONNX by `jax2onnx`, with two operations that it lacks."""
 
 import contextlib
 import functools
@@ -12,11 +12,11 @@ import numpy as np
 from reid_jax.errors import UserError
 
 OPSET = 18
-"""Version of ONNX's operations: that of ONNX 1.13 (2022), so that most readers do."""
+"""Version of ONNX's operations. Most readers know that of ONNX 1.13 (2022)."""
 
 
 def check(config) -> None:
-    """Raises UserError where ONNX cannot hold the network, or jax2onnx is missing."""
+    """Raises a UserError if ONNX cannot hold the network, or jax2onnx is missing."""
     if config.model.dtype != "float32":
         raise UserError(
             f"--format=onnx: readers of ONNX have no convolution in "
@@ -34,16 +34,19 @@ def check(config) -> None:
 def convert(
     embed: Callable[[jax.Array], jax.Array], clips: jax.ShapeDtypeStruct
 ) -> bytes:
-    """The content of an ONNX file with the input `clips` and the output `embedding`.
+    """Returns the content of an ONNX file with input `clips` and output `embedding`.
 
-    `clips` has symbolic sizes. Raises UserError for what jax2onnx cannot convert.
+    `clips` has symbolic sizes.
+
+    Raises:
+        UserError: the network has an operation that jax2onnx cannot convert.
     """
     import jax2onnx
 
-    # Traced before jax2onnx puts functions of its own in the place of JAX's.
+    # Traced now, because jax2onnx replaces functions of JAX while it converts.
     traced = jax.make_jaxpr(embed)(clips)
     try:
-        with _quiet(), _more_operations():
+        with _without_warnings(), _more_operations():
             model = jax2onnx.to_onnx(
                 jax.extend.core.jaxpr_as_fun(traced),
                 [clips],
@@ -62,8 +65,8 @@ def convert(
 
 
 @contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Without warnings of plugins for libraries that are not installed."""
+def _without_warnings() -> Iterator[None]:
+    """Suppresses warnings about plugins for libraries that are not installed."""
     loggers = [logging.getLogger(name) for name in ("jax2onnx", "onnx_ir")]
     levels = [logger.level for logger in loggers]
     for logger in loggers:
@@ -79,21 +82,21 @@ def _quiet() -> Iterator[None]:
 def _more_operations() -> Iterator[None]:
     """Lets jax2onnx convert convolutions and pooling over two and three axes.
 
-    Its own (0.17.1) know no convolution over three axes, and pool over four, which
-    ONNX Runtime does not.
+    jax2onnx 0.17.1 has no convolution over three axes. Its pooling is over four axes,
+    which ONNX Runtime does not support.
     """
     from jax2onnx.plugins import plugin_system
 
     plugin_system.import_all_plugins()
-    known = plugin_system.PLUGIN_REGISTRY
-    before = {
-        name: known[name] for name in ("conv_general_dilated", "reduce_window_max")
+    registry = plugin_system.PLUGIN_REGISTRY
+    original_plugins = {
+        name: registry[name] for name in ("conv_general_dilated", "reduce_window_max")
     }
-    known |= {"conv_general_dilated": _Conv(), "reduce_window_max": _MaxPool()}
+    registry |= {"conv_general_dilated": _Conv(), "reduce_window_max": _MaxPool()}
     try:
         yield
     finally:
-        known |= before
+        registry |= original_plugins
 
 
 class _Conv:
@@ -107,8 +110,8 @@ class _Conv:
         kernel = _typed(kernel, "float32", (D, C, *window))
         strides, padding = eqn.params["window_strides"], eqn.params["padding"]
 
-        def convolve(x, **how):
-            return ctx.builder.Conv(x, kernel, **how)
+        def convolve(x, **options):
+            return ctx.builder.Conv(x, kernel, **options)
 
         _windowed(ctx, eqn, convolve, strides, padding)
 
@@ -126,21 +129,26 @@ class _MaxPool:
 
 
 def _windowed(ctx, eqn, operation: Callable, strides, padding) -> None:
-    """Binds an operation's result; ONNX has channels before the other axes."""
+    """Adds an operation between transpositions: ONNX puts channels first."""
     x, y = eqn.invars[0].aval, eqn.outvars[0].aval
     rank = len(y.shape)
-    first, last = [0, rank - 1, *range(1, rank - 1)], [0, *range(2, rank), 1]
-    value = ctx.builder.Transpose(ctx.get_value_for_var(eqn.invars[0]), perm=first)
-    value = _typed(value, x.dtype, [x.shape[axis] for axis in first])
+    to_channels_first, to_channels_last = (
+        [0, rank - 1, *range(1, rank - 1)],
+        [0, *range(2, rank), 1],
+    )
+    value = ctx.builder.Transpose(
+        ctx.get_value_for_var(eqn.invars[0]), perm=to_channels_first
+    )
+    value = _typed(value, x.dtype, [x.shape[axis] for axis in to_channels_first])
     before, after = zip(*padding, strict=True)
     value = operation(value, strides=list(strides), pads=[*before, *after])
-    value = _typed(value, y.dtype, [y.shape[axis] for axis in first])
-    value = ctx.builder.Transpose(value, perm=last)
+    value = _typed(value, y.dtype, [y.shape[axis] for axis in to_channels_first])
+    value = ctx.builder.Transpose(value, perm=to_channels_last)
     ctx.bind_value_for_var(eqn.outvars[0], _typed(value, y.dtype, y.shape))
 
 
 def _typed(value, dtype, shape):
-    """A value of onnx_ir with its type and shape, in which sizes may be symbolic."""
+    """Sets dtype and shape of a value of onnx_ir; sizes may be symbolic."""
     import onnx_ir
 
     value.type = onnx_ir.TensorType(onnx_ir.DataType.from_numpy(np.dtype(dtype)))

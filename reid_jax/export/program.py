@@ -1,4 +1,4 @@
-"""The network of a run as one function of uint8 clips, written in a format."""
+"""Writes the network of a run as a function of uint8 clips, in several formats."""
 
 import contextlib
 import importlib.metadata
@@ -23,10 +23,10 @@ from reid_jax.scoring import calibration
 FORMATS = ("stablehlo", "onnx", "saved_model", "weights")
 
 PLATFORMS = ("cpu", "cuda", "tpu")
-"""What StableHLO and SavedModels are lowered for."""
+"""Platforms that StableHLO and SavedModels are lowered for."""
 
 _FPR = 0.01
-"""Share of pairs of different persons that the thresholds beside a file accept."""
+"""False positive rate of the thresholds in `<out>.json`."""
 
 
 def export(
@@ -36,30 +36,36 @@ def export(
     *,
     dtype: str | None = None,
 ) -> None:
-    """Write the network of the run in `workdir`, and `<out>.json` beside it.
+    """Writes the network of a run, and `<out>.json` beside it.
 
-    `format` is "stablehlo", "onnx", "saved_model", or "weights": a folder that is
-    opened like a run, see `runs.published`. The checkpoint is the run's
-    `config.eval.checkpoint`. `dtype` ("float32", "bfloat16") is by default the run's.
-    Raises UserError for another format, for a folder without a checkpoint, for what a
-    format cannot hold, and where nothing can be written.
+    Args:
+        workdir: the folder of the run. Its `config.eval.checkpoint` chooses the
+            checkpoint.
+        format: one of `FORMATS`. "weights" is a folder that is opened like a run, see
+            `runs.published`.
+        out: the file or folder to write.
+        dtype: "float32" or "bfloat16"; by default that of the run.
+
+    Raises:
+        UserError: an unknown format, a folder without a checkpoint, a network that the
+            format cannot hold, or a path that cannot be written.
     """
     if format not in FORMATS:
-        known = ", ".join(FORMATS)
-        raise UserError(f"--format={format} is unknown; known: {known}.")
+        names = ", ".join(FORMATS)
+        raise UserError(f"--format={format} is unknown; known: {names}.")
     out = pathlib.Path(out)
     if format == "weights":
         _publish(Run(workdir), out)
         return
     _check_out(out, is_folder=format == "saved_model")
     config = run_folder.load_config(workdir)
-    config.model.remat = False  # belongs to gradients
+    config.model.remat = False  # only gradients need it
     config.model.dtype = dtype or config.model.dtype
     run = Run(workdir, config)
     if format == "onnx":
         onnx.check(config)
-    shown = augmentation.build_augmentation(config)
-    embed = embed_function(run.embed_step, run.state, shown)
+    test_augmentation = augmentation.build_augmentation(config)
+    embed = embed_function(run.embed_step, run.state, test_augmentation)
     clips = clip_shape(config.model.clip_length)
     with files.write_whole(out) as unfinished, _without_paths():
         match format:
@@ -69,9 +75,9 @@ def export(
                 unfinished.write_bytes(onnx.convert(embed, clips))
             case "saved_model":
                 saved_model.save(embed, clips, unfinished, PLATFORMS)
-    beside = out.with_name(f"{out.name}.json")
-    files.write_json(beside, describe(run, format, jax.eval_shape(embed, clips)))
-    print(f"{run.workdir}, step {run.step}: written to {out} and {beside}")
+    json_path = out.with_name(f"{out.name}.json")
+    files.write_json(json_path, describe(run, format, jax.eval_shape(embed, clips)))
+    print(f"{run.workdir}, step {run.step}: written to {out} and {json_path}")
 
 
 def _publish(run: Run, folder: pathlib.Path) -> None:
@@ -87,29 +93,33 @@ def _publish(run: Run, folder: pathlib.Path) -> None:
 
 @contextlib.contextmanager
 def _without_paths() -> Iterator[None]:
-    """Lets JAX note lines of source files without this machine's folders."""
+    """Removes this machine's folders from source locations in exported programs."""
     name = "jax_hlo_source_file_canonicalization_regex"
-    before = getattr(jax.config, name)
+    original = getattr(jax.config, name)
     jax.config.update(name, ".*/")
     try:
         yield
     finally:
-        jax.config.update(name, before)
+        jax.config.update(name, original)
 
 
 def embed_function(
     step: Callable, state: steps.TrainState, shown: augmentation.Augmentation
 ) -> Callable[[jax.Array], jax.Array]:
-    """The function clips uint8 [B, T, H, W, 3] → embeddings float32 [B, D].
+    """Builds the function clips uint8 [B, T, H, W, 3] → embeddings float32 [B, D].
 
-    `step` is that of `steps.make_embed_step`; the weights in `state` are constants in
-    the function. Sizes may be symbolic.
+    Sizes may be symbolic.
+
+    Args:
+        step: from `steps.make_embed_step`.
+        state: its weights become constants of the function.
+        shown: how frames are resized and cropped.
     """
-    # Not as they lie on devices: the function is one of a single device.
+    # Copied to the host: the function is for a single device.
     params, batch_stats = jax.device_get((state.params, state.batch_stats))
 
     def embed(clips):
-        with convolution.by_xla(True):  # any machine may run it
+        with convolution.by_xla(True):  # it may run on any machine
             frames = resizing.middle(clips, shown)
             return step(params, batch_stats, frames).embedding
 
@@ -119,41 +129,41 @@ def embed_function(
 def stablehlo(
     embed: Callable[[jax.Array], jax.Array], clips: jax.ShapeDtypeStruct
 ) -> bytes:
-    """What `jax.export.deserialize` reads; `clips` has symbolic sizes."""
+    """Returns what `jax.export.deserialize` reads; `clips` has symbolic sizes."""
     exported = jax.export.export(jax.jit(embed), platforms=PLATFORMS)(clips)
     return bytes(exported.serialize())
 
 
 def clip_shape(clip_length: int) -> jax.ShapeDtypeStruct:
-    """Clips [B, T, H, W, 3] of `clip_length` frames; all but T is symbolic."""
+    """Returns the shape [B, T, H, W, 3] of clips; all sizes but T are symbolic."""
     B, H, W = jax.export.symbolic_shape("B, H, W")
     return jax.ShapeDtypeStruct((B, clip_length, H, W, 3), jnp.uint8)
 
 
 def describe(run: Run, format: str, embedding: jax.ShapeDtypeStruct) -> dict:
-    """What a reader of the file needs, for JSON.
+    """Returns the content of `<out>.json`: what a reader of the file needs.
 
-    `thresholds` are those of `evaluate.py`, one a metric: distances of tracklets, the
-    mean of their clips' embeddings.
+    `thresholds` has an entry for each metric that `evaluate.py` has scored. They are
+    distances of tracklets, which are the means of their clips' embeddings.
     """
     model, data = run.config.model, run.config.data
     thresholds = []
     for metric in distances.METRICS:
         try:
-            known = calibration.read_calibration(
+            calibrated = calibration.read_calibration(
                 run.folder, metric, weights=run.fingerprint
             )
-            found = known.threshold(_FPR)
-        except UserError:  # not scored by that metric, or of too few pairs
+            threshold = calibrated.threshold(_FPR)
+        except UserError:  # not scored by that metric, or too few pairs
             continue
         thresholds.append(
             {
                 "metric": metric,
-                "distance": found.distance,
+                "distance": threshold.distance,
                 "fpr": _FPR,
-                "tpr": found.tpr,
-                "dataset": known.dataset,
-                "conditions": known.conditions,
+                "tpr": threshold.tpr,
+                "dataset": calibrated.dataset,
+                "conditions": calibrated.conditions,
             }
         )
     return {
@@ -184,7 +194,7 @@ def describe(run: Run, format: str, embedding: jax.ShapeDtypeStruct) -> dict:
 
 
 def _check_out(out: pathlib.Path, *, is_folder: bool) -> None:
-    """Raises UserError, before anything is computed, where `out` cannot be written."""
+    """Raises a UserError if `out` cannot be written, before anything is computed."""
     if out.is_dir() and not is_folder:
         raise UserError(f"--out={out} is a folder; a file is needed.")
     if is_folder and out.exists() and (not out.is_dir() or any(out.iterdir())):

@@ -1,7 +1,7 @@
-"""What evaluation shows of frames of any size, in products of matrices.
+"""Resizes and crops frames for evaluation by matrix products.
 
-`input.resizing` gathers as many pixels as the size of the frames asks for. Here that
-size may be symbolic, so that one program takes all of them.
+`input.resizing` gathers pixels, whose number depends on the size of the frames. Here
+the size of the frames may be symbolic, so that one program serves frames of any size.
 """
 
 from typing import Any
@@ -18,12 +18,13 @@ from reid_jax.input.augmentation import Augmentation
 def middle(
     clips: UInt8[Array, "B T H W 3"], augmentation: Augmentation
 ) -> UInt8[Array, "B T h w 3"]:
-    """The test windows of clips: reduced, resized and cropped as `Run.embed` does it.
+    """Reduces, resizes and crops clips for evaluation, like `Run.embed`.
 
-    Where a sum lies halfway between two numbers, rounding may give the other one.
+    Values may differ by 1 from `Run.embed`, where a sum is halfway between two
+    integers.
     """
     windows = augmentation.middle(1, 1)
-    wanted = zip(
+    axes = zip(
         clips.shape[2:4],
         resizing.largest_size(augmentation.cropped_size).tolist(),
         windows.resized[0, 0].tolist(),
@@ -32,7 +33,7 @@ def middle(
         strict=True,
     )
     reduce, resize = [], []
-    for size, largest, resized, first, length in wanted:
+    for size, largest, resized, first, length in axes:
         smaller = jnp.minimum(jnp.asarray(size, jnp.int32), largest)
         reduce.append(_area_weights(size, smaller, largest))
         positions = first + jnp.arange(length)
@@ -46,7 +47,7 @@ def _weighted(
     rows: Float[Array, "h H"],
     columns: Float[Array, "w W"],
 ) -> Float[Array, "B T h w 3"]:
-    """Sums of pixels along both axes, rounded."""
+    """Computes weighted sums of pixels along both axes, rounded to integers."""
     exact = {"precision": jax.lax.Precision.HIGHEST}
     frames = jnp.einsum("yh,bthwc->btywc", rows, frames, **exact)
     return jnp.round(jnp.einsum("xw,btywc->btyxc", columns, frames, **exact))
@@ -55,10 +56,10 @@ def _weighted(
 def _area_weights(
     size: Any, smaller: Int[Array, ""], largest: int
 ) -> Float[Array, "largest size"]:
-    """Share of pixel j of a side in pixel i of the `smaller` one; 0 beyond its end.
+    """Returns the weight of pixel j in pixel i when `size` is reduced to `smaller`.
 
-    `size` may be symbolic.
-    Places are counted in whole parts of a pixel, of which a side has size × smaller.
+    Rows from `smaller` on are 0. `size` may be symbolic. Positions are exact integers:
+    the side is divided into size × smaller parts.
     """
     i, j = (jax.lax.broadcasted_iota(jnp.int32, (largest, size), a) for a in (0, 1))
     whole = jnp.asarray(size, jnp.int32)
@@ -71,9 +72,10 @@ def _area_weights(
 def _bilinear_weights(
     size: Int[Array, ""], padded: int, resized: int, positions: Int[Array, "N"]
 ) -> Float[Array, "N padded"]:
-    """Share of pixel j of a side in each that is shown; 0 beyond the side's end.
+    """Returns the weight of pixel j at each of `positions` in the resized frame.
 
-    As `resizing._resized` weights them: a triangle, cut at the frame's ends.
+    Columns from `size` on are 0. The weights are those of `resizing._resized`: a
+    triangle, cut at the ends of the frame.
     """
     ratio = size.astype(jnp.float32) / resized
     center = (positions[:, None] + 0.5) * ratio - 0.5

@@ -1,4 +1,4 @@
-"""TensorFlow's SavedModel, by `jax2tf`."""
+"""Writes TensorFlow's SavedModel by `jax2tf`."""
 
 import pathlib
 import warnings
@@ -15,12 +15,17 @@ def save(
 ) -> None:
     """Writes a SavedModel with the signature `serving_default`: clips → embedding.
 
-    `clips` [B, T, H, W, 3] has symbolic sizes. TensorFlow runs the program by XLA, on
-    each of `platforms`.
+    TensorFlow runs the program by XLA.
+
+    Args:
+        embed: the function clips → embedding.
+        clips: the shape [B, T, H, W, 3], with symbolic sizes.
+        folder: the folder to write.
+        platforms: the platforms that can run the program.
     """
     import tensorflow as tf
 
-    with warnings.catch_warnings(action="ignore"):  # jax2tf's own deprecations
+    with warnings.catch_warnings(action="ignore"):  # deprecations in jax2tf
         from jax.experimental import jax2tf
 
         function = jax2tf.convert(

@@ -1,15 +1,16 @@
-"""The same person, the same number, across videos: `python -m reid_jax.footage …`.
+"""Gives each person one number across several videos: `python -m reid_jax.footage …`.
 
     … link   --workdir=runs/demo --cameras=station.csv --out=linked
     … search --workdir=runs/demo --cameras=station.csv --query hall:17 --out=found
     … embed  --workdir=runs/demo --cameras=station.csv --out=station.npz
 
-station.csv has a line for each video: camera,video,tracks and, where needed, start
-(clock time of the first frame), first_frame, classes, fps. One video needs no file:
---video=hall.mp4 --tracks=hall.txt, and its camera is called hall. Tracks are those of
-any tracker that writes MOTChallenge files. link writes <camera>.txt with global ids,
-persons.csv, persons.html and embeddings.npz; search writes found.csv, found.html and
-embeddings.npz.
+station.csv has a line for each video, with the columns camera,video,tracks. More
+columns are optional: start (clock time of the first frame), first_frame, classes, fps.
+A single video needs no such file: use --video=hall.mp4 --tracks=hall.txt; its camera is
+then called hall. Tracks are MOTChallenge files, which most trackers write.
+
+link writes <camera>.txt with global ids, persons.csv, persons.html and embeddings.npz.
+search writes found.csv, found.html and embeddings.npz.
 """
 
 import signal
@@ -53,9 +54,9 @@ def _run(given: argparse.Namespace) -> None:
         case "embed":
             if given.out.suffix != ".npz":
                 raise UserError(f"--out={given.out}: a name ending in .npz is needed.")
-            if parallel.is_main_process():  # which writes
+            if parallel.is_main_process():  # only it writes
                 output.check(given.out.parent, [given.out.name], plan, [given.cameras])
-    kept = _kept(run, given)
+    kept = _cache_folder(run, given)
     with progress.shown() as show:
         embedding.embed_together(run, plan, kept=kept, progress=show)
         if parallel.is_main_process():
@@ -79,29 +80,33 @@ def _write(run: Run, plan: Plan, seen: Appearances, given: argparse.Namespace) -
 
 
 def _recordings(given: argparse.Namespace) -> list[cameras.Recording]:
-    one = (given.video, given.tracks)
-    of_one = {name: getattr(given, name) for name in ("first_frame", "classes", "fps")}
-    of_one = {name: value for name, value in of_one.items() if value is not None}
-    if given.cameras and not any(one):
-        if of_one:
+    video_and_tracks = (given.video, given.tracks)
+    video_settings = {
+        name: getattr(given, name) for name in ("first_frame", "classes", "fps")
+    }
+    video_settings = {
+        name: value for name, value in video_settings.items() if value is not None
+    }
+    if given.cameras and not any(video_and_tracks):
+        if video_settings:
             raise UserError(
-                f"--{next(iter(of_one))} belongs to --video; --cameras has a column of "
-                "that name."
+                f"--{next(iter(video_settings))} belongs to --video; --cameras has a "
+                "column of that name."
             )
         return cameras.read(given.cameras)
-    if given.cameras or not all(one):
+    if given.cameras or not all(video_and_tracks):
         raise UserError("--cameras=FILE is needed, or --video=… and --tracks=….")
-    return cameras.single(*one, **of_one)
+    return cameras.single(*video_and_tracks, **video_settings)
 
 
-def _kept(run: Run, given: argparse.Namespace) -> pathlib.Path | None:
+def _cache_folder(run: Run, given: argparse.Namespace) -> pathlib.Path | None:
     if given.keep is None:
         return run.workdir / "footage"
     return None if str(given.keep) == "none" else given.keep
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """The command line; SystemExit with status 1 for what the user can mend."""
+    """Runs the command line; exits with status 1 for errors that the user can mend."""
     given = flags.parser(__doc__).parse_args(arguments)
     ending.quieten()
     compile_cache.enable()

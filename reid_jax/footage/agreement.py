@@ -1,4 +1,4 @@
-"""How well links agree with known persons: pairs, B³ and IDF1."""
+"""Scores links against labelled persons: pairs, B³ and IDF1."""
 
 import csv
 import dataclasses
@@ -18,21 +18,22 @@ _COLUMNS = ["camera", "track", "person"]
 
 @dataclasses.dataclass(frozen=True)
 class Agreement:
-    """Precision, recall and F1 in [0, 1]; nan where there is nothing to divide by."""
+    """Three (precision, recall, F1) in [0, 1]; nan for a division by zero."""
 
     num_tracks: int
     num_persons: int
     pairs: tuple[float, float, float]
-    """Of pairs of tracks: share of the linked ones that are one person, share of one
-    person's pairs that are linked."""
+    """Over pairs of tracks. Precision: share of the linked pairs that show one person.
+    Recall: share of the pairs of one person that are linked."""
     b_cubed: tuple[float, float, float]
-    """Means over the tracks: share of its linked tracks that are its person's, share of
-    its person's tracks that are linked to it (Bagga & Baldwin 1998)."""
+    """Means over the tracks. Precision: share of the tracks linked to it that show its
+    person. Recall: share of its person's tracks that are linked to it (Bagga & Baldwin
+    1998)."""
     identity: tuple[float, float, float] | None
     """IDP, IDR and IDF1 of the boxes (Ristani et al. 2016); None without trackeval."""
 
     def lines(self) -> list[str]:
-        """The scores as text, percentages."""
+        """Formats the scores as lines of text, in percent."""
         rows = [("pairs", self.pairs), ("B³", self.b_cubed)]
         rows += [("identity (IDP, IDR, IDF1)", self.identity)] if self.identity else []
         texts = [
@@ -48,14 +49,14 @@ class Agreement:
 
 
 def read_labels(path: str | os.PathLike, plan: Plan) -> dict[tuple[int, int], str]:
-    """The person of each labelled track, by its recording and id.
+    """Reads the person of each labelled track, by (recording, track id).
 
-    A CSV file with the header camera,track,person; camera is the name of a recording,
-    or a camera one of whose videos has the track.
+    The file is CSV with the header camera,track,person. `camera` is the name of a
+    recording, or a camera if only one of its videos has the track.
 
     Raises:
         UserError: lists lines without three fields, unknown cameras and tracks, tracks
-            in several videos, and those with two persons.
+            in several videos, and tracks with two persons.
     """
     persons: dict[tuple[int, int], str] = {}
     problems = []
@@ -70,16 +71,16 @@ def read_labels(path: str | os.PathLike, plan: Plan) -> dict[tuple[int, int], st
             place = f"line {reader.line_num}"
             camera, track, person = [*map(str.strip, fields), "", "", ""][:3]
             try:
-                found = plan.find(f"{camera}:{track}") if person else None
+                track_key = plan.find(f"{camera}:{track}") if person else None
             except UserError as error:
                 problems.append(f"{place}: {error}")
                 continue
             if not person:
                 text = ",".join(fields)
                 problems.append(f"{place}: {text!r} is not camera,track,person")
-            elif found is None:
+            elif track_key is None:
                 problems.append(f"{place}: there is no camera {camera}")
-            elif persons.setdefault(found, person) != person:
+            elif persons.setdefault(track_key, person) != person:
                 problems.append(f"{place}: {camera}:{track} has another person already")
     if problems:
         raise UserError(checks.listed(str(path), problems))
@@ -91,28 +92,40 @@ def read_labels(path: str | os.PathLike, plan: Plan) -> dict[tuple[int, int], st
 def agreement(
     labels: Int[np.ndarray, "N"], persons: dict[tuple[int, int], str], seen: Appearances
 ) -> Agreement:
-    """Compares the linked persons of tracks with the known ones.
+    """Compares the linked persons of tracks with the labelled persons.
 
     Labelled tracks without a box in the picture do not count.
+
+    Args:
+        labels: the linked person of each track in `seen`.
+        persons: the labelled person by (recording, track id), from `read_labels`.
+        seen: the embedded tracks.
+
+    Raises:
+        UserError: no labelled track has a box in the picture.
     """
-    places = seen.numbers()
-    known_of = {places[key]: name for key, name in persons.items() if key in places}
-    if not known_of:
+    numbers_by_key = seen.numbers()
+    person_names = {
+        numbers_by_key[key]: name
+        for key, name in persons.items()
+        if key in numbers_by_key
+    }
+    if not person_names:
         raise UserError("No labelled track has a box inside the picture of its video.")
-    numbers = np.array(sorted(known_of), int)
-    names = [known_of[number] for number in numbers.tolist()]
-    known = np.unique(names, return_inverse=True)[1]
+    numbers = np.array(sorted(person_names), int)
+    names = [person_names[number] for number in numbers.tolist()]
+    known_persons = np.unique(names, return_inverse=True)[1]
     linked = np.unique(labels[numbers], return_inverse=True)[1]
     return Agreement(
         len(numbers),
         len(set(names)),
-        _of_pairs(known, linked),
-        _b_cubed(known, linked),
-        _identity(known, linked, [seen.frames[number] for number in numbers]),
+        _pair_scores(known_persons, linked),
+        _b_cubed(known_persons, linked),
+        _identity(known_persons, linked, [seen.frames[number] for number in numbers]),
     )
 
 
-def _of_pairs(known, linked) -> tuple[float, float, float]:
+def _pair_scores(known, linked) -> tuple[float, float, float]:
     (_, false_links), (missed, right) = cluster.pair_confusion_matrix(known, linked)
     return _with_f1(_share(right, right + false_links), _share(right, right + missed))
 
@@ -126,16 +139,16 @@ def _b_cubed(known, linked) -> tuple[float, float, float]:
 
 
 def _identity(known, linked, frames) -> tuple[float, float, float] | None:
-    """By trackeval; each box is one of its track's, so that only the ids differ."""
+    """Computes IDP, IDR and IDF1 with trackeval; None if it is not installed."""
     try:
         from trackeval.metrics import identity
     except ImportError:
         return None
-    # A box is a time step of its own: matches depend on how often two ids meet only.
-    times = [len(numbers) for numbers in frames]
+    # Each box is a separate time step: matches depend only on how often ids co-occur.
+    num_boxes = [len(numbers) for numbers in frames]
     steps = [
-        (np.array([person]), np.array([link]))
-        for person, link, num in zip(known, linked, times, strict=True)
+        (np.array([person]), np.array([linked_person]))
+        for person, linked_person, num in zip(known, linked, num_boxes, strict=True)
         for _ in range(num)
     ]
     result = identity.Identity({"PRINT_CONFIG": False}).eval_sequence(

@@ -1,8 +1,9 @@
-"""The list of cameras: which video and which tracks belong to which camera, since when.
+"""Reads the list of cameras: the video and the tracks of each camera, and when.
 
-A CSV file with the header `camera,video,tracks`, and any of `start`, `first_frame`,
-`classes`, `fps` and `note` (for yourself); a line for each video, with commas or
-semicolons. Paths are relative to the file.
+The list is a CSV file with a line for each video, with commas or semicolons. The
+columns `camera,video,tracks` are required. The columns `start`, `first_frame`,
+`classes`, `fps` and `note` (for your remarks) are optional. Paths are relative to the
+file.
 """
 
 import argparse
@@ -24,33 +25,34 @@ OPTIONAL = ("start", "first_frame", "classes", "fps")
 
 @dataclasses.dataclass(frozen=True)
 class Recording:
-    """One video of a camera, and the file of its tracks."""
+    """A video of a camera, and the file of its tracks."""
 
     camera: str
     name: str
-    """The camera's, with a number behind it where the camera has several videos."""
+    """The camera's name, followed by a number if the camera has several videos."""
     video: pathlib.Path
     tracks: pathlib.Path
     start: datetime.datetime | None = None
     """Clock time of the first frame."""
     first_frame: int = 1
-    """The number that the tracks give the first frame."""
+    """The number of the first frame in the file of tracks."""
     classes: frozenset[int] | None = None
-    """Classes in column 8 of the tracks that are persons; `mot.read_tracks`."""
+    """Classes in column 8 of the tracks that are persons; see `mot.read_tracks`."""
     fps: float | None = None
-    """Frames a second of a folder of pictures, which has no clock."""
+    """Frames per second, for a folder of pictures, which has no clock."""
 
     @property
     def video_name(self) -> str:
-        """The video's file name, or the folder that tells pictures from others."""
+        """The name of the video file, or of the folder of pictures."""
         video = self.video
         is_file = not (video.is_dir() or pictures.is_pattern(video))
         return video.name if is_file else pictures.default_name(video)
 
     def time(self, seconds: float) -> str:
-        """What is shown for a time in the video: the clock's, or m:ss from its start.
+        """Formats a time in the video: clock time, or m:ss from the start.
 
-        `seconds` count from the first frame; empty where they are not known (nan).
+        `seconds` count from the first frame. If they are unknown (nan), the text is
+        empty.
         """
         if seconds != seconds:
             return ""
@@ -62,18 +64,17 @@ class Recording:
 
 
 def read(path: str | os.PathLike) -> list[Recording]:
-    """The recordings of a file, in its order.
+    """Reads the recordings of a list of cameras, in its order.
 
     Raises:
-        UserError: lists every line that cannot be used, and videos and tracks that are
-            not there.
+        UserError: lists every line that cannot be used, and missing videos and tracks.
     """
     path = pathlib.Path(path)
     recordings, problems = [], []
     with path.open(encoding="utf-8-sig", errors="replace", newline="") as file:
-        first = file.readline()
+        first_line = file.readline()
         file.seek(0)
-        separator = ";" if ";" in first and "," not in first else ","
+        separator = ";" if ";" in first_line and "," not in first_line else ","
         reader = csv.DictReader(file, strict=True, delimiter=separator)
         try:
             header = [name.strip().lower() for name in reader.fieldnames or ()]
@@ -82,25 +83,26 @@ def read(path: str | os.PathLike) -> list[Recording]:
             for row in reader:
                 if not any(map(str.strip, filter(None, row.values()))):
                     continue  # a spreadsheet's empty line
-                place = f"line {reader.line_num}"
+                line = f"line {reader.line_num}"
                 try:
                     if None in row or None in row.values():
                         raise UserError(f"not {len(header)} fields")
                     fields = {name: text.strip() for name, text in row.items()}
                     recordings.append(_recording(fields, path.parent))
                 except UserError as error:
-                    problems.append(f"{place}: {error}")
+                    problems.append(f"{line}: {error}")
         except csv.Error as error:
             raise UserError(f"{path} line {reader.line_num}: {error}.") from None
     if not recordings and not problems:
         problems.append("no camera in it")
     problems += _contradictions(recordings)
     recordings = _named(recordings)
-    names = Counter(each.name for each in recordings)
+    names = Counter(recording.name for recording in recordings)
     problems += [
-        f"{name} would be the name of {number} videos: give their cameras other names"
-        for name, number in names.items()
-        if number > 1
+        f"{name} would be the name of {num_videos} videos: give their cameras other "
+        "names"
+        for name, num_videos in names.items()
+        if num_videos > 1
     ]
     if problems:
         raise UserError(checks.listed(str(path), problems))
@@ -108,14 +110,21 @@ def read(path: str | os.PathLike) -> list[Recording]:
 
 
 def _named(recordings: list[Recording]) -> list[Recording]:
-    """Videos of one camera are hall_1, hall_2, …"""
-    total, seen = Counter(each.camera for each in recordings), Counter()
+    """Names several videos of one camera hall_1, hall_2, …"""
+    num_videos, num_seen = (
+        Counter(recording.camera for recording in recordings),
+        Counter(),
+    )
     named = []
-    for each in recordings:
-        seen[each.camera] += 1
-        is_only = total[each.camera] == 1
-        name = each.camera if is_only else f"{each.camera}_{seen[each.camera]}"
-        named.append(dataclasses.replace(each, name=name))
+    for recording in recordings:
+        num_seen[recording.camera] += 1
+        is_only = num_videos[recording.camera] == 1
+        name = (
+            recording.camera
+            if is_only
+            else f"{recording.camera}_{num_seen[recording.camera]}"
+        )
+        named.append(dataclasses.replace(recording, name=name))
     return named
 
 
@@ -127,9 +136,10 @@ def single(
     classes: frozenset[int] | None = None,
     fps: float | None = None,
 ) -> list[Recording]:
-    """One video as one camera, which is named after it.
+    """Makes a list of one recording; the camera is named after the video.
 
-    Raises UserError where one of the two is not there, or a number cannot be.
+    Raises:
+        UserError: the video or the tracks are missing, or a number is out of range.
     """
     video, tracks = pathlib.Path(video), pathlib.Path(tracks)
     for name, path in (("video", video), ("tracks", tracks)):
@@ -142,15 +152,15 @@ def single(
 
 
 def _check_header(path: pathlib.Path, header: list[str]) -> None:
-    known = (*NEEDED, *OPTIONAL, "note")
+    columns = (*NEEDED, *OPTIONAL, "note")
     if sorted(header) != sorted(set(header)) or not set(NEEDED) <= set(header):
         raise UserError(
             f"{path} line 1: the header has to name camera,video,tracks, each once."
         )
-    if unknown := [name for name in header if name not in known]:
+    if unknown := [name for name in header if name not in columns]:
         raise UserError(
             f"{path} line 1: unknown columns {', '.join(unknown)}; known: "
-            f"{', '.join(known)}."
+            f"{', '.join(columns)}."
         )
 
 
@@ -187,7 +197,8 @@ def _start(text: str) -> datetime.datetime | None:
         return None
     try:
         start = datetime.datetime.fromisoformat(text)
-        start + datetime.timedelta(days=1000)  # a video's end is a time too
+        # Fails now if a video's end would be out of range.
+        start + datetime.timedelta(days=1000)
         return start
     except (ValueError, OverflowError):
         raise UserError(
@@ -202,27 +213,29 @@ def _classes(text: str) -> frozenset[int] | None:
         raise UserError(f"classes {error}") from None
 
 
-def _number(text: str, name: str, kind: type) -> float | int:
+def _number(text: str, name: str, number_type: type) -> float | int:
     try:
-        number = kind(text)
+        number = number_type(text)
     except ValueError:
         number = None
-    if number is None or not (0 < number < 1e4 or (kind is int and number == 0)):
-        least = "0 or more" if kind is int else "above 0"
+    if number is None or not (0 < number < 1e4 or (number_type is int and number == 0)):
+        least = "0 or more" if number_type is int else "above 0"
         raise UserError(f"{name} {text!r} is not a number {least}, below 10,000")
     return number
 
 
 def _contradictions(recordings: list[Recording]) -> list[str]:
-    """What is wrong with the lines together."""
+    """Lists problems that concern several lines."""
     problems = []
-    several = Counter((each.camera, each.video.resolve()) for each in recordings)
+    counts = Counter(
+        (recording.camera, recording.video.resolve()) for recording in recordings
+    )
     problems += [
-        f"camera {camera} has {video} {number} times"
-        for (camera, video), number in several.items()
-        if number > 1
+        f"camera {camera} has {video} {count} times"
+        for (camera, video), count in counts.items()
+        if count > 1
     ]
-    starts = [each.start for each in recordings]
+    starts = [recording.start for recording in recordings]
     if None in starts and any(starts):
         problems.append("start: give it in every line, or in none")
     elif len({start is None or start.tzinfo is None for start in starts}) > 1:

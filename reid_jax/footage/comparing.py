@@ -1,4 +1,4 @@
-"""How tracks are compared: the metric, centring, the threshold, what is forbidden."""
+"""Chooses how tracks are compared: metric, centring, threshold, constraints."""
 
 import argparse
 import dataclasses
@@ -16,14 +16,15 @@ from reid_jax.scoring import calibration, metrics, scores
 
 
 def metric(run: Run) -> str:
-    """The first metric of the run's config that needs no training."""
+    """Returns the first metric of the run's config that needs no training."""
     return metrics.training_metric(run.config.eval.metric).name
 
 
 def threshold(run: Run, given: argparse.Namespace) -> tuple[float, str]:
-    """The threshold that the flags ask for, and what it stands for.
+    """Returns the threshold that the flags name, and a sentence that explains it.
 
-    Raises UserError where a rate is asked for that the run has no threshold for.
+    Raises:
+        UserError: the run has no threshold for the rate in the flags.
     """
     if given.threshold is not None:
         return given.threshold, f"Threshold {given.threshold:g}, as given."
@@ -31,17 +32,17 @@ def threshold(run: Run, given: argparse.Namespace) -> tuple[float, str]:
     dataset = given.calibration or run.config.data.name
     folder = run_folder.eval_folder(run.workdir, dataset)
     name = metric(run)
-    known = calibration.read_calibration(folder, name, weights=run.fingerprint)
+    calibrated = calibration.read_calibration(folder, name, weights=run.fingerprint)
     is_centered = _is_centered(run, given)
-    if is_centered != (scores.CENTERED in known.conditions):
+    if is_centered != (scores.CENTERED in calibrated.conditions):
         raise UserError(
             f"{folder} holds thresholds for embeddings "
             f"{'with' if is_centered else 'without'} the mean of their camera: "
             f"python evaluate.py --workdir={run.workdir} "
             f"--config.eval.center_cameras={is_centered} makes those that fit here."
         )
-    distance, tpr = known.threshold(rate)
-    where = ", ".join([known.dataset, *known.conditions])
+    distance, tpr = calibrated.threshold(rate)
+    where = ", ".join([calibrated.dataset, *calibrated.conditions])
     return distance, (
         f"{name} distance up to {distance:.4g}: on {where} that links {100 * rate:g} % "
         f"of the pairs of two persons, and {100 * tpr:.1f} % of the pairs of one. "
@@ -50,7 +51,7 @@ def threshold(run: Run, given: argparse.Namespace) -> tuple[float, str]:
 
 
 def as_compared(run: Run, seen: Appearances, given) -> Appearances:
-    """The tracks with the embeddings that distances are computed from."""
+    """Returns the tracks with the embeddings to compare, centred if configured."""
     if not _is_centered(run, given):
         return seen
     centered = centering.center_cameras(seen.embeddings, seen.cameras())
@@ -58,14 +59,14 @@ def as_compared(run: Run, seen: Appearances, given) -> Appearances:
 
 
 def query_as_compared(run: Run, query: np.ndarray, seen: Appearances, given):
-    """An embedding of pictures, whose camera nobody knows, as it is compared."""
+    """Returns the embedding of query pictures to compare; their camera is unknown."""
     if not _is_centered(run, given):
         return query
     return query - seen.embeddings.mean(axis=0)
 
 
 def constraints(seen: Appearances, times: np.ndarray | None = None) -> Constraints:
-    """Which tracks cannot be one person."""
+    """Returns which pairs of tracks cannot be one person."""
     return Constraints(seen.frames, seen.recording, seen.cameras(), times)
 
 

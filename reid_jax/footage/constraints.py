@@ -1,4 +1,4 @@
-"""Which tracks cannot be one person: nobody is in two places at a time."""
+"""Finds pairs of tracks that cannot be one person, who is in one place at a time."""
 
 from collections.abc import Sequence
 
@@ -8,11 +8,18 @@ from scipy import sparse
 
 
 class Constraints:
-    """Pairs of tracks that cannot be one person, asked for in blocks.
+    """Answers for blocks of pairs of tracks whether they cannot be one person.
 
-    Two tracks of one recording that share a frame are two persons. With `times`, first
-    and last second [N, 2] of each track on one clock, so are tracks of two cameras
-    whose times overlap: for cameras that do not see the same place.
+    Two tracks of one recording that share a frame are two persons. With `times`, tracks
+    of two cameras whose times overlap are two persons too. This is right only for
+    cameras that do not see the same place.
+
+    Args:
+        frames: the frame numbers of each track.
+        recordings: the recording of each track.
+        cameras: the camera of each track.
+        times: first and last second of each track on a common clock; None: cameras may
+            see the same place.
     """
 
     def __init__(
@@ -28,7 +35,7 @@ class Constraints:
     def __call__(
         self, rows: np.ndarray, columns: np.ndarray
     ) -> Bool[np.ndarray, "R C"]:
-        """Whether each of the tracks `rows` and each of `columns` cannot be one."""
+        """Marks the pairs of `rows` and `columns` that cannot be one person."""
         block = self._together[rows][:, columns].toarray()
         if self._times is not None:
             first, last = self._times.T
@@ -40,29 +47,30 @@ class Constraints:
 
 
 def _sharing_a_frame(frames, recordings) -> sparse.csr_array:
-    """Tracks [N, N] of one recording that have a box in the same frame."""
+    """Marks pairs of tracks [N, N] of one recording that share a frame."""
     num = len(frames)
     lengths = [len(numbers) for numbers in frames]
     tracks = np.repeat(np.arange(num), lengths)
     numbers = np.concatenate([np.zeros(0, int), *frames])
     _, numbers = np.unique(numbers, return_inverse=True)
-    of_recordings = np.repeat(np.asarray(recordings, int), lengths)
-    # A column for each frame of a recording; those of neighbours are neighbours.
-    keys = of_recordings * (numbers.max(initial=0) + 1) + numbers
+    recording_ids = np.repeat(np.asarray(recordings, int), lengths)
+    # A column for each frame of a recording, in order of the frames.
+    keys = recording_ids * (numbers.max(initial=0) + 1) + numbers
     distinct, columns = np.unique(keys, return_inverse=True)
-    # A track enters where it was not in the frame before. Two tracks that share a frame
-    # share one where one of them enters: the first of those that they share in a row.
+    # A track enters in a frame if it was not in the frame before. If two tracks share
+    # frames, one of them enters in the first frame of such a row of shared frames. So
+    # it is enough to compare entered frames with all frames.
     enters = np.ones(len(columns), bool)
     enters[1:] = (np.diff(columns) != 1) | (np.diff(tracks) != 0)
 
     def incidence(chosen) -> sparse.csr_array:
-        places = tracks[chosen], columns[chosen]
-        values = np.ones(len(places[0]), bool)
-        return sparse.coo_array((values, places), shape=(num, len(distinct))).tocsr()
+        indices = tracks[chosen], columns[chosen]
+        values = np.ones(len(indices[0]), bool)
+        return sparse.coo_array((values, indices), shape=(num, len(distinct))).tocsr()
 
-    one, other = (incidence(enters) @ incidence(slice(None)).T).nonzero()
-    is_pair = one != other
-    one, other = one[is_pair], other[is_pair]
-    both = np.concatenate([one, other]), np.concatenate([other, one])
+    first, second = (incidence(enters) @ incidence(slice(None)).T).nonzero()
+    is_pair = first != second
+    first, second = first[is_pair], second[is_pair]
+    both = np.concatenate([first, second]), np.concatenate([second, first])
     values = np.ones(len(both[0]), bool)
     return sparse.coo_array((values, both), shape=(num, num)).tocsr()

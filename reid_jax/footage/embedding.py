@@ -1,4 +1,4 @@
-"""Embeds the tracks of recordings, a clip at a time."""
+"""Embeds the tracks of recordings, clip by clip."""
 
 import pathlib
 from collections.abc import Callable, Iterator
@@ -17,7 +17,7 @@ from reid_jax.report import html, strips
 from reid_jax.runs.run import Run
 
 _SHOWN = (1 / 6, 1 / 2, 5 / 6)
-"""Which of a track's boxes are shown, as fractions of them."""
+"""Positions of the boxes that are shown as pictures, as fractions of a track."""
 
 
 def embed(
@@ -30,10 +30,17 @@ def embed(
 ) -> Appearances:
     """Embeds every track of the plan that has a box in the picture.
 
-    What was embedded before is read from the folder `kept`, as long as the weights, the
-    video, its tracks and the settings are the same. `progress(done, total, name)` is
-    called with boxes; `report` gets a line for each thing that was left out.
-    Raises UserError for a recording that cannot be read, and where no track is left.
+    Args:
+        run: the run whose network embeds.
+        plan: the recordings and their tracks.
+        kept: folder of stored embeddings; None: none are stored. A recording is read
+            from it if the weights, the video, its tracks and the settings are
+            unchanged.
+        progress: called with (boxes done, all boxes, name of the recording).
+        report: called with a line for everything that is left out.
+
+    Raises:
+        UserError: a recording cannot be read, or no track has a box in the picture.
     """
     done, parts = 0, []
     for recording, tracks in zip(plan.recordings, plan.tracks, strict=True):
@@ -76,11 +83,13 @@ def embed_together(
     kept: pathlib.Path | None,
     progress: Callable[[int, int, str], None] = lambda *_: None,
 ) -> None:
-    """Each process embeds some recordings and keeps them; then `embed` finds them all.
+    """Embeds each recording in one of the processes, and stores it for `embed`.
 
-    All have to call it; one process does nothing. A recording is embedded by one.
-    Raises UserError where nothing is kept, where the folder `kept` is not the same for
-    all, and where they have other weights, videos, tracks or settings than each other.
+    All processes must call this. A single process does nothing.
+
+    Raises:
+        UserError: there is no folder `kept`, it is not the same folder for all
+            processes, or they have different weights, videos, tracks or settings.
     """
     if parallel.share() == (0, 1):
         return
@@ -89,7 +98,10 @@ def embed_together(
             "several processes meet in the folder of --keep: --keep=none is for one."
         )
     recordings, settings = plan.recordings, plan.settings
-    keys = {each.name: kept_embeddings.key(run, each, settings) for each in recordings}
+    keys = {
+        recording.name: kept_embeddings.key(run, recording, settings)
+        for recording in recordings
+    }
     parallel.check_same(keys, "weights, videos, tracks or settings")
     parallel.check_shared(kept)
     missing = [
@@ -100,9 +112,9 @@ def embed_together(
     missing = parallel.told_by_all(missing)[0]
     process, num_processes = parallel.share()
     boxes = [_num_boxes(plan.tracks[number]) for number in missing]
-    own = [missing[i] for i in parallel.share_out(boxes, num_processes)[process]]
-    done, total = 0, sum(_num_boxes(plan.tracks[number]) for number in own)
-    for number in own:
+    assigned = [missing[i] for i in parallel.share_out(boxes, num_processes)[process]]
+    done, total = 0, sum(_num_boxes(plan.tracks[number]) for number in assigned)
+    for number in assigned:
         recording, tracks = recordings[number], plan.tracks[number]
 
         def advance(boxes: int, before: int = done, name: str = recording.name) -> None:
@@ -124,8 +136,8 @@ def _num_boxes(tracks: dict[int, mot.Track]) -> int:
     return sum(len(track.frames) for track in tracks.values())
 
 
-class _Seen:
-    """What is held of one track while its video is read."""
+class _TrackCrops:
+    """The crops, times and pictures of a track while its video is read."""
 
     def __init__(self, num_boxes: int):
         self.num_left = num_boxes
@@ -136,7 +148,7 @@ class _Seen:
         self.clip: list[np.ndarray] = []
 
     def add(self, box: cutting.Box, every: int) -> None:
-        """Takes in the next box; those outside the picture have no crop."""
+        """Adds the next box; a box outside the picture has no crop."""
         position, self._position = self._position, self._position + 1
         self.num_left -= 1
         if box.crop is None:
@@ -145,13 +157,14 @@ class _Seen:
         seconds = np.nan if box.seconds is None else box.seconds
         self.seconds = [*self.seconds[:1], seconds]
         if is_first or position % every == 0:
-            self.clip.append(box.crop.copy())  # lets go of the whole image
+            # A view would keep the whole image in memory.
+            self.clip.append(box.crop.copy())
         if is_first or position in self._shown:
             self._pictures.append(html.jpeg(strips.resize(box.crop)))
 
     @property
     def pictures(self) -> list[bytes]:
-        """Three, or fewer where the track is short or often outside the picture."""
+        """Up to three pictures; fewer for tracks that are short or often outside."""
         return self._pictures[-len(_SHOWN) :]
 
 
@@ -162,12 +175,14 @@ def _embed_recording(
     plan: Plan,
     progress: Callable[[int], None],
 ) -> Part:
-    seen = {track_id: _Seen(len(track.frames)) for track_id, track in tracks.items()}
-    number = {track_id: position for position, track_id in enumerate(tracks)}
+    seen = {
+        track_id: _TrackCrops(len(track.frames)) for track_id, track in tracks.items()
+    }
+    positions = {track_id: position for position, track_id in enumerate(tracks)}
     warnings: list[str] = []
 
     def clips() -> Iterator[tuple[list[np.ndarray], int]]:
-        """Each track's clips as soon as they are full, so that few crops are held."""
+        """Yields clips as soon as they are full, so that few crops are held."""
         T = run.config.model.clip_length
         cut = cutting.cut_boxes(
             recording.video,
@@ -180,19 +195,19 @@ def _embed_recording(
             track = seen[box.track_id]
             track.add(box, plan.settings.every)
             if len(track.clip) == T or (track.clip and not track.num_left):
-                yield track.clip, number[box.track_id]
+                yield track.clip, positions[box.track_id]
                 track.clip = []
             progress(done)
-        for track_id, track in seen.items():  # the video ended before they did
+        for track_id, track in seen.items():  # the video ended before these tracks
             if track.clip:
-                yield track.clip, number[track_id]
+                yield track.clip, positions[track_id]
 
     embeddings = run.embed_clips(clips(), len(tracks))
-    there = [track_id for track_id, track in seen.items() if track.seconds]
+    visible = [track_id for track_id, track in seen.items() if track.seconds]
     return Part(
-        embeddings[[number[track_id] for track_id in there]],
-        np.array(there, int),
-        np.array([[*seen[t].seconds[:1], seen[t].seconds[-1]] for t in there], float),
-        [seen[track_id].pictures for track_id in there],
+        embeddings[[positions[track_id] for track_id in visible]],
+        np.array(visible, int),
+        np.array([[*seen[t].seconds[:1], seen[t].seconds[-1]] for t in visible], float),
+        [seen[track_id].pictures for track_id in visible],
         warnings,
     )

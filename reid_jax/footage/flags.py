@@ -1,4 +1,4 @@
-"""The command line of `python -m reid_jax.footage`."""
+"""Defines the command line of `python -m reid_jax.footage`."""
 
 import argparse
 import pathlib
@@ -6,7 +6,7 @@ import pathlib
 from reid_jax.cli import arguments, processes
 
 FALSE_LINKS = 0.01
-"""Share of wrong pairs that may be linked, by default."""
+"""Default share of the pairs of two persons that may be linked."""
 
 
 COMMANDS = {
@@ -17,17 +17,17 @@ COMMANDS = {
 
 
 class _Help(argparse.ArgumentDefaultsHelpFormatter):
-    """Names the defaults that there are."""
+    """Shows defaults, except None and False."""
 
     def _get_help_string(self, action):
-        has_none = action.default in (None, False) or action.required
-        return action.help if has_none else super()._get_help_string(action)
+        has_no_default = action.default in (None, False) or action.required
+        return action.help if has_no_default else super()._get_help_string(action)
 
 
 def parser(doc: str) -> argparse.ArgumentParser:
-    """The parser; what it returns has the command's name as `command`."""
-    whole = arguments.parser("reid_jax.footage", doc)
-    commands = whole.add_subparsers(
+    """Builds the parser; its result has the name of the command as `command`."""
+    main_parser = arguments.parser("reid_jax.footage", doc)
+    commands = main_parser.add_subparsers(
         required=True, dest="command", metavar="|".join(COMMANDS)
     )
     for name, text in COMMANDS.items():
@@ -44,7 +44,7 @@ def parser(doc: str) -> argparse.ArgumentParser:
             _add_search(command)
         if name == "embed":
             processes.add_to(command)
-    return whole
+    return main_parser
 
 
 def _add_common(command: argparse.ArgumentParser, out: str) -> None:
@@ -54,60 +54,60 @@ def _add_common(command: argparse.ArgumentParser, out: str) -> None:
     add(
         "--video",
         type=pathlib.Path,
-        help="one video, in place of --cameras; its camera is called as the file is",
+        help="a single video, instead of --cameras; its camera is named after the file",
     )
     add("--tracks", type=pathlib.Path, help="the tracks of --video")
     add(
         "--first_frame",
         type=int,
-        help="with --tracks: 0 where they count from 0 (default: 1)",
+        help="with --tracks: number of the first frame in that file (default: 1)",
     )
     add(
         "--classes",
         type=arguments.whole_numbers,
-        help="with --tracks: classes that are persons, as 1,7",
+        help="with --tracks: classes that are persons, such as 1,7",
     )
-    add("--fps", type=float, help="with --video, a folder of pictures")
+    add("--fps", type=float, help="frames per second, if --video is pictures")
     add("--out", type=pathlib.Path, required=True, help=f"{out} to write")
     add(
         "--keep",
         type=pathlib.Path,
         metavar="DIR",
-        help="where embeddings and three pictures of each track are kept to be used "
-        "again; none: nowhere (default: WORKDIR/footage)",
+        help="folder that stores embeddings and three pictures of each track for later "
+        "calls; none: do not store them (default: WORKDIR/footage)",
     )
     add("--min_frames", type=_positive, default=8, help="leave out shorter tracks")
     add(
         "--center_cameras",
         action="store_true",
-        help="take the mean of each camera's embeddings off before they are compared",
+        help="subtract the mean of each camera's embeddings before comparing them",
     )
     add("--every", type=_positive, default=1, help="embed every N-th box of a track")
 
 
 def _add_link(command: argparse.ArgumentParser) -> None:
-    how = _add_threshold(command, "link up to this distance")
-    how.add_argument(
-        "--persons", type=_positive, metavar="N", help="link into so many persons"
+    group = _add_threshold(command, "link up to this distance")
+    group.add_argument(
+        "--persons", type=_positive, metavar="N", help="link into N persons"
     )
     command.add_argument(
         "--overlap",
         choices=("possible", "none"),
         default="possible",
-        help="none: nobody is seen by two cameras at a time",
+        help="none: no person is seen by two cameras at the same time",
     )
     command.add_argument(
         "--labels",
         type=pathlib.Path,
         metavar="FILE",
-        help="CSV camera,track,person: score the links against it",
+        help="CSV file camera,track,person: score the links against these persons",
     )
     command.add_argument(
         "--memory_gb",
         type=_above_zero,
         metavar="GB",
         default=8.0,
-        help="most memory for clustering the tracks that a threshold connects",
+        help="memory limit for clustering the tracks that a threshold connects",
     )
 
 
@@ -120,15 +120,19 @@ def _add_search(command: argparse.ArgumentParser) -> None:
         help="tracks as CAMERA:TRACK, or pictures of one person",
     )
     command.add_argument(
-        "--top", type=_positive, metavar="N", default=20, help="tracks to show"
+        "--top",
+        type=_positive,
+        metavar="N",
+        default=20,
+        help="number of tracks to show",
     )
     _add_threshold(command, "mark tracks beyond this distance")
 
 
 def _add_threshold(command: argparse.ArgumentParser, text: str):
-    how = command.add_mutually_exclusive_group()
-    how.add_argument("--threshold", type=_above_zero, metavar="D", help=text)
-    how.add_argument(
+    group = command.add_mutually_exclusive_group()
+    group.add_argument("--threshold", type=_above_zero, metavar="D", help=text)
+    group.add_argument(
         "--false_links",
         type=_rate,
         metavar="RATE",
@@ -138,9 +142,9 @@ def _add_threshold(command: argparse.ArgumentParser, text: str):
     command.add_argument(
         "--calibration",
         metavar="DATASET",
-        help="the dataset on whose persons that was measured (default: the run's)",
+        help="dataset on which that distance was measured (default: the run's)",
     )
-    return how
+    return group
 
 
 def _positive(text: str) -> int:

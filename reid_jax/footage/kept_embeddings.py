@@ -1,8 +1,8 @@
-"""Embeddings of recordings that are kept beside a run, and used again.
+"""Stores the embeddings of recordings beside a run, and loads them again.
 
-A file for each video and its tracks, `<workdir>/footage/<number>.npz`. It holds three
-pictures of each track too, for the pages: pictures of people. It is replaced when
-anything it depends on has changed.
+There is a file for each video and its tracks, `<workdir>/footage/<number>.npz`. It also
+holds up to three pictures of each track for the pages: these are pictures of people.
+The file is replaced if anything that it depends on has changed.
 """
 
 import dataclasses
@@ -20,12 +20,12 @@ from reid_jax.footage.tracks import Settings
 from reid_jax.runs.run import Run
 
 _VERSION = 1
-"""Grows when crops or clips are made in another way."""
+"""Increased when crops or clips are computed differently."""
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
 class Part:
-    """The tracks of one recording that have a box in the picture."""
+    """The embedded tracks of a recording: those that have a box in the picture."""
 
     embeddings: np.ndarray
     track: np.ndarray
@@ -41,21 +41,26 @@ def save(
     settings: Settings,
     part: Part,
 ) -> str | None:
-    """Keeps a recording's tracks in `folder`; returns why it could not, or None.
+    """Stores a recording's tracks in `folder`; without a folder, it does nothing.
 
-    Without a folder nothing is kept.
+    Returns:
+        The reason if they cannot be stored, else None.
     """
     if folder is None:
         return None
-    every = [picture for several in part.pictures for picture in several]
+    all_pictures = [
+        picture for track_pictures in part.pictures for picture in track_pictures
+    ]
     arrays = {
         "key": np.array(key(run, recording, settings)),
         "embeddings": part.embeddings,
         "track": part.track,
         "seconds": part.seconds,
-        "num_pictures": np.array([len(several) for several in part.pictures], int),
-        "lengths": np.array([len(picture) for picture in every], int),
-        "jpeg": np.frombuffer(b"".join(every), np.uint8),
+        "num_pictures": np.array(
+            [len(track_pictures) for track_pictures in part.pictures], int
+        ),
+        "lengths": np.array([len(picture) for picture in all_pictures], int),
+        "jpeg": np.frombuffer(b"".join(all_pictures), np.uint8),
         "warnings": np.array(part.warnings, str),
     }
     try:
@@ -69,7 +74,7 @@ def save(
 def load(
     folder: pathlib.Path | None, run: Run, recording: Recording, settings: Settings
 ) -> Part | None:
-    """What `save` kept; None where it is missing, damaged, or something has changed."""
+    """Loads what `save` stored; None if it is missing, damaged or outdated."""
     if folder is None:
         return None
     try:
@@ -80,36 +85,36 @@ def load(
             content = arrays["jpeg"].tobytes()
             ends = np.cumsum(arrays["lengths"])
             starts = ends - arrays["lengths"]
-            every = [content[a:b] for a, b in zip(starts, ends, strict=True)]
+            all_pictures = [content[a:b] for a, b in zip(starts, ends, strict=True)]
             ends = np.cumsum(arrays["num_pictures"])
             starts = ends - arrays["num_pictures"]
             return Part(
                 arrays["embeddings"],
                 arrays["track"],
                 arrays["seconds"],
-                [every[a:b] for a, b in zip(starts, ends, strict=True)],
+                [all_pictures[a:b] for a, b in zip(starts, ends, strict=True)],
                 arrays["warnings"].tolist(),
             )
-    except Exception:  # another version's, or damaged: whatever that leads NumPy to
+    except Exception:  # NumPy raises anything on damaged files
         return None
 
 
 def _path(folder: pathlib.Path, recording: Recording) -> pathlib.Path:
-    """The file of a video and its tracks, wherever they are named from."""
+    """Returns the file of a video and its tracks, for any current folder."""
     paths = pictures.whole_path(recording.video), str(recording.tracks.resolve())
     return folder / f"{hashlib.sha256(repr(paths).encode()).hexdigest()[:16]}.npz"
 
 
 def key(run: Run, recording: Recording, settings: Settings) -> str:
-    """All that a recording's embeddings depend on, as one text.
+    """Returns a hash of everything that a recording's embeddings depend on.
 
-    A folder or pattern of pictures is known by the names, sizes and times of them all.
+    Videos and pictures enter with their names, sizes and modification times.
     """
     video = recording.video
     is_file = not (video.is_dir() or pictures.is_pattern(video))
-    shown = [video] if is_file else pictures.numbered(video).values()
-    stats = [(str(path.resolve()), path.stat()) for path in shown]
-    depends = {
+    paths = [video] if is_file else pictures.numbered(video).values()
+    stats = [(str(path.resolve()), path.stat()) for path in paths]
+    dependencies = {
         "version": _VERSION,
         "run": run.pictures_key,
         "video": [(name, stat.st_size, stat.st_mtime_ns) for name, stat in stats],
@@ -121,4 +126,4 @@ def key(run: Run, recording: Recording, settings: Settings) -> str:
         ],
         "settings": dataclasses.asdict(settings),
     }
-    return hashlib.sha256(json.dumps(depends, sort_keys=True).encode()).hexdigest()
+    return hashlib.sha256(json.dumps(dependencies, sort_keys=True).encode()).hexdigest()

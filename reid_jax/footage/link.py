@@ -1,4 +1,4 @@
-"""`footage link`: global identities over all videos."""
+"""`footage link`: finds the same persons in all videos."""
 
 import argparse
 import pathlib
@@ -17,7 +17,7 @@ FILES = ("persons.csv", "persons.html", "embeddings.npz")
 
 
 def check(run: Run, plan: Plan, given: argparse.Namespace) -> None:
-    """Raises a UserError for what can be known to be wrong before the long work."""
+    """Raises a UserError for problems that can be found before the long work."""
     if given.persons is None:
         comparing.threshold(run, given)
     names = [f"{recording.name}.txt" for recording in plan.recordings]
@@ -53,7 +53,7 @@ def link(run: Run, plan: Plan, seen: Appearances, given: argparse.Namespace) -> 
     if given.persons is None:
         threshold, note = comparing.threshold(run, given)
         notes.append(note)
-    found = persons.find(
+    linked_persons = persons.find(
         compared,
         constraints,
         metric=metric,
@@ -63,46 +63,51 @@ def link(run: Run, plan: Plan, seen: Appearances, given: argparse.Namespace) -> 
     )
     if given.persons is not None:
         notes.append(
-            f"{given.persons} persons make the threshold {found.threshold:.4g}."
+            f"{given.persons} persons make the threshold "
+            f"{linked_persons.threshold:.4g}."
         )
     if given.labels:
         labels = agreement.read_labels(given.labels, plan)
-        notes += agreement.agreement(found.person, labels, seen).lines()
-    pairs = persons.pair_distances(compared, constraints, found)
+        notes += agreement.agreement(linked_persons.person, labels, seen).lines()
+    pairs = persons.pair_distances(compared, constraints, linked_persons)
     with output.together(given.out) as folder:
-        output.write_tracks(folder, plan, seen, found.person)
-        _write_table(folder / "persons.csv", seen, found)
-        page.write_persons(folder / "persons.html", seen, found, pairs, notes)
+        output.write_tracks(folder, plan, seen, linked_persons.person)
+        _write_table(folder / "persons.csv", seen, linked_persons)
+        page.write_persons(folder / "persons.html", seen, linked_persons, pairs, notes)
         output.write_embeddings(folder / "embeddings.npz", seen)
     for note in notes:
         print(note)
-    _print_persons(seen, found)
+    _print_persons(seen, linked_persons)
     names = [f"{recording.name}.txt" for recording in plan.recordings]
-    shown = [*names[:3], *["…"] * (len(names) > 3), *FILES]
-    print(f"written to {given.out}: {', '.join(shown)}")
+    printed_names = [*names[:3], *["…"] * (len(names) > 3), *FILES]
+    print(f"written to {given.out}: {', '.join(printed_names)}")
 
 
-def _write_table(path: pathlib.Path, seen: Appearances, found: persons.Persons) -> None:
+def _write_table(
+    path: pathlib.Path, seen: Appearances, linked_persons: persons.Persons
+) -> None:
     rank = np.argsort(seen.order())
     rows = (
         (
-            found.person[track],
+            linked_persons.person[track],
             *output.seen_at(seen, track),
-            "" if np.isnan(found.distance[track]) else f"{found.distance[track]:.5g}",
-            found.note[track],
+            ""
+            if np.isnan(linked_persons.distance[track])
+            else f"{linked_persons.distance[track]:.5g}",
+            linked_persons.note[track],
         )
-        for track in np.lexsort((rank, found.person)).tolist()
+        for track in np.lexsort((rank, linked_persons.person)).tolist()
     )
     header = ("person", *output.SEEN_AT, "distance", "note")
     scores.write_csv(path, [header, *rows])
 
 
-def _print_persons(seen: Appearances, found: persons.Persons) -> None:
-    linked = [tracks for tracks in found.members().values() if len(tracks) > 1]
-    of_track = seen.cameras()
-    across = sum(len(set(of_track[tracks].tolist())) > 1 for tracks in linked)
+def _print_persons(seen: Appearances, linked_persons: persons.Persons) -> None:
+    linked = [tracks for tracks in linked_persons.members().values() if len(tracks) > 1]
+    cameras = seen.cameras()
+    num_across = sum(len(set(cameras[tracks].tolist())) > 1 for tracks in linked)
     print(
-        f"tracks: {len(seen)}, persons: {found.num_persons}, with several tracks: "
-        f"{len(linked)}, in several cameras: {across}, uncertain tracks: "
-        f"{sum(map(bool, found.note))}"
+        f"tracks: {len(seen)}, persons: {linked_persons.num_persons}, with several "
+        f"tracks: {len(linked)}, in several cameras: {num_across}, uncertain tracks: "
+        f"{sum(map(bool, linked_persons.note))}"
     )

@@ -1,4 +1,4 @@
-"""One page of persons or search results, which needs no other file."""
+"""Writes persons or search results as a page that needs no other file."""
 
 import io
 import pathlib
@@ -9,8 +9,8 @@ from reid_jax.footage.persons import PairDistances, Persons
 from reid_jax.report import html, style
 
 _TEMPLATE = pathlib.Path(__file__).with_name("page.html")
-_MOST_PERSONS, _MOST_TRACKS = 500, 40
-"""Rows of a page, and tracks of a row; the table has them all."""
+_MAX_PERSONS, _MAX_TRACKS = 500, 40
+"""Maximum rows of a page, and tracks of a row; the CSV table has all."""
 
 
 def write_persons(
@@ -22,30 +22,35 @@ def write_persons(
 ) -> None:
     """Writes a row for each linked person, then the tracks that were not linked.
 
-    `notes` are lines about how the threshold was found.
+    Args:
+        path: the page to write.
+        seen: the tracks.
+        persons: the person of each track.
+        pairs: the distances for the histogram.
+        notes: sentences that explain the threshold.
     """
     rank = {track: place for place, track in enumerate(seen.order().tolist())}
     cameras = seen.cameras()
-    several, alone = [], []
+    linked, unlinked = [], []
     for person, tracks in persons.members().items():
         tracks = sorted(tracks.tolist(), key=rank.__getitem__)
         if len(tracks) == 1:
             note = persons.note[tracks[0]]
-            alone.append(_figure(seen, tracks[0], f"person {person}", note))
+            unlinked.append(_figure(seen, tracks[0], f"person {person}", note))
             continue
-        shown = [
+        figures = [
             _figure(
                 seen,
                 track,
                 f"{persons.distance[track]:.3g} from the others",
                 persons.note[track],
             )
-            for track in tracks[:_MOST_TRACKS]
+            for track in tracks[:_MAX_TRACKS]
         ]
         num = len({int(cameras[track]) for track in tracks})
         title = f"Person {person}: {len(tracks)} tracks, {num} camera{'s' * (num > 1)}"
-        several.append((title, shown, len(tracks)))
-    explained = (
+        linked.append((title, figures, len(tracks)))
+    explanation = (
         "The histogram shows where the pairs of tracks of this footage lie. "
         "Under each track: camera and track, when, and its mean distance to the "
         "person's other tracks. It is uncertain where that is above nine tenths of the "
@@ -54,13 +59,13 @@ def write_persons(
     _write(
         path,
         title=f"{persons.num_persons} persons in {len(seen)} tracks",
-        notes=[*notes, explained],
+        notes=[*notes, explanation],
         histogram=histogram(pairs, persons.threshold),
         histogram_note=_sampled(pairs, len(seen)),
-        rows=several[:_MOST_PERSONS],
-        num_hidden=max(0, len(several) - _MOST_PERSONS),
-        alone=alone[:_MOST_PERSONS],
-        num_alone=len(alone),
+        rows=linked[:_MAX_PERSONS],
+        num_hidden=max(0, len(linked) - _MAX_PERSONS),
+        alone=unlinked[:_MAX_PERSONS],
+        num_alone=len(unlinked),
         table="persons.csv",
     )
 
@@ -72,23 +77,23 @@ def write_found(
     limit: float | None,
     notes: list[str],
 ) -> None:
-    """Writes a row for each `search.Found`: its pictures, then the nearest tracks.
+    """Writes a row for each `search.Found`: the query, then the nearest tracks.
 
-    Those farther than `limit` are marked.
+    Tracks farther than the threshold `limit` are marked.
     """
     rows = []
-    for one in found:
-        query = {"pictures": _uris(one.pictures), "title": "query", "note": ""}
-        figures = [query | {"lines": [one.query]}]
-        pairs = zip(one.tracks.tolist(), one.distances.tolist(), strict=True)
+    for result in found:
+        query = {"pictures": _uris(result.pictures), "title": "query", "note": ""}
+        figures = [query | {"lines": [result.query]}]
+        pairs = zip(result.tracks.tolist(), result.distances.tolist(), strict=True)
         for track, distance in pairs:
             is_far = limit is not None and distance > limit
             note = "beyond the threshold" * is_far
             figures.append(_figure(seen, track, f"distance {distance:.3g}", note))
-        title = f"{one.query}: the nearest {len(one.tracks)} tracks"
-        if one.num_together:
-            others = "other is" if one.num_together == 1 else "others are"
-            title += f" ({one.num_together} {others} there at the same time)"
+        title = f"{result.query}: the nearest {len(result.tracks)} tracks"
+        if result.num_together:
+            others = "other is" if result.num_together == 1 else "others are"
+            title += f" ({result.num_together} {others} there at the same time)"
         rows.append((title, figures, len(figures)))
     _write(
         path,
@@ -116,7 +121,7 @@ def _figure(seen: Appearances, track: int, line: str, note: str = "") -> dict:
         first, last = (f"frame {n}" for n in seen.first_and_last(track))
     day, _, time = last.partition(" ")
     if time and first.startswith(f"{day} "):
-        last = time  # the same day is not said twice
+        last = time  # do not repeat the day
     return {
         "pictures": _uris(seen.pictures[track]),
         "title": seen.name(track),
@@ -136,7 +141,11 @@ def _sampled(pairs: PairDistances, num_tracks: int) -> str:
 
 
 def histogram(pairs: PairDistances, threshold: float) -> str:
-    """The distances of linked, other and forbidden pairs, and the threshold."""
+    """Draws the distances of linked, other and forbidden pairs, and the threshold.
+
+    Returns:
+        The picture as a data URI.
+    """
     canvas = style.new_figure(7, 2.6)
     axes = canvas.subplots()
     looks = zip(pairs.counts.items(), style.COLORS, style.DASHES, strict=False)

@@ -1,4 +1,4 @@
-"""From tracks to persons, with what is uncertain about each link."""
+"""Links tracks into persons, and notes what is uncertain about each link."""
 
 import dataclasses
 
@@ -9,24 +9,24 @@ from reid_jax.footage.constraints import Constraints
 from reid_jax.retrieval import linking
 
 _NEAR = 0.9
-"""Of the threshold: a mean distance beyond this is called near it."""
+"""A mean distance above this share of the threshold counts as near it."""
 
-_MOST_NOTES = 3
+_MAX_NOTES = 3
 
 _SAMPLE = 2000
-"""Tracks whose distances to all others make the histogram."""
+"""Maximum number of tracks whose distances to all others are in the histogram."""
 
 _ROWS, _NUM_BINS = 256, 60
-_KINDS = ("linked", "not linked", "at the same time: two persons")
+_CATEGORIES = ("linked", "not linked", "at the same time: two persons")
 
 
 @dataclasses.dataclass(frozen=True)
 class Persons:
-    """The person of each track, and how sure that is."""
+    """The person of each track, and how certain each link is."""
 
-    person: np.ndarray  # int [N], from 1, in order of their first appearance
-    distance: np.ndarray  # float [N], mean to the person's other tracks, nan if alone
-    note: list[str]  # why a link is uncertain; empty where it is not
+    person: np.ndarray  # int [N], from 1, in order of first appearance
+    distance: np.ndarray  # float [N], mean to the person's other tracks; nan if none
+    note: list[str]  # why a link is uncertain; empty if it is certain
     threshold: float
     metric: str
 
@@ -35,11 +35,11 @@ class Persons:
         return int(self.person.max(initial=0))
 
     def members(self) -> dict[int, np.ndarray]:
-        """The tracks of each person."""
+        """Returns the tracks of each person."""
         order = np.argsort(self.person, kind="stable")
-        several, first = np.unique(self.person[order], return_index=True)
+        persons, first = np.unique(self.person[order], return_index=True)
         groups = np.split(order, first[1:])
-        return dict(zip(several.tolist(), groups, strict=True))
+        return dict(zip(persons.tolist(), groups, strict=True))
 
 
 def find(
@@ -51,11 +51,21 @@ def find(
     num_persons: int | None = None,
     memory_gb: float,
 ) -> Persons:
-    """Links tracks by a threshold, or into so many persons.
+    """Links tracks into persons, by a threshold or into `num_persons` persons.
 
-    A link is uncertain where its mean distance is near the threshold, and where the
-    track is as near to another person whom it could be.
-    Raises UserError as `linking.link` and `linking.link_into`.
+    A link is uncertain if its mean distance is near the threshold, or if the track is
+    as near to another person who is possible.
+
+    Args:
+        seen: the tracks.
+        constraints: which pairs of tracks cannot be one person.
+        metric: "l2" or "cosine".
+        threshold: maximum mean distance of linked tracks; without `num_persons`.
+        num_persons: number of persons, in place of a threshold.
+        memory_gb: memory limit, in 10⁹ bytes.
+
+    Raises:
+        UserError: as `linking.link` and `linking.link_into`.
     """
     x, options = seen.embeddings, {"metric": metric, "memory_gb": memory_gb}
     if num_persons is None:
@@ -69,20 +79,20 @@ def find(
     notes: list[list[str]] = [[] for _ in range(len(seen))]
     for track in np.flatnonzero(links.distance > _NEAR * threshold).tolist():
         notes[track].append("near the threshold")
-    for track, other in links.as_near.tolist():
-        if len(notes[track]) < _MOST_NOTES:
-            notes[track].append(f"as near to person {number[other]}")
-    texts = ["; ".join(each) for each in notes]
+    for track, other_person in links.as_near.tolist():
+        if len(notes[track]) < _MAX_NOTES:
+            notes[track].append(f"as near to person {number[other_person]}")
+    texts = ["; ".join(track_notes) for track_notes in notes]
     return Persons(person, links.distance, texts, threshold, metric)
 
 
 @dataclasses.dataclass(frozen=True)
 class PairDistances:
-    """How many pairs of tracks lie at which distance."""
+    """Histograms of the distances of pairs of tracks."""
 
-    edges: np.ndarray  # float [M + 1], of the bins; the last bin has what is beyond
-    counts: dict[str, np.ndarray]  # of linked pairs, others, and forbidden ones: [M]
-    num_sampled: int  # tracks whose pairs were counted; N: all
+    edges: np.ndarray  # float [M + 1]; the last bin holds larger distances too
+    counts: dict[str, np.ndarray]  # [M], of linked, other and forbidden pairs
+    num_sampled: int  # number of tracks whose pairs were counted
 
 
 def pair_distances(
@@ -90,27 +100,28 @@ def pair_distances(
 ) -> PairDistances:
     """Counts the pairs of tracks by their distance.
 
-    Of more than 2,000 tracks, those of 2,000 of them, evenly spaced, to all.
+    With more than 2,000 tracks, it counts the pairs of 2,000 evenly spaced tracks with
+    all tracks.
     """
-    num, everybody = len(seen), np.arange(len(seen))
+    num, all_tracks = len(seen), np.arange(len(seen))
     rows = np.unique(np.linspace(0, num - 1, min(num, _SAMPLE)).astype(int))
     edges = None
-    counts = {name: np.zeros(_NUM_BINS, int) for name in _KINDS}
+    counts = {name: np.zeros(_NUM_BINS, int) for name in _CATEGORIES}
     for start in range(0, len(rows), _ROWS):
-        some = rows[start : start + _ROWS]
+        sample = rows[start : start + _ROWS]
         block = linking.distance_matrix(
-            seen.embeddings[some], seen.embeddings, persons.metric
+            seen.embeddings[sample], seen.embeddings, persons.metric
         )
         if edges is None:
             top = max(1.1 * persons.threshold, float(block.max()), 1e-6)
             edges = np.linspace(0, top, _NUM_BINS + 1)
-        is_pair = some[:, None] != everybody
+        is_pair = sample[:, None] != all_tracks
         if len(rows) == num:  # each pair once
-            is_pair = some[:, None] < everybody
-        is_linked = persons.person[some, None] == persons.person
-        is_forbidden = constraints(some, everybody)
-        chosen = (is_linked, ~is_linked & ~is_forbidden, is_forbidden)
-        for name, which in zip(_KINDS, chosen, strict=True):
-            values = np.minimum(block[is_pair & which], edges[-1])
+            is_pair = sample[:, None] < all_tracks
+        is_linked = persons.person[sample, None] == persons.person
+        is_forbidden = constraints(sample, all_tracks)
+        categories = (is_linked, ~is_linked & ~is_forbidden, is_forbidden)
+        for name, in_category in zip(_CATEGORIES, categories, strict=True):
+            values = np.minimum(block[is_pair & in_category], edges[-1])
             counts[name] += np.histogram(values, edges)[0]
     return PairDistances(edges, counts, len(rows))

@@ -1,4 +1,4 @@
-"""How far the embedding is, and the time left."""
+"""Shows the progress of embedding and the remaining time."""
 
 import contextlib
 import sys
@@ -11,7 +11,7 @@ import rich.progress
 
 @contextlib.contextmanager
 def shown() -> Iterator[Callable[[int, int, str], None]]:
-    """A function (done, total, camera) that shows how far it is, and the time left."""
+    """Yields a function (done, total, camera) that shows the progress."""
     if sys.stderr.isatty():
         columns = (
             rich.progress.TextColumn("{task.description}"),
@@ -27,16 +27,16 @@ def shown() -> Iterator[Callable[[int, int, str], None]]:
                 task, completed=done, total=total, description=camera
             )
         return
-    began = last = time.monotonic()
+    start = last_shown = time.monotonic()
 
     def show(done: int, total: int, camera: str) -> None:
-        nonlocal last
+        nonlocal last_shown
         now = time.monotonic()
-        if now - last > 10 and done:
-            last = now
-            left = (now - began) * (total - done) / done
+        if now - last_shown > 10 and done:
+            last_shown = now
+            seconds_left = (now - start) * (total - done) / done
             print(
-                f"{camera}: {done:,} of {total:,} boxes, {left:.0f} s left",
+                f"{camera}: {done:,} of {total:,} boxes, {seconds_left:.0f} s left",
                 file=sys.stderr,
                 flush=True,
             )

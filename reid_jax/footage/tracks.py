@@ -1,4 +1,4 @@
-"""The tracks of all recordings, read before anything long begins."""
+"""Reads the tracks of all recordings before the long work begins."""
 
 import dataclasses
 from collections.abc import Callable, Sequence
@@ -10,24 +10,24 @@ from reid_jax.footage.cameras import Recording
 
 @dataclasses.dataclass(frozen=True)
 class Settings:
-    """Which boxes are embedded."""
+    """Settings that choose the boxes to embed."""
 
     min_frames: int = 8
     """Tracks with fewer boxes are not embedded."""
     every: int = 1
-    """Of a track's boxes, each such one is embedded."""
+    """Every `every`-th box of a track is embedded."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Plan:
-    """What is to be embedded."""
+    """The recordings and tracks to embed."""
 
     recordings: Sequence[Recording]
     settings: Settings
     files: list[mot.Tracks]
-    """What each recording's file holds."""
+    """By recording: the content of its track file."""
     tracks: list[dict[int, mot.Track]]
-    """Of each recording: the tracks with enough boxes."""
+    """By recording: the tracks with enough boxes."""
 
     @property
     def num_tracks(self) -> int:
@@ -35,32 +35,39 @@ class Plan:
 
     @property
     def num_boxes(self) -> int:
-        return sum(len(t.frames) for some in self.tracks for t in some.values())
+        return sum(
+            len(track.frames) for tracks in self.tracks for track in tracks.values()
+        )
 
     def find(self, text: str) -> tuple[int, int] | None:
-        """Recording and id of the track CAMERA:TRACK; None for an unknown camera.
+        """Finds the recording and id of the track CAMERA:TRACK.
 
-        CAMERA is the name of a recording, or a camera one of whose videos has it.
-        Raises UserError where it has no such track, or several.
+        CAMERA is the name of a recording, or a camera if only one of its videos has the
+        track. Returns None for an unknown camera.
+
+        Raises:
+            UserError: the camera has no such track, or several of its videos have it.
         """
         camera, _, number = text.rpartition(":")
-        named = [i for i, r in enumerate(self.recordings) if r.name == camera]
-        named = named or [
+        candidates = [i for i, r in enumerate(self.recordings) if r.name == camera]
+        candidates = candidates or [
             i for i, r in enumerate(self.recordings) if r.camera == camera
         ]
-        if not named:
+        if not candidates:
             return None
         is_id = number.isdecimal()
-        found = [i for i in named if is_id and int(number) in self.tracks[i]]
-        if not found:
+        with_track = [i for i in candidates if is_id and int(number) in self.tracks[i]]
+        if not with_track:
             raise UserError(
                 f"{text}: camera {camera} has no track {number} of at least "
                 f"{self.settings.min_frames} boxes."
             )
-        if len(found) > 1:
-            several = " or ".join(f"{self.recordings[i].name}:{number}" for i in found)
-            raise UserError(f"{text} is in several videos: say {several}.")
-        return found[0], int(number)
+        if len(with_track) > 1:
+            names = " or ".join(
+                f"{self.recordings[i].name}:{number}" for i in with_track
+            )
+            raise UserError(f"{text} is in several videos: say {names}.")
+        return with_track[0], int(number)
 
 
 def read(
@@ -68,31 +75,38 @@ def read(
     settings: Settings,
     report: Callable[[str], None] = print,
 ) -> Plan:
-    """Reads the tracks of every recording; `report` gets a line for what is left out.
+    """Reads the tracks of every recording.
 
-    Raises UserError for a file that cannot be used, and where no track is long enough.
+    Args:
+        recordings: the videos and their track files.
+        settings: the minimum length of tracks.
+        report: called with a line for everything that is left out.
+
+    Raises:
+        UserError: a file cannot be used, or no track is long enough.
     """
     contents, tracks = [], []
     for recording in recordings:
-        found = mot.read_tracks(
+        content = mot.read_tracks(
             recording.tracks,
             first_frame=recording.first_frame,
             classes=recording.classes,
         )
-        for line in found.warnings():
+        for line in content.warnings():
             report(f"{recording.tracks}: {line}")
-        long = {
+        long_tracks = {
             track_id: track
-            for track_id, track in found.by_id.items()
+            for track_id, track in content.by_id.items()
             if len(track.frames) >= settings.min_frames
         }
-        if short := len(found.by_id) - len(long):
+        if num_short := len(content.by_id) - len(long_tracks):
             report(
-                f"{recording.tracks}: {short} of {len(found.by_id)} tracks have fewer "
-                f"than {settings.min_frames} boxes and are left out (--min_frames)"
+                f"{recording.tracks}: {num_short} of {len(content.by_id)} tracks "
+                f"have fewer than {settings.min_frames} boxes and are left out "
+                "(--min_frames)"
             )
-        contents.append(found)
-        tracks.append(long)
+        contents.append(content)
+        tracks.append(long_tracks)
     plan = Plan(recordings, settings, contents, tracks)
     if not plan.num_tracks:
         raise UserError(

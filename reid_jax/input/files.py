@@ -1,7 +1,7 @@
-"""Batches of clips from prepared datasets: drawn, decoded, resized on the devices.
+"""Makes batches of clips from prepared datasets.
 
-Which frames a batch has and how they are augmented is drawn in NumPy, from (seed,
-epoch, position) alone. tf.data decodes in parallel; the devices resize, crop and flip.
+The frames of a batch and their augmentation are drawn with NumPy; they depend only on
+(seed, epoch, position). tf.data decodes in parallel. The devices resize, crop and flip.
 """
 
 import functools
@@ -36,13 +36,13 @@ from reid_jax.input.frame_cache import Split
 class ClipBatch(NamedTuple):
     """The clips of a batch before they are decoded."""
 
-    frame_ids: Int[np.ndarray, "B T"]  # numbers among all frames of the split
-    windows: Windows  # what is shown of each frame
-    labels: Int[np.ndarray, "B"]  # training label, or tracklet (-1: padding)
+    frame_ids: Int[np.ndarray, "B T"]  # positions among all frames of the split
+    windows: Windows  # crop, flip and colours of each frame
+    labels: Int[np.ndarray, "B"]  # training label; in evaluation: tracklet, -1: padding
 
 
 class FilesSource:
-    """A prepared dataset, or a mixture of them to train on; see `source.Source`."""
+    """A prepared dataset, or a mixture for training; see `source.Source`."""
 
     def __init__(self, config, dataset: Dataset | None = None):
         data = config.data
@@ -70,23 +70,23 @@ class FilesSource:
 
     @functools.cached_property
     def training(self) -> Split:
-        """The dataset's own training split, or those of the mixture together."""
+        """The training split of the dataset, or of all datasets of the mixture."""
         if not self._mixture:
             return self._dataset.train
         return datasets.load_mixture(self._mixture, self._data_dir)
 
     @functools.cached_property
     def pids(self) -> np.ndarray:
-        """The person of each label."""
+        """Person id of each label."""
         return datasets.training_pids(self.training)
 
     @property
     def steps_per_epoch(self) -> int:
-        """Batches in which every training identity occurs once; 0 without any."""
+        """Number of batches in which each training identity occurs once, or 0."""
         return clips.batches_per_epoch(self.pids, self._p) if len(self.pids) else 0
 
     def split(self, name: str) -> Split:
-        """One of "train", "query" and "gallery"."""
+        """Returns the split `name`: "train", "query" or "gallery"."""
         return getattr(self._dataset, name)
 
     def train_batches(
@@ -95,23 +95,23 @@ class FilesSource:
         """See `Source.train_batches`."""
         mesh = parallel.local_mesh() if mesh is None else mesh
         rows = parallel.local_rows(self._p * self._k, mesh)
-        drawn = self.train_clips(first_step)
-        show = self._resident if self._cache == "device" else self._decoded
-        for batch, shown in show(self.training, drawn, rows, mesh):
+        clip_batches = self.train_clips(first_step)
+        load_frames = self._resident if self._cache == "device" else self._decoded
+        for batch, frames in load_frames(self.training, clip_batches, rows, mesh):
             labels = parallel.shard(batch.labels[rows], mesh)
-            yield {"clips": shown, "labels": labels}
+            yield {"clips": frames, "labels": labels}
 
     def train_clips(self, first_step: int = 0) -> Iterator[ClipBatch]:
-        """What each P×K batch from `first_step` on shows."""
+        """Draws the P×K batches from `first_step` on, without decoding them."""
         split, T = self.training, self._clip_length
-        known = np.flatnonzero(split.pids != tracklets.JUNK_PID)
+        trainable = np.flatnonzero(split.pids != tracklets.JUNK_PID)
         labels = np.searchsorted(self.pids, split.pids).astype(np.int32)
         weights = None
         if self._shares:
-            weights = datasets.identity_weights(split, self._shares)[known]
+            weights = datasets.identity_weights(split, self._shares)[trainable]
         batches = clips.batches_from(
             first_step,
-            labels[known],
+            labels[trainable],
             self._p,
             self._k,
             seed=self._seed,
@@ -120,15 +120,15 @@ class FilesSource:
         num_uniform = self._augmentation.num_uniform(T)
         for epoch, position, chosen in batches:
             rng = np.random.default_rng([self._seed, epoch, position, _FRAMES])
-            chosen = known[chosen]
-            frames, uniform = [], []
+            chosen = trainable[chosen]
+            frames, uniforms = [], []
             for num_frames in split.num_frames[chosen]:
                 frames.append(self._sample(rng, num_frames, T))
-                uniform.append(rng.random(num_uniform))
-            windows = self._augmentation.draw(rng, np.array(uniform), T)
+                uniforms.append(rng.random(num_uniform))
+            windows = self._augmentation.draw(rng, np.array(uniforms), T)
             rng = np.random.default_rng([self._seed, epoch, position, _COLORS])
-            drawn = self._jitter.draw(rng, len(chosen), T)
-            windows = windows._replace(colors=drawn)
+            color_changes = self._jitter.draw(rng, len(chosen), T)
+            windows = windows._replace(colors=color_changes)
             frame_ids = split.first_frame[chosen][:, None] + np.array(frames)
             yield ClipBatch(frame_ids, windows, labels[chosen])
 
@@ -145,15 +145,17 @@ class FilesSource:
         mesh = parallel.local_mesh() if mesh is None else mesh
         parallel.check_divisible(self._batch_clips, mesh, "config.eval.batch_clips")
         rows = parallel.local_rows(self._batch_clips, mesh)
-        drawn = self._eval_clips(
+        clip_batches = self._eval_clips(
             self.split(split),
             clip_length or self._clip_length,
             max_frames or self._max_frames,
         )
-        drawn = itertools.islice(drawn, share[0], None, share[1])
+        clip_batches = itertools.islice(clip_batches, share[0], None, share[1])
         batches = (
-            {"clips": shown, "tracklet": batch.labels}
-            for batch, shown in self._decoded(self.split(split), drawn, rows, mesh)
+            {"clips": frames, "tracklet": batch.labels}
+            for batch, frames in self._decoded(
+                self.split(split), clip_batches, rows, mesh
+            )
         )
         yield from noise.noisy(batches, split, self._noise, self._seed, share)
 
@@ -163,13 +165,13 @@ class FilesSource:
         num_frames = split.num_frames
         if max_frames:
             num_frames = np.minimum(num_frames, max_frames)
-        every = (
+        all_clips = (
             (split.first_frame[tracklet] + frames, tracklet)
             for tracklet in range(len(split))
             for frames in clips.dense_clips(num_frames[tracklet], T)
         )
         windows = self._augmentation.middle(self._batch_clips, T)
-        while batch := list(itertools.islice(every, self._batch_clips)):
+        while batch := list(itertools.islice(all_clips, self._batch_clips)):
             padding = [(batch[-1][0], -1)] * (self._batch_clips - len(batch))
             frame_ids, labels = zip(*batch, *padding, strict=True)
             yield ClipBatch(np.stack(frame_ids), windows, np.array(labels, np.int32))
@@ -177,7 +179,7 @@ class FilesSource:
     def _decoded(
         self, split: Split, batches: Iterator[ClipBatch], rows, mesh: Mesh
     ) -> Iterator[tuple[ClipBatch, jax.Array]]:
-        """Each batch with its clips, uint8 [B, T, H, W, 3], decoded on the host."""
+        """Yields (batch, clips uint8 [B, T, H, W, 3]), decoded on the host."""
         sizes = np.minimum(split.sizes, self._largest)
         padded_size = _padded_size(sizes, mesh)
 
@@ -213,17 +215,17 @@ class FilesSource:
         return resizing.num_taps(sizes, self._augmentation.whole_size)
 
     def first_middle_last(self, split: str, tracklet: int) -> list[np.ndarray]:
-        """See `Source.first_middle_last`; as published, of any size."""
-        of = self.split(split)
-        last = int(of.num_frames[tracklet]) - 1
+        """See `Source.first_middle_last`; the frames are not resized."""
+        frames_split = self.split(split)
+        last = int(frames_split.num_frames[tracklet]) - 1
         return [
-            _rgb(Image.open(io.BytesIO(of.frame(tracklet, t))))
+            _rgb(Image.open(io.BytesIO(frames_split.frame(tracklet, t))))
             for t in sorted({0, last // 2, last})
         ]
 
 
 _FRAMES, _COLORS = 2, 3
-"""Keep these random streams apart from those of `clips.identity_batches`."""
+"""Numbers that keep these random streams apart from `clips.identity_batches`."""
 
 
 def _rows_of(windows: Windows, rows: Int[np.ndarray, "_"]) -> Windows:
@@ -231,9 +233,9 @@ def _rows_of(windows: Windows, rows: Int[np.ndarray, "_"]) -> Windows:
 
 
 def _rgb(picture: Image.Image) -> UInt8[np.ndarray, "h w 3"]:
-    """As TensorFlow decodes it: Pillow would cut values of 16 bits at 255.
+    """Converts to RGB as TensorFlow does; Pillow would clip 16-bit values at 255.
 
-    Such pictures are refused by now; datasets prepared before may have some.
+    Pictures of 16 bits are refused now, but older prepared datasets may have some.
     """
     if picture.mode.startswith("I;16"):
         picture = Image.fromarray((np.asarray(picture) >> 8).astype(np.uint8))
@@ -241,12 +243,15 @@ def _rgb(picture: Image.Image) -> UInt8[np.ndarray, "h w 3"]:
 
 
 def _is_one_program(sizes: Int[np.ndarray, "N 2"], mesh: Mesh) -> bool:
-    """Whether all batches are padded alike: several processes run the same program."""
+    """Whether all batches are padded to one size, so that one program serves them.
+
+    Several processes must run the same program.
+    """
     return mesh.is_multi_process or bool((sizes == sizes[:1]).all())
 
 
 def _padded_size(sizes: Int[np.ndarray, "N 2"], mesh: Mesh):
-    """The function frame numbers → height and width that these are padded to."""
+    """Returns a function: frame ids → height and width that they are padded to."""
     largest = sizes.max(axis=0, initial=0)
     if _is_one_program(sizes, mesh):
         return lambda ids: largest

@@ -1,4 +1,4 @@
-"""White Gaussian noise on clips, the same in batches of any size."""
+"""Adds white Gaussian noise to clips; it does not depend on the batch size."""
 
 import itertools
 from collections.abc import Callable, Iterator
@@ -10,16 +10,16 @@ from jaxtyping import UInt8
 from reid_jax.arrays import Array
 
 SPLITS = ("query", "gallery")
-"""Splits that noise is added to: what a metric is learnt on stays without."""
+"""Splits that get noise. Training tracklets, for learnt metrics, get none."""
 
 
 @jax.jit
 def add_noise(
     clips: UInt8[Array, "B T H W 3"], variance, keys
 ) -> UInt8[Array, "B T H W 3"]:
-    """Clips with noise of a variance in [0, 1]² on every pixel and channel.
+    """Adds noise to every pixel and channel of clips.
 
-    `keys` has a random key for each clip.
+    `variance` is for pixel values in [0, 1]. `keys` has a random key for each clip.
     Source: Kansal & Subramanyam 2018, Sec. V: variances 1e-4 to 3e-3.
     """
     noise = variance**0.5 * draw_each(jax.random.normal, keys, clips.shape[1:])
@@ -27,18 +27,18 @@ def add_noise(
 
 
 def draw_each(draw: Callable, keys, shape: tuple[int, ...], **options) -> jax.Array:
-    """`draw(key, shape)` for each clip by its own key."""
+    """Calls `draw(key, shape)` with the key of each clip; stacks the results."""
     return jax.vmap(lambda key: draw(key, shape=shape, **options))(keys)
 
 
 def clip_keys(seed: int, split: str, first: int, num: int) -> jax.Array:
-    """The random keys of `num` clips of a split from number `first` on.
+    """Returns the random keys of the clips `first` to `first + num - 1` of a split.
 
-    Query and gallery are disturbed independently, each the same way at every level and
-    in batches of any size.
+    The keys of query and gallery are independent. The same clip has the same key at
+    every noise level and batch size.
     """
-    of_split = jax.random.fold_in(jax.random.key(seed), SPLITS.index(split))
-    return jax.vmap(jax.random.fold_in, (None, 0))(of_split, first + jnp.arange(num))
+    split_key = jax.random.fold_in(jax.random.key(seed), SPLITS.index(split))
+    return jax.vmap(jax.random.fold_in, (None, 0))(split_key, first + jnp.arange(num))
 
 
 def noisy(
@@ -48,9 +48,9 @@ def noisy(
     seed: int,
     share: tuple[int, int] = (0, 1),
 ) -> Iterator[dict]:
-    """Evaluation batches of a split with noise on their `clips`.
+    """Adds noise to the `clips` of a split's evaluation batches.
 
-    `share` as in `source.Source.eval_batches`.
+    `share` is that of `source.Source.eval_batches`.
     """
     if not variance or split not in SPLITS:
         yield from batches

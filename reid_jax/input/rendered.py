@@ -1,4 +1,4 @@
-"""Batches of clips rendered from one or more worlds, without files or TensorFlow."""
+"""Renders batches of clips from one or more worlds, without files or TensorFlow."""
 
 import dataclasses
 import functools
@@ -37,7 +37,7 @@ class Split:
 
     @functools.cached_property
     def fingerprint(self) -> str:
-        """Hash of what is rendered: the tracklets, the world and its version."""
+        """Hash of everything that is rendered: tracklets, world and its version."""
         text = f"{world.VERSION} {self.sizes} {self.entries}"
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
@@ -265,24 +265,26 @@ class RenderedSource:
         max_frames: int | None = None,
         share: tuple[int, int] = (0, 1),
     ) -> Iterator[dict[str, jax.Array | np.ndarray]]:
-        """See `Source.eval_batches`; each process renders the rows of all."""
+        """See `Source.eval_batches`; each process renders all rows."""
         mesh = parallel.local_mesh() if mesh is None else mesh
-        of, T = self._splits[split], clip_length or self._clip_length
+        rendered_split, T = self._splits[split], clip_length or self._clip_length
         limit = max_frames or self._max_frames
-        every = (
+        all_clips = (
             (frames[clip], tracklet)
-            for tracklet, (_, frames) in enumerate(of.world.render(of.entries, limit))
+            for tracklet, (_, frames) in enumerate(
+                rendered_split.world.render(rendered_split.entries, limit)
+            )
             for clip in clips.dense_clips(len(frames), T)
         )
-        batches = self._batched(every, mesh, share)
+        batches = self._batched(all_clips, mesh, share)
         yield from noise.noisy(batches, split, self._noise, self._seed, share)
 
-    def _batched(self, every: Iterator[tuple[np.ndarray, int]], mesh: Mesh, share):
+    def _batched(self, all_clips: Iterator[tuple[np.ndarray, int]], mesh: Mesh, share):
         B = self._batch_clips
         parallel.check_divisible(B, mesh, "config.eval.batch_clips")
         rows = parallel.local_rows(B, mesh)
-        every_batch = iter(lambda: list(itertools.islice(every, B)), [])
-        for batch in itertools.islice(every_batch, share[0], None, share[1]):
+        all_batches = iter(lambda: list(itertools.islice(all_clips, B)), [])
+        for batch in itertools.islice(all_batches, share[0], None, share[1]):
             padding = [(batch[-1][0], -1)] * (B - len(batch))
             frames, tracklet = zip(*batch, *padding, strict=True)
             yield {
@@ -292,10 +294,12 @@ class RenderedSource:
 
     def first_middle_last(self, split: str, tracklet: int) -> list[np.ndarray]:
         """See `Source.first_middle_last`."""
-        of = self._splits[split]
-        entry = of.entries[tracklet]
+        rendered_split = self._splits[split]
+        entry = rendered_split.entries[tracklet]
         last = entry.num_frames - 1
-        return [of.world.frame(entry, t) for t in sorted({0, last // 2, last})]
+        return [
+            rendered_split.world.frame(entry, t) for t in sorted({0, last // 2, last})
+        ]
 
 
 def _sizes_of(name: str, frame_size: tuple[int, int]) -> Sizes:
@@ -322,7 +326,9 @@ def _training(sizes: Sizes, num_persons: int | None) -> Split:
     """
     first = stream.first_person(sizes.twins)
     pids = range(first, first + (num_persons or sizes.num_train))
-    return Split(sizes, [e for pid in pids for e in plan.tracklets_of(pid, sizes)])
+    return Split(
+        sizes, [entry for pid in pids for entry in plan.tracklets_of(pid, sizes)]
+    )
 
 
 def _split_evenly(num: int, shares: np.ndarray) -> list[int]:

@@ -1,4 +1,4 @@
-"""C3D: eight 3×3×3 convolutions, five poolings, two wide layers (paper 2, II-B)."""
+"""C3D: eight 3×3×3 convolutions, five poolings, two linear layers (paper 2, II-B)."""
 
 import jax.numpy as jnp
 from flax import nnx
@@ -15,7 +15,7 @@ from reid_jax.models.layers import (
     param_dtype,
 )
 
-# Layers between two poolings, and their channels as multiples of the first one's.
+# Layers between two poolings, and their channels as multiples of `width`.
 _STAGES = (
     (("conv1", 1),),
     (("conv2", 2),),
@@ -23,7 +23,7 @@ _STAGES = (
     (("conv4a", 8), ("conv4b", 8)),
     (("conv5a", 8), ("conv5b", 8)),
 )
-_POOLS = (  # window (and stride), padding; time first
+_POOLS = (  # (window = stride, padding); time, height, width
     ((1, 2, 2), (0, 0, 0)),
     ((2, 2, 2), (0, 0, 0)),
     ((2, 2, 2), (0, 0, 0)),
@@ -33,14 +33,21 @@ _POOLS = (  # window (and stride), padding; time first
 
 
 class C3D(nnx.Module):
-    """Clips [B, T, H, W, 3] → fc7 after its ReLU [B, D], D = `fc_dim`.
+    """Maps clips [B, T, H, W, 3] to fc7 after its ReLU, [B, D] with D = `fc_dim`.
 
-    `clip_size` (T, H, W) fixes the shape of fc6; 16 frames of 112×112 are the
-    original's. Weights start as He et al. 2015 and biases at 0. `remat`: the gradient
-    computes what is between two poolings again.
-    Source: Tran et al. 2015; layers named as in its ports to PyTorch.
-    Differs: Caffe's fillers (Gaussians of 0.01 and 0.005) do not train without the
-    pretrained weights that the paper starts from.
+    Source: Tran et al. 2015; layers are named as in its ports to PyTorch.
+    Differs: weights start as in He et al. 2015, and biases at 0. Caffe's fillers
+    (Gaussians of 0.01 and 0.005) do not train without the pretrained weights that the
+    paper starts from.
+
+    Args:
+        clip_size: (T, H, W) of all clips, which fixes the shape of fc6. The original
+            has 16 frames of 112×112.
+        width: channels of conv1.
+        fc_dim: width of fc6 and fc7.
+        remat: whether the gradient recomputes the activations between two poolings.
+        dtype: of the computation.
+        rngs: random streams of the initial weights.
     """
 
     stage_names = ("conv1", "conv2", "conv3", "conv4", "conv5")
@@ -78,14 +85,14 @@ class C3D(nnx.Module):
     def __call__(
         self, clips: Float[Array, "B T H W 3"], *, train: bool, keys=None
     ) -> Float[Array, "B D"]:
-        """`keys` [B], one a clip, draw the dropout after fc6 when training."""
+        """Computes fc7; `keys` [B] draw the dropout after fc6 in training."""
         if clips.shape[1:4] != self.clip_size:
             raise UserError(
                 f"C3D was built for clips of {self.clip_size} (frames, height, width), "
                 f"not {clips.shape[1:4]}; set config.model.clip_length and frame_size."
             )
         *_, x = self.stages(clips)
-        # C, T, H, W is the order in which the original flattens for fc6.
+        # The original flattens in the order C, T, H, W for fc6.
         x = jnp.moveaxis(x, -1, 1).reshape(x.shape[0], -1)
         x = nnx.relu(self.fc6(x))
         if train:
@@ -93,7 +100,7 @@ class C3D(nnx.Module):
         return nnx.relu(self.fc7(x)).astype(param_dtype(self.dtype))
 
     def stages(self, clips: Float[Array, "B T H W 3"], *, train: bool = False):
-        """Activations after each pooling, in order; the same in training."""
+        """Yields the activations after each pooling; `train` has no effect."""
         x = clips.astype(self.dtype)
         run = nnx.remat(_run_stage, static_argnums=(2, 3)) if self.remat else _run_stage
         for layers, pool in zip(_STAGES, _POOLS, strict=True):
@@ -108,11 +115,11 @@ def _run_stage(convs: list[nnx.Conv], x, window, padding):
 
 
 def pooled_size(clip_size: tuple[int, int, int]) -> tuple[int, int, int]:
-    """What the five poolings leave of (T, H, W); a 0 where the clip is too small."""
+    """Returns (T, H, W) after the five poolings; 0 where the clip is too small."""
     size = tuple(clip_size)
     for window, padding in _POOLS:
         size = tuple(
-            (n + 2 * p) // k if n else 0  # a window of padding alone holds nothing
+            (n + 2 * p) // k if n else 0  # a window of padding only is empty
             for n, k, p in zip(size, window, padding, strict=True)
         )
     return size

@@ -1,11 +1,16 @@
-"""Convolution in a form that XLA also runs fast on a CPU.
+"""Computes convolutions in a form that XLA runs fast on a CPU too.
 
-XLA's own gradient of a kernel takes 3 to 15 times as long there as PyTorch's, its 3-D
-convolution 2 to 3.5 times (--xla of benchmarks/networks.py), and one whose kernel is as
-large as the image far longer than the same product. Its matrix products and its 2-D
-convolution do not. So here a 1×1 convolution, one of the whole image and the gradient
-of other kernels are matrix products, and a 3-D convolution is a sum of 2-D ones. Other
-devices get XLA's own, and so does a CPU within `by_xla(True)`.
+On a CPU, XLA is slow in three cases (measured with --xla of benchmarks/networks.py):
+
+- the gradient of a kernel takes 3 to 15 times as long as in PyTorch;
+- a 3-D convolution takes 2 to 3.5 times as long as in PyTorch;
+- a convolution whose kernel is as large as the image takes far longer than the same
+  matrix product.
+
+XLA's matrix products and 2-D convolutions are fast. Here matrix products compute 1×1
+convolutions, convolutions of the whole image, and the gradients of other kernels. A 3-D
+convolution is a sum of 2-D convolutions. Other devices use XLA's convolution, and so
+does a CPU within `by_xla(True)`.
 """
 
 import functools
@@ -18,9 +23,9 @@ from jaxtyping import Float
 from reid_jax.arrays import Array
 
 by_xla = jax.make_user_context(default_value=False)
-"""`with by_xla(True):` traces XLA's own convolutions and pooling on a CPU too.
+"""`with by_xla(True):` traces XLA's convolutions and pooling on a CPU too.
 
-For programs that leave this machine. `jax.jit` sees the difference.
+For programs that run on other machines. `jax.jit` compiles again if it changes.
 """
 
 
@@ -31,11 +36,19 @@ def conv(
     padding,
     **options,
 ) -> Float[Array, "B ... D"]:
-    """`lax.conv_general_dilated` over one to three axes, `padding` as pairs of numbers.
+    """Computes `lax.conv_general_dilated` over one to three axes.
 
-    `options` are those that nnx.Conv adds to a plain convolution: channels last, one
-    group, no dilation; ValueError for others. On a CPU there is a gradient in reverse
-    mode only.
+    On a CPU, only reverse-mode gradients are possible.
+
+    Args:
+        x: the images, channels last.
+        kernel: the kernel.
+        strides: a number for each axis.
+        padding: a pair of numbers for each axis.
+        **options: those that nnx.Conv passes for one group without dilation.
+
+    Raises:
+        ValueError: several groups, or dilation.
     """
     dilated = {
         *(options.get("rhs_dilation") or ()),
@@ -46,9 +59,9 @@ def conv(
     if kernel.ndim <= 3 or not is_ours():
         return lax.conv_general_dilated(x, kernel, strides, padding, **options)
     pads = tuple(map(tuple, padding))
-    # As in XLA's own, the sum is one of at least float32, rounded once.
+    # As in XLA, the sum is in float32 at least, and rounded once.
     if kernel.shape[:-1] == x.shape[1:] and not any(map(any, pads)):
-        y = _whole(_wide(x), _wide(kernel), tuple(strides), pads)
+        y = _whole_image(_wide(x), _wide(kernel), tuple(strides), pads)
     elif kernel.ndim == 4:
         y = _conv2d(x, kernel, tuple(strides), pads)
     else:
@@ -57,7 +70,7 @@ def conv(
 
 
 def is_ours() -> bool:
-    """Whether `conv`, over two or three axes, and pooling are not left to XLA."""
+    """Whether `conv` and pooling use our CPU implementation, for two or three axes."""
     return jax.default_backend() == "cpu" and not by_xla.value
 
 
@@ -65,14 +78,14 @@ def _wide(x):
     return x.astype(jnp.promote_types(x.dtype, jnp.float32))
 
 
-def _whole(x, kernel, strides, padding):
-    """Of a kernel as large as the image: one pixel."""
+def _whole_image(x, kernel, strides, padding):
+    """Convolves with a kernel as large as the image; the result is one pixel."""
     y = x.reshape(len(x), -1) @ kernel.reshape(-1, kernel.shape[-1])
     return y.reshape(len(x), *(1,) * (x.ndim - 2), -1)
 
 
 def _conv3d(x, kernel, strides, padding):
-    """A 2-D convolution for every frame of the kernel, summed."""
+    """Sums a 2-D convolution for every frame of the kernel."""
     (before, after), *pads = padding
     step, *steps = strides
     num_out = (x.shape[1] + before + after - len(kernel)) // step + 1
@@ -83,14 +96,14 @@ def _conv3d(x, kernel, strides, padding):
         return y.reshape(*frames.shape[:2], *y.shape[1:])
 
     if len(kernel) > 1 and len(kernel) * x.shape[-1] <= 16:
-        # Pixels alone are too few channels to be fast: neighbouring frames add theirs.
+        # With so few channels a 2-D convolution is slow: stack those of the frames.
         x = _pad_time(x, before, after)
         end = (num_out - 1) * step + 1
         neighbours = [x[:, a : a + end : step] for a in range(len(kernel))]
         return conv2d(jnp.concatenate(neighbours, -1), jnp.concatenate(kernel, -2))
     parts = []
     for a, kernel_2d in enumerate(kernel):
-        # Output frame i meets input frame i * step + offset, where there is one.
+        # Output frame i needs input frame i * step + offset, if that exists.
         offset = a - before
         first = max(0, -(offset // step))
         last = min(num_out - 1, (x.shape[1] - 1 - offset) // step)
@@ -107,13 +120,13 @@ def _pad_time(x, before: int, after: int):
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(2, 3))
 def _conv2d(x, kernel, strides, padding):
-    """In at least float32; what is kept for the gradient stays as narrow as it is."""
+    """Convolves in float32 at least; the gradient's residuals keep their dtype."""
     x, kernel = _wide(x), _wide(kernel)
     if not _is_product(kernel, padding):
         return _xla(x, kernel, strides, padding)
     h, w = strides
     x = x[:, ::h, ::w]
-    return _of_rows(x, x.reshape(-1, x.shape[-1]) @ kernel[0, 0])
+    return _as_image(x, x.reshape(-1, x.shape[-1]) @ kernel[0, 0])
 
 
 def _forward(x, kernel, strides, padding):
@@ -122,10 +135,10 @@ def _forward(x, kernel, strides, padding):
 
 def _backward(strides, padding, saved, dy):
     x, kernel = map(_wide, saved)
-    x, dy = _settled(x), _settled(dy)
+    x, dy = _materialized(x), _materialized(dy)
     if _is_product(kernel, padding):
         h, w = strides
-        dx = _of_rows(dy, dy.reshape(-1, dy.shape[-1]) @ kernel[0, 0].T)
+        dx = _as_image(dy, dy.reshape(-1, dy.shape[-1]) @ kernel[0, 0].T)
         if strides != (1, 1):
             dx = jnp.zeros_like(x).at[:, ::h, ::w].set(dx)
         dkernel = _product(x[:, ::h, ::w], dy)[None, None]
@@ -139,32 +152,36 @@ _conv2d.defvjp(_forward, _backward)
 
 
 def _kernel_gradient(x, dy, shape, strides, padding):
-    """d kernel[a, b] = sum over frames, h, w of x[sₕ h + a, s_w w + b]ᵀ dy[h, w].
+    """Computes the gradient of a kernel by matrix products.
 
-    A product over all pixels for each row a of the kernel: the left matrix has columns
-    for every b and channel; not it but dy is moved by a. With few channels one product
-    for the whole kernel.
+    d kernel[a, b] = sum over frames, h, w of x[sₕ h + a, s_w w + b]ᵀ dy[h, w].
+
+    It is a matrix product over all pixels for each row a of the kernel. The left matrix
+    has a column for each b and channel; dy is shifted by a instead of it. With few
+    channels, it is one product for the whole kernel.
     """
     kh, kw, C, _ = shape
-    (sh, sw), ((top, _), (left, _)) = strides, padding
+    (sh, sw), ((pad_top, _), (pad_left, _)) = strides, padding
     _, H, W, _ = dy.shape
-    neighbours = [_part(x, b - left, sw, W, axis=2) for b in range(kw)]
+    neighbours = [_strided_slice(x, b - pad_left, sw, W, axis=2) for b in range(kw)]
     if kw * C < 64:
-        every = [_part(y, a - top, sh, H) for a in range(kh) for y in neighbours]
-        return _product(_settled(jnp.concatenate(every, -1)), dy).reshape(shape)
-    wide = jnp.concatenate(neighbours, -1)
-    phases = [_settled(wide[:, phase::sh]) for phase in range(sh)]
+        shifted = [
+            _strided_slice(y, a - pad_top, sh, H) for a in range(kh) for y in neighbours
+        ]
+        return _product(_materialized(jnp.concatenate(shifted, -1)), dy).reshape(shape)
+    columns = jnp.concatenate(neighbours, -1)
+    phases = [_materialized(columns[:, phase::sh]) for phase in range(sh)]
     rows = []
     for a in range(kh):
-        later, phase = divmod(a - top, sh)
-        left = phases[phase]
-        moved = _part(dy, -later, 1, left.shape[1])
-        rows.append(_product(left, _settled(moved)))
+        row_shift, phase = divmod(a - pad_top, sh)
+        x_rows = phases[phase]
+        shifted_dy = _strided_slice(dy, -row_shift, 1, x_rows.shape[1])
+        rows.append(_product(x_rows, _materialized(shifted_dy)))
     return jnp.stack(rows).reshape(shape)
 
 
-def _part(x, first: int, step: int, size: int, axis: int = 1):
-    """Entries first + step * i of an axis, i below `size`; 0 where there are none."""
+def _strided_slice(x, first: int, step: int, size: int, axis: int = 1):
+    """Takes entries first + step * i of an axis, i < `size`; 0 outside of the axis."""
     missing = first + step * (size - 1) + 1 - x.shape[axis]
     pads = [(0, 0, 0)] * x.ndim
     pads[axis] = (-first, missing, 0)
@@ -173,19 +190,19 @@ def _part(x, first: int, step: int, size: int, axis: int = 1):
 
 
 def _product(x, dy):
-    """[..., C], [..., D] → [C, D]: the sum over all pixels of xᵀ dy."""
+    """Computes the sum over all pixels of xᵀ dy: [..., C], [..., D] → [C, D]."""
     x, dy = x.reshape(-1, x.shape[-1]), dy.reshape(-1, dy.shape[-1])
     over_pixels = (((0,), (0,)), ((), ()))
-    if x.shape[1] <= dy.shape[1]:  # XLA transposes the first one
+    if x.shape[1] <= dy.shape[1]:  # XLA transposes the first operand
         return lax.dot_general(x, dy, over_pixels)
     return lax.dot_general(dy, x, over_pixels).T
 
 
-def _settled(x):
-    """`x` computed once, in memory as it is: row after row, channels last.
+def _materialized(x):
+    """Makes XLA compute `x` once, and store it row by row, channels last.
 
-    XLA would compute what leads to it anew for each use, and in the transposed order
-    that a product asks for, which is several times slower than a transposed copy.
+    Otherwise XLA would compute it again for each use, in the transposed order that a
+    matrix product needs. That is several times slower than a transposed copy.
     """
     return lax.optimization_barrier(x.reshape(-1)).reshape(x.shape)
 
@@ -194,8 +211,8 @@ def _is_product(kernel, padding) -> bool:
     return kernel.shape[:2] == (1, 1) and not any(map(any, padding))
 
 
-def _of_rows(x, rows):
-    """A matrix with a row for each pixel of `x`, as an image again."""
+def _as_image(x, rows):
+    """Reshapes a matrix with a row for each pixel of `x` to an image."""
     return rows.reshape(*x.shape[:-1], rows.shape[-1])
 
 

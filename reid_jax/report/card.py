@@ -16,14 +16,14 @@ _TEMPLATE = pathlib.Path(__file__).with_name("card.md")
 
 
 def write(run: Run, scored: scores.Scored, summary: dict) -> pathlib.Path:
-    """Writes `model_card.md` beside the run's scores; its numbers come from these.
+    """Writes `model_card.md` beside the run's scores, with their numbers.
 
-    The licence is left to whoever publishes the weights.
+    Whoever publishes the weights states the licence.
 
     Args:
-        run: The run.
-        scored: The headline score, first row of `summary`.
-        summary: The content of `scores.json`.
+        run: the run.
+        scored: the headline score, which is the first row of `summary`.
+        summary: the content of `scores.json`.
 
     Returns:
         The path of the card.

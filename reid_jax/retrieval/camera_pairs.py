@@ -1,4 +1,4 @@
-"""Which camera's queries find their person under which other camera."""
+"""Scores for each pair of a query camera and a gallery camera."""
 
 import dataclasses
 
@@ -13,10 +13,11 @@ from reid_jax.retrieval import places, ranking
 class CameraPairs:
     """Scores by the query's camera (row) and the right match's camera (column).
 
-    - `camids` [C]: of query or gallery, ascending.
-    - `rank1`, `mean_ap` [C, C]: means over the queries of that camera that have a right
-      match under the other, nan where there is none; so the diagonal is nan.
-    - `num_queries` [C, C]: how many those are.
+    - `camids` [C]: all camids of query and gallery, ascending.
+    - `rank1`, `mean_ap` [C, C]: means in [0, 1] over the row camera's queries that have
+      a right match under the column camera; nan if there is no such query. The diagonal
+      is always nan.
+    - `num_queries` [C, C]: number of queries in each mean.
     """
 
     camids: np.ndarray
@@ -32,25 +33,37 @@ def camera_pairs(
     *,
     ap: str = "step",
 ) -> CameraPairs:
-    """Scores of a ranking for each pair of cameras, as MARS's own script has them.
+    """Scores a ranking for each pair of cameras, as MARS's evaluation script does.
 
-    For each query and each camera only the right matches under that camera count; those
-    under others are taken out, as junk is, while wrong entries of all cameras stay.
-    The camids are those that `result` was evaluated with; `ap` as there.
+    For a query and a camera, only the right matches under that camera count. Right
+    matches under other cameras are removed, like junk. Wrong entries of all cameras
+    stay.
+
+    Args:
+        result: the ranking, from `ranking.evaluate`.
+        query_camids: the camids that `result` was evaluated with.
+        gallery_camids: the camids that `result` was evaluated with.
+        ap: "step" or "trapezoid", as in `ranking.evaluate`.
     """
     camids = np.union1d(query_camids, gallery_camids)
     num = len(camids)
-    of_query, of_gallery = places.same_codes(query_camids, gallery_camids)
-    found = result.found
-    camera = of_gallery[found.entry]
-    group = np.where(camera != of_query[found.query], found.query * num + camera, -1)
-    of_groups = ranking.score_groups(found, group, len(of_query) * num, ap)
-    is_first = np.where(np.isnan(of_groups.ap), np.nan, of_groups.first_rank == 1)
-    scores = np.stack([of_groups.ap, is_first]).reshape(2, -1, num)
+    query_cameras, gallery_cameras = places.same_codes(query_camids, gallery_camids)
+    match_places = result.found
+    match_cameras = gallery_cameras[match_places.entry]
+    group = np.where(
+        match_cameras != query_cameras[match_places.query],
+        match_places.query * num + match_cameras,
+        -1,
+    )
+    group_scores = ranking.score_groups(
+        match_places, group, len(query_cameras) * num, ap
+    )
+    is_first = np.where(np.isnan(group_scores.ap), np.nan, group_scores.first_rank == 1)
+    scores = np.stack([group_scores.ap, is_first]).reshape(2, -1, num)
     has_match = ~np.isnan(scores[0])
     # One row for each camera, with a 1 for its queries.
-    of_camera = (of_query == np.arange(num)[:, None]).astype(float)
-    num_queries = of_camera @ has_match
-    with np.errstate(invalid="ignore"):  # 0 / 0: no query
-        mean_ap, rank1 = (of_camera @ np.nan_to_num(s) / num_queries for s in scores)
+    is_of_camera = (query_cameras == np.arange(num)[:, None]).astype(float)
+    num_queries = is_of_camera @ has_match
+    with np.errstate(invalid="ignore"):  # 0 / 0: no query has a match
+        mean_ap, rank1 = (is_of_camera @ np.nan_to_num(s) / num_queries for s in scores)
     return CameraPairs(camids, rank1, mean_ap, num_queries.astype(int))

@@ -1,28 +1,29 @@
-"""Embeddings without what is common to all tracklets of a camera."""
+"""Removes what the embeddings of all tracklets of a camera have in common."""
 
 import numpy as np
 from jaxtyping import Float, Int
 
 FEWEST = 5
-"""Tracklets from which on a camera has a mean of its own.
+"""Smallest number of tracklets for which a camera's mean is used.
 
-Of n tracklets each is 1/n of the mean: with fewer than five, taking it off would take
-off more than a fifth of what is the person's own.
+Each of n tracklets contributes 1/n of the mean. With fewer than five, subtracting the
+mean would remove more than a fifth of a tracklet's embedding.
 """
 
 
 def center_cameras(
     embeddings: Float[np.ndarray, "N D"], camids: Int[np.ndarray, "N"]
 ) -> Float[np.ndarray, "N D"]:
-    """The embeddings less the mean of all N of their camera, in their own dtype.
+    """Subtracts from each embedding the mean of its camera; the dtype stays.
 
-    Persons are not looked at. Cameras of fewer than `FEWEST` tracklets have the mean of
-    all cameras taken off: kept as they are, they would lie apart from the others.
+    Person ids are not used. For cameras with fewer than `FEWEST` tracklets, the mean of
+    all N embeddings is subtracted. Without that, their embeddings would lie apart from
+    the others.
     """
-    everything = np.asarray(embeddings, np.float64)
-    centered = everything - everything.mean(axis=0)
+    values = np.asarray(embeddings, np.float64)
+    centered = values - values.mean(axis=0)
     for camid, num in zip(*np.unique(camids, return_counts=True), strict=True):
         if num >= FEWEST:
             rows = camids == camid
-            centered[rows] = everything[rows] - everything[rows].mean(axis=0)
+            centered[rows] = values[rows] - values[rows].mean(axis=0)
     return centered.astype(embeddings.dtype)

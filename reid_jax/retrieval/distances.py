@@ -12,43 +12,46 @@ from reid_jax import parallel
 from reid_jax.arrays import Array
 from reid_jax.retrieval import expansion, nearest
 
-# 2048 × 2048 float32 values are 16 MB: larger blocks are no faster and, on a CPU, get
-# fresh pages from the system every time.
+# 2048 × 2048 float32 values are 16 MB. Larger blocks are no faster. On a CPU, each of
+# them would also need fresh memory pages from the system.
 _BLOCK = 2048
 _BLOCK_VALUES = _BLOCK * 2048
 
 
 def squared_l2(x: Real[Array, "Q D"], y: Real[Array, "G _"]) -> Float[Array, "Q G"]:
-    """Squared Euclidean distances, at least 0 and exactly 0 for equal rows.
+    """Computes squared Euclidean distances, at least 0 and exactly 0 for equal rows.
 
-    In float64 where either side is (or holds integers of 32 bits or more), else in
-    float32: relative error below about 1e-5,
-    and below 1e-7 for rows that nearly coincide, which are thus ordered as in float64.
-    Raises ValueError for an empty side, rows of other lengths, and values that are not
-    finite or too large to be squared.
+    The result is float64 if a side is float64 or holds integers of 32 bits or more.
+    Otherwise it is float32: the relative error is below about 1e-5, and below 1e-7 for
+    rows that nearly coincide. Such rows are therefore ordered as in float64.
+
+    Raises:
+        ValueError: an empty side, rows of different lengths, or values that are not
+            finite or too large to be squared.
     """
     return _matrix(x, y, "squared_l2")
 
 
 def l2(x: Real[Array, "Q D"], y: Real[Array, "G _"]) -> Float[Array, "Q G"]:
-    """Euclidean distances (not squared); precision and errors as `squared_l2`."""
+    """Computes Euclidean distances; precision and errors are those of `squared_l2`."""
     return _matrix(x, y, "l2")
 
 
 def cosine(x: Real[Array, "Q D"], y: Real[Array, "G _"]) -> Float[Array, "Q G"]:
-    """One minus the cosine of the angle, in [0, 2]; a zero vector is at 1 from all.
+    """Computes 1 - cosine of the angle, in [0, 2]; a zero vector has distance 1 to all.
 
-    Precision and errors as `squared_l2`: it is half of that for the unit vectors.
+    It is half the squared L2 distance of the unit vectors, with the precision and
+    errors of `squared_l2`.
     """
     return _matrix(x, y, "cosine")
 
 
 METRICS = {"l2": l2, "cosine": cosine}
-"""What `config.eval.metric` may name."""
+"""The distances that `config.eval.metric` can name."""
 
 
 def unit(x: Real[Array, "N D"]) -> Float[np.ndarray, "N D"]:
-    """Rows over their lengths; a zero vector stays."""
+    """Divides each row by its length; a zero vector stays zero."""
     return expansion.unit(np.asarray(x), np)[0]
 
 
@@ -59,10 +62,11 @@ def blocks(
     *,
     mesh: Mesh | None = None,
 ) -> Iterator[tuple[slice, Float[np.ndarray, "_ G"]]]:
-    """Distances of some queries at a time to the whole gallery, with their rows.
+    """Yields (slice of queries, their distances to the whole gallery), block by block.
 
-    Blocks have one shape: the last may begin with rows of the one before. Metrics,
-    devices and errors as `top_k`; the gallery is shared out among the devices.
+    All blocks have the same shape, so the last one may repeat rows of the one before.
+    The gallery is divided among the devices of `mesh`. Metrics, devices and errors are
+    those of `top_k`.
     """
     for rows, tiles in _tiles(query, gallery, metric, mesh):
         tiles = [tile for _, tile in tiles]
@@ -70,10 +74,10 @@ def blocks(
 
 
 def _tiles(query, gallery, metric: str, mesh: Mesh | None):
-    """Yields slices of queries, with an iterator of (first gallery entry, distances).
+    """Yields (slice of queries, iterator of (first gallery entry, distances)).
 
-    The gallery is cut into equal parts, as many on any number of devices: a product
-    of other shapes may be rounded otherwise.
+    The gallery is cut into equal parts, whose number does not depend on the number of
+    devices: a matrix product of another shape may be rounded differently.
     """
     query, gallery = np.asarray(query), np.asarray(gallery)
     _check(query, gallery)
@@ -97,9 +101,10 @@ def _tiles(query, gallery, metric: str, mesh: Mesh | None):
 
 
 def _shardings(mesh: Mesh | None, num_parts: int | None) -> list[NamedSharding]:
-    """Of queries, whole on every device, and of the gallery, in at most so many parts.
+    """Returns the shardings of the queries and of the gallery.
 
-    The devices are those of `mesh`, by default all of this process.
+    Every device has all queries. The gallery is divided into at most `num_parts` parts.
+    The devices are those of `mesh`, by default all devices of this process.
     """
     devices = (mesh or parallel.local_mesh()).local_devices[:num_parts]
     mesh = parallel.mesh_of(devices)
@@ -107,13 +112,13 @@ def _shardings(mesh: Mesh | None, num_parts: int | None) -> list[NamedSharding]:
 
 
 def _padded(rows: np.ndarray, num: int) -> np.ndarray:
-    """`rows`, and zeros up to `num` rows."""
+    """Appends rows of zeros up to `num` rows."""
     missing = num - len(rows)
     return np.pad(rows, ((0, missing), (0, 0))) if missing else rows
 
 
 def row_blocks(num_queries: int, num_gallery: int) -> Iterator[slice]:
-    """Slices of one length that cover the queries; the last may overlap another."""
+    """Yields slices of equal length that cover the queries; the last may overlap."""
     size = min(num_queries, max(64, _BLOCK_VALUES // num_gallery))
     for start in range(0, num_queries, size):
         stop = min(start + size, num_queries)
@@ -129,14 +134,25 @@ def top_k(
     block: int = _BLOCK,
     mesh: Mesh | None = None,
 ) -> tuple[Float[np.ndarray, "Q {k}"], Int[np.ndarray, "Q {k}"]]:
-    """Distances to the k nearest gallery entries, ascending, and their positions.
+    """Finds the k nearest gallery entries of each query, nearest first.
 
-    `gallery` is an array, or an iterable of blocks of rows, of whatever sizes, that is
-    read once. `block` rows of it are compared at a time on each device of `mesh` (by
-    default all of this process), and no more are held; the number of devices changes
-    nothing in the result. Equal distances keep the order of the gallery. `metric` is
-    "l2", "squared_l2" or "cosine", computed as by the functions of that name.
-    Raises ValueError as they do, and when the gallery has fewer than k entries.
+    Equal distances keep the order of the gallery. The number of devices does not change
+    the result.
+
+    Args:
+        query: the query embeddings.
+        gallery: an array, or an iterable of blocks of rows of any sizes. An iterable is
+            read once.
+        k: number of entries to find for each query.
+        metric: "l2", "squared_l2" or "cosine": see the functions of these names.
+        block: number of gallery rows that each device compares, and holds, at a time.
+        mesh: the devices; by default all devices of this process.
+
+    Returns:
+        The distances, ascending, and the positions of the entries in the gallery.
+
+    Raises:
+        ValueError: as `squared_l2`, or the gallery has fewer than k entries.
     """
     query = np.asarray(query)
     if k < 1 or block < 1:
@@ -152,7 +168,7 @@ def top_k(
     num_devices = shared.mesh.size
     expand = None
     num_seen = 0
-    for rows in _of_size(block * num_devices, gallery, query):
+    for rows in _regrouped(block * num_devices, gallery, query):
         if expand is None:
             expand = expansion.Expansion(query, metric, _dtype(query, rows))
             parts = [
@@ -173,7 +189,7 @@ def top_k(
             raise ValueError(
                 f"a {rows.dtype} block follows {np.dtype(expand.dtype)} ones."
             )
-        # One shape for all blocks, on any number of devices, and whole groups.
+        # All blocks get the same shape, in whole groups, on any number of devices.
         size = block if num_seen else min(block, len(rows))
         size += -size % nearest.GROUP
         padded = _padded(rows, size * num_devices)
@@ -189,7 +205,7 @@ def top_k(
     if not num_seen:
         raise ValueError(f"{len(query)} query and 0 gallery embeddings: one is empty.")
     _check_k(k, num_seen)
-    joined = (nearest.join_shares(*of_part) for of_part in best)
+    joined = (nearest.join_shares(*shares) for shares in best)
     distances, positions = map(np.concatenate, zip(*joined, strict=True))
     return distances, positions.astype(np.int64)
 
@@ -230,26 +246,26 @@ def _check_k(k: int, num_gallery: int) -> None:
         raise ValueError(f"k={k} is more than the {num_gallery} gallery embeddings.")
 
 
-def _of_size(
+def _regrouped(
     size: int, pieces: Iterable[Array], query: np.ndarray
 ) -> Iterator[np.ndarray]:
-    """The same rows in arrays of `size` rows, the last perhaps smaller."""
-    held, num_held = [], 0
+    """Regroups rows into arrays of `size` rows; the last may be smaller."""
+    parts, num_rows = [], 0
     for piece in pieces:
         piece = np.asarray(piece)
         if piece.shape[:1] != (0,):
             _check(query, piece)
         start = 0
         while start < len(piece):
-            rows = piece[start : start + size - num_held]
+            rows = piece[start : start + size - num_rows]
             start += len(rows)
             if len(rows) == size:
                 yield rows
                 continue
-            held.append(rows.copy())  # the caller may use its memory again
-            num_held += len(rows)
-            if num_held == size:
-                yield np.concatenate(held)
-                held, num_held = [], 0
-    if held:
-        yield np.concatenate(held)
+            parts.append(rows.copy())  # the caller may reuse its memory
+            num_rows += len(rows)
+            if num_rows == size:
+                yield np.concatenate(parts)
+                parts, num_rows = [], 0
+    if parts:
+        yield np.concatenate(parts)

@@ -1,17 +1,17 @@
-"""The block behind every distance: |x|² + |y|² - 2 x·y, repaired where it cancels.
+"""Computes blocks of distances as |x|² + |y|² - 2 x·y, and repairs cancelled pairs.
 
 For any centre c and unit u, with x' = (x - c) / u and y' = (y - c) / u,
 
     |x - y|² = u² (|x'|² + |y'|² - 2 x'·y'),
 
-whose cost is one matrix product. Rounding leaves an error of about ε (|x'|² + |y'|²),
-ε that of the dtype. c is a median, so that an offset that all rows share costs no
-digits, and an outlier none of the others. A pair is *close* where |x' - y'|² is a small
-share of |x'|² + |y'|²: its digits have cancelled, and it is computed again in float64
-as Σ (x - y)², exactly 0 for equal rows.
+which costs one matrix product. Rounding leaves an error of about ε (|x'|² + |y'|²),
+where ε is the machine epsilon of the dtype. c is a median: an offset that all rows
+share costs no digits, and an outlier costs the other rows none. A pair is *close* if
+|x' - y'|² is a small share of |x'|² + |y'|². Its digits have cancelled, and it is
+computed again in float64 as Σ (x - y)², which is exactly 0 for equal rows.
 
-u is a power of two near the spread of the rows, and c is rounded to multiples of it:
-rows of small whole numbers stay exact, so that equal distances stay equal.
+u is a power of two near the spread of the rows, and c is rounded to multiples of u.
+Rows of small whole numbers therefore stay exact, and equal distances stay equal.
 """
 
 import functools
@@ -25,34 +25,43 @@ from jaxtyping import Bool, Float
 from reid_jax.arrays import Array
 
 METRICS = ("squared_l2", "l2", "cosine")
-# Below this share a pair is close. Above it the relative error is some ε / share:
+# A pair is close below this share. Above it, the relative error is about ε / share:
 # 1e-5 in float32, 1e-12 in float64.
 _CLOSE = {np.float32: 2.0**-5, np.float64: 2.0**-10}
-# Where more than this part of a block is close, one product in float64 stands for most
-# of the single differences (about 100 times the cost for each pair). Its results are
-# rounded to float32 afterwards, so that a smaller share is good enough.
+# If more than this part of a block is close, one product in float64 replaces most of
+# the single differences, which cost about 100 times as much for each pair. Its results
+# are rounded to float32 afterwards, so a smaller share is good enough.
 _CROWDED = 1 / 64
 _CLOSE_OF_CROWD = 2.0**-20
 _MAX_EXPONENT = {np.float32: 100, np.float64: 900}
-_SAMPLE = 1024  # rows that the centre and the unit are taken from
-_PAIR_VALUES = 2**20  # values of recomputed pairs at a time
+_SAMPLE = 1024  # number of rows that determine the centre and the unit
+_PAIR_VALUES = 2**20  # number of values that are recomputed at a time
 
 
 class Side(NamedTuple):
-    """Rows made ready for `Expansion.block`."""
+    """Rows that `Expansion.prepare` has prepared for `Expansion.block`."""
 
-    rows: Float[np.ndarray, "N D"]  # as they came
+    rows: Float[np.ndarray, "N D"]  # unchanged
     centred: Float[jax.Array, "N D"]  # x'
     norms: Float[jax.Array, "N"]  # |x'|²
-    is_zero: Bool[jax.Array, "N"]  # without a direction (cosine only)
+    is_zero: Bool[jax.Array, "N"]  # cosine only: rows without a direction
 
 
 class Expansion:
-    """Blocks of distances by `metric`; any two `Side`s it prepared fit each other.
+    """Computes blocks of distances between any two `Side`s that it has prepared.
 
-    "cosine" is half the squared L2 distance of the unit vectors. The centre and the
-    unit come from `query`; they decide about the cost, and which sizes are too large.
-    Raises ValueError for an unknown metric and queries that are not finite.
+    The centre and the unit are determined from `query`. They determine the cost, and
+    which embeddings are too large.
+
+    Args:
+        query: the query embeddings.
+        metric: one of `METRICS`; "cosine" is half the squared L2 distance of the unit
+            vectors.
+        dtype: float32 or float64.
+        close: the share below which a pair is close; 0: the default of the dtype.
+
+    Raises:
+        ValueError: an unknown metric, or queries that are not finite.
     """
 
     def __init__(self, query: np.ndarray, metric: str, dtype, close: float = 0.0):
@@ -68,19 +77,19 @@ class Expansion:
         if metric == "cosine":
             sample, _ = unit(sample, np)
         centre = np.median(sample, axis=0)
-        # By the largest entry of each row first: no square then overflows.
+        # The size of a row is its largest entry: no square can overflow.
         largest_entry = np.abs(sample - centre).max(axis=1, initial=0.0)
         spread = np.median(largest_entry) or largest_entry.max()
         largest = _MAX_EXPONENT[self.dtype]
-        # Equal rows, a single one perhaps, have no spread: their size will do.
+        # Equal rows (perhaps a single row) have no spread: use their size instead.
         size = spread or np.abs(centre).max(initial=0.0) or 1.0
         self._unit = 2.0 ** np.clip(np.ceil(np.log2(size)), -largest, largest)
         if spread:
             centre = np.round(centre / self._unit) * self._unit
         self._centre = centre.astype(self.dtype)
         largest = float(np.finfo(self.dtype).max) / 16
-        # Of |x'|² and, in the units they came in, of the distances.
-        with np.errstate(over="ignore"):  # then the first of the two is smaller
+        # Limits |x'|² and also the distances in the original units.
+        with np.errstate(over="ignore"):  # inf: `largest` is the smaller limit
             in_units = largest / np.float64(self._unit)
             self._max_norm = {
                 "l2": min(largest, in_units**2),
@@ -95,15 +104,20 @@ class Expansion:
         first_row: int = 0,
         sharding: jax.sharding.Sharding | None = None,
     ) -> Side:
-        """`rows`, called `name` in errors, from row `first_row` of the whole.
+        """Centres and scales rows for `block`.
 
-        `sharding` says which devices hold which rows.
+        Args:
+            rows: the embeddings.
+            name: what errors call them: "query" or "gallery".
+            first_row: the number that errors give the first row.
+            sharding: which devices hold which rows.
 
-        Raises ValueError for embeddings that are not finite, or so large that their
-        squares are not.
+        Raises:
+            ValueError: embeddings are not finite, or their squares would not be.
         """
         rows = np.asarray(rows, self.dtype)
-        # Rounded to float32, unit vectors would have lost what a common offset hides.
+        # In float64: rounded to float32, unit vectors with a large common offset would
+        # lose the digits in which they differ.
         is_cosine = self.metric == "cosine"
         with precision(np.float64 if is_cosine else self.dtype):
             centred, norms, is_zero = _centre(
@@ -123,10 +137,11 @@ class Expansion:
         return Side(rows, centred, norms, is_zero)
 
     def block(self, x: Side, y: Side, size: int = 0) -> Float[Array, "Q G"]:
-        """Distances of all pairs; the array is a NumPy one where some were close.
+        """Computes the distances [Q, G] of all pairs.
 
-        `size` rows of `y` (all by default) are repaired together. Where the devices
-        share the rows of `y`, each computes the distances to its own.
+        `size` rows of `y` (by default all) are repaired together. If the rows of `y`
+        are divided among devices, each device computes the distances to its rows. The
+        result is a NumPy array if any pair was close.
         """
         with precision(self.dtype):
             distances, is_close, any_close = _expand(
@@ -158,34 +173,39 @@ class Expansion:
             distances[is_close] = self._differences(x, y, is_close)
 
     def _crowd(self, x, y, is_close: np.ndarray) -> Float[np.ndarray, "_"]:
-        """Distances of the close pairs, each of their different rows once."""
-        of_x, of_y = is_close.any(axis=1), is_close.any(axis=0)
-        x, in_x = _different(x[of_x])
-        y, in_y = _different(y[of_y])
-        pairs = is_close[np.ix_(of_x, of_y)]
+        """Computes the distances of many close pairs; equal rows are computed once."""
+        x_has_close, y_has_close = is_close.any(axis=1), is_close.any(axis=0)
+        x, x_index = _unique_rows(x[x_has_close])
+        y, y_index = _unique_rows(y[y_has_close])
+        pairs = is_close[np.ix_(x_has_close, y_has_close)]
         if self.dtype == np.float64:
             needed = np.zeros((len(x), len(y)), bool)
             rows, columns = np.nonzero(pairs)
-            needed[in_x[rows], in_y[columns]] = True
+            needed[x_index[rows], y_index[columns]] = True
             block = np.zeros(needed.shape)
             block[needed] = self._differences(x, y, needed)
-        else:  # by an expansion in float64
+        else:  # one matrix product in float64
             x, y = x.astype(np.float64), y.astype(np.float64)
             wide = Expansion(x, self.metric, np.float64, _CLOSE_OF_CROWD)
             block = wide.block(wide.prepare(x, "query"), wide.prepare(y, "gallery"))
-        return np.asarray(block)[np.ix_(in_x, in_y)][pairs]
+        return np.asarray(block)[np.ix_(x_index, y_index)][pairs]
 
     def _differences(self, x, y, is_close: np.ndarray) -> Float[np.ndarray, "_"]:
-        """Distances of the close pairs from their differences, in float64."""
-        of_x, of_y = np.nonzero(is_close)
-        squares = np.empty(len(of_x))
+        """Computes distances of close pairs in float64, from their differences."""
+        x_index, y_index = np.nonzero(is_close)
+        squares = np.empty(len(x_index))
         if self.metric == "cosine":
-            (x, of_x), (y, of_y) = _needed(x, of_x), _needed(y, of_y)
+            (x, x_index), (y, y_index) = (
+                _referenced_rows(x, x_index),
+                _referenced_rows(y, y_index),
+            )
             x, y = unit(x, np)[0], unit(y, np)[0]
         step = max(1, _PAIR_VALUES // max(1, x.shape[1]))
-        for start in range(0, len(of_x), step):
+        for start in range(0, len(x_index), step):
             pairs = slice(start, start + step)
-            a, b = (s.astype(np.float64) for s in (x[of_x[pairs]], y[of_y[pairs]]))
+            a, b = (
+                s.astype(np.float64) for s in (x[x_index[pairs]], y[y_index[pairs]])
+            )
             a -= b
             squares[pairs] = np.einsum("nd,nd->n", a, a)
         if self.metric == "l2":
@@ -193,18 +213,20 @@ class Expansion:
         return squares / 2 if self.metric == "cosine" else squares
 
 
-def _different(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The rows without repetitions, and where each of the given ones is."""
-    keys = np.ascontiguousarray(rows + 0.0)  # -0 is 0
+def _unique_rows(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Returns the distinct rows, and the position of each given row in them."""
+    keys = np.ascontiguousarray(rows + 0.0)  # turns -0 into 0
     keys = keys.view(np.dtype((np.void, keys.itemsize * keys.shape[1])))[:, 0]
     _, first, inverse = np.unique(keys, return_index=True, return_inverse=True)
     return rows[first], inverse
 
 
-def _needed(rows: np.ndarray, index: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The rows that `index` names, each once in float64, and where each is."""
-    needed, inverse = np.unique(index, return_inverse=True)
-    return rows[needed].astype(np.float64), inverse
+def _referenced_rows(
+    rows: np.ndarray, index: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Returns the rows that `index` names, once each in float64, and a new index."""
+    unique, inverse = np.unique(index, return_inverse=True)
+    return rows[unique].astype(np.float64), inverse
 
 
 def _check_finite(rows: np.ndarray, name: str, first_row: int) -> None:
@@ -217,7 +239,7 @@ def _check_finite(rows: np.ndarray, name: str, first_row: int) -> None:
 
 
 def precision(dtype):
-    """The context in which JAX computes in `dtype`."""
+    """Returns a context in which JAX computes in `dtype`."""
     return jax.enable_x64(np.dtype(dtype) == np.float64)
 
 
@@ -232,8 +254,8 @@ def _centre(rows, centre, inverse_unit, is_cosine: bool):
 
 
 def unit(rows, xp):
-    """Rows over their norms, and which of them are zero (and stay so)."""
-    # By the largest entry first: the squares then neither overflow nor vanish.
+    """Returns the rows divided by their norms, and which rows are zero and stay so."""
+    # Divide by the largest entry first, so that no square overflows or vanishes.
     largest = xp.max(xp.abs(rows), axis=1, keepdims=True, initial=0.0)
     is_zero = largest == 0
     rows = rows / xp.where(is_zero, 1, largest)
@@ -243,11 +265,11 @@ def unit(rows, xp):
 
 @functools.partial(jax.jit, static_argnums=8)
 def _expand(x, y, x_norms, y_norms, x_is_zero, y_is_zero, unit, close, metric: str):
-    """Distances, which of them have cancelled, and whether any has."""
+    """Returns distances, which of them have cancelled, and whether any has."""
     norms = x_norms[:, None] + y_norms
     squares = norms - 2 * _products(x, y)
     squares = jnp.where(squares > 0, squares, 0.0)
-    # At 0 as well: the squares of both may have been too small.
+    # `<=`, so that 0 counts as close: both squares may have underflowed.
     is_close = squares <= close * norms
     if metric == "l2":
         return jnp.sqrt(squares) * unit, is_close, is_close.any()
@@ -262,8 +284,8 @@ def _expand(x, y, x_norms, y_norms, x_is_zero, y_is_zero, unit, close, metric: s
 
 def _products(x, y):
     if len(x) == 1:
-        # A matrix times a vector is summed in another order for some of the rows, and
-        # equal rows would come out unequal.
+        # XLA sums a matrix times a vector in another order for some of the rows: equal
+        # rows would get unequal distances.
         return _products(jnp.concatenate([x, x]), y)[:1]
     contract = (((1,), (1,)), ((), ()))
     return jax.lax.dot_general(x, y, contract, precision=jax.lax.Precision.HIGHEST)

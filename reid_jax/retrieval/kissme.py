@@ -13,17 +13,18 @@ from reid_jax.arrays import Array
 from reid_jax.retrieval import linear_algebra, mahalanobis
 
 METRICS = ("kissme", "mahalanobis", "euclidean")
-_SMALLEST = 1e-10  # eigenvalues of the metric up to here become
-_REPLACED_BY = 1e-6  # this, in the published code
+# The published code replaces eigenvalues of the metric up to the first by the second.
+_SMALLEST = 1e-10
+_REPLACED_BY = 1e-6
 
 
 @dataclasses.dataclass(frozen=True)
 class KISSME:
-    """A PCA and a positive definite metric in its space, float64.
+    """A PCA and a positive definite metric in its space, in float64.
 
-    - `mean` [D], `projection` [D, r]: of the PCA.
+    - `mean` [D], `projection` [D, r]: the PCA.
     - `metric` [r, r]: M.
-    - `num_clipped`: its eigenvalues that were not positive, and were replaced.
+    - `num_clipped`: number of non-positive eigenvalues of M that were replaced.
     """
 
     mean: np.ndarray
@@ -42,14 +43,22 @@ def fit(
     pair_step: int = 1,
     metric: str = "kissme",
 ) -> KISSME:
-    """Metric from the pairs (`first`[i], `second`[i]) of rows of `features`.
+    """Learns a metric from pairs of rows of `features`.
 
-    `dim` directions of largest variance are kept. Every `pair_step`-th pair is used
-    (MARS's own script takes every tenth). `metric` is "kissme", or what the published
-    code reports beside it: "mahalanobis" (pairs of the same person only) or "euclidean"
-    (the PCA alone).
-    Raises ValueError for pairs that do not fit, values that are not finite, no pair of
-    one of the two kinds, and settings out of range.
+    Args:
+        features: the training embeddings.
+        first: the first row of each pair.
+        second: the second row of each pair.
+        is_same: whether the two rows of each pair show the same person.
+        dim: number of directions of largest variance that the PCA keeps.
+        pair_step: every `pair_step`-th pair is used (MARS's script: every tenth).
+        metric: "kissme", or a baseline of the published code: "mahalanobis" (pairs of
+            the same person only) or "euclidean" (the PCA alone).
+
+    Raises:
+        ValueError: pairs that do not fit the features, values that are not finite, no
+            pair of the same person or none of different persons, or a setting out of
+            range.
     """
     features = np.asarray(features, np.float64)
     first, second, is_same = (np.asarray(a) for a in (first, second, is_same))
@@ -61,12 +70,12 @@ def fit(
         if metric == "euclidean":
             return KISSME(np.asarray(mean), np.asarray(projection), np.eye(dim), 0)
         inverses = []
-        for kind in (True, False)[: 1 if metric == "mahalanobis" else 2]:
-            pairs = first[is_same == kind], second[is_same == kind]
+        for is_same_pair in (True, False)[: 1 if metric == "mahalanobis" else 2]:
+            pairs = first[is_same == is_same_pair], second[is_same == is_same_pair]
             if not len(pairs[0]):
                 raise ValueError(
                     f"None of the {len(first)} pairs used is of "
-                    f"{'the same person' if kind else 'different persons'}."
+                    f"{'the same person' if is_same_pair else 'different persons'}."
                 )
             inverse, is_singular = _inverse_covariance(rows, *pairs)
             if is_singular:
@@ -75,23 +84,26 @@ def fit(
                     "singular. Use fewer dimensions or more pairs."
                 )
             inverses.append(inverse)
-        # Sec. 3: of two normal distributions of the difference d, with covariances Σ_1
-        # and Σ_0, the log-likelihood ratio is d M dᵀ up to factor and constant, with
-        # M = Σ_1⁻¹ - Σ_0⁻¹. M is then made positive definite.
-        learnt, num = (inverse, 0) if len(inverses) == 1 else _positive(*inverses)
-        return KISSME(*map(np.asarray, (mean, projection, learnt)), int(num))
+        # Sec. 3: let the difference d have a normal distribution, with covariance Σ_1
+        # for the same person and Σ_0 for different persons. The log-likelihood ratio
+        # is d M dᵀ, up to a factor and a constant, with M = Σ_1⁻¹ - Σ_0⁻¹. M is then
+        # made positive definite.
+        learnt_metric, num = (
+            (inverse, 0) if len(inverses) == 1 else _positive(*inverses)
+        )
+        return KISSME(*map(np.asarray, (mean, projection, learnt_metric)), int(num))
 
 
 def distances(
     model: KISSME, query: Float[Array, "Q _"], gallery: Float[Array, "G _"]
 ) -> Float[np.ndarray, "Q G"]:
-    """Squared distances in float64."""
+    """Computes squared distances in float64."""
     return mahalanobis.distances(query, gallery, model.projection, model.metric)
 
 
 @functools.partial(jax.jit, static_argnames="dim")
 def _principal(features, dim: int):
-    """The mean, the `dim` directions of largest variance, and the rows along them."""
+    """Returns the mean, the `dim` directions of most variance, and projected rows."""
     mean = features.mean(axis=0)
     centred = features - mean
     _, directions = jnp.linalg.eigh(linear_algebra.gram(centred))
@@ -101,10 +113,10 @@ def _principal(features, dim: int):
 
 @jax.jit
 def _inverse_covariance(rows, first, second):
-    """Σ⁻¹ of the differences of the pairs, and whether Σ has none.
+    """Returns Σ⁻¹ of the differences of the pairs, and whether Σ is singular.
 
-    Sec. 3: Σ_y = 1/n Σ (x_i - x_j)ᵀ(x_i - x_j), of the same person (y = 1) and of
-    different ones (y = 0); differences are taken to have mean 0.
+    Sec. 3: Σ_y = 1/n Σ (x_i - x_j)ᵀ(x_i - x_j), for pairs of the same person (y = 1)
+    or of different persons (y = 0). The differences are assumed to have mean 0.
     """
     covariance = linear_algebra.gram(rows[first] - rows[second]) / len(first)
     values, vectors = jnp.linalg.eigh(covariance)
@@ -113,9 +125,9 @@ def _inverse_covariance(rows, first, second):
 
 
 @jax.jit
-def _positive(of_same, of_different):
-    """The positive definite metric, and how many eigenvalues were replaced."""
-    values, vectors = jnp.linalg.eigh(of_same - of_different)
+def _positive(same_inverse, different_inverse):
+    """Returns the positive definite metric, and the number of replaced eigenvalues."""
+    values, vectors = jnp.linalg.eigh(same_inverse - different_inverse)
     is_bad = values <= _SMALLEST
     values = jnp.where(is_bad, _REPLACED_BY, values)
     return vectors * values @ vectors.T, is_bad.sum()

@@ -10,14 +10,14 @@ from jaxtyping import Float, Real
 from reid_jax.arrays import Array
 
 _WITH_FLOAT64 = ("cpu", "gpu")
-_PRODUCT = 512  # rows from which one half of a Gram matrix is the other's transpose
+_PRODUCT = 512  # from this size, only one half of a Gram matrix is computed
 
 
 @contextlib.contextmanager
 def float64() -> Iterator[None]:
-    """The context in which JAX computes in float64.
+    """Returns a context in which JAX computes in float64.
 
-    On the default device, or on the CPU where that has no float64, as a TPU.
+    It uses the default device, or the CPU if that device (a TPU) has no float64.
     """
     has_float64 = jax.default_backend() in _WITH_FLOAT64
     cpu = None if has_float64 else jax.local_devices(backend="cpu")[0]
@@ -28,14 +28,14 @@ def float64() -> Iterator[None]:
 def gram(
     rows: Float[Array, "N D"], weights: Real[Array, "N"] | float = 1.0
 ) -> Float[jax.Array, "D D"]:
-    """Σ_i w_i x_iᵀx_i of the rows x_i, exactly symmetric."""
+    """Computes Σ_i w_i x_iᵀx_i of the rows x_i, exactly symmetric."""
     # XLA on a CPU takes twice as long for a product over the first axis of both sides.
     columns = jax.lax.optimization_barrier(rows.T * weights)
     return _symmetric_product(columns, rows)
 
 
 def _symmetric_product(left, right) -> Float[jax.Array, "D D"]:
-    """`left` [D, N] times `right` [N, D], where that is symmetric."""
+    """Computes `left` [D, N] times `right` [N, D]; the product must be symmetric."""
     num = len(left)
     if num < _PRODUCT:
         product = left @ right
@@ -48,6 +48,6 @@ def _symmetric_product(left, right) -> Float[jax.Array, "D D"]:
 
 
 def inverse(matrix: Float[jax.Array, "D D"]) -> Float[jax.Array, "D D"]:
-    """The inverse of a symmetric positive definite matrix."""
+    """Inverts a symmetric positive definite matrix."""
     factor = jax.scipy.linalg.cho_factor(matrix)
     return jax.scipy.linalg.cho_solve(factor, jnp.eye(len(matrix)))

@@ -1,11 +1,12 @@
-"""Which tracks are one person: average-linkage clustering with forbidden pairs.
+"""Finds the person of each track by average-linkage clustering with forbidden pairs.
 
-Two groups of tracks become one person while the mean distance between their tracks is
-at most a threshold and no pair of them is forbidden (a person is in one place at a
-time). Clusters of mean distance <= threshold lie within the connected components of the
-graph of all pairs at distance <= threshold, so that each component is clustered by
-itself: memory is quadratic in the largest component. A threshold that separates persons
-well makes small components; one that links some wrong pairs connects most tracks.
+Two groups of tracks are merged into one person if the mean distance between their
+tracks is at most a threshold and no pair of them is forbidden (a person is in one place
+at a time). Consider the graph of all pairs at distance <= threshold. A cluster of mean
+distance <= threshold lies within a connected component of this graph. Each component is
+therefore clustered separately, and memory is quadratic in the largest component. A
+threshold that separates persons well makes small components; a threshold that links
+some wrong pairs connects most tracks.
 
 Source: unweighted average linkage (UPGMA), Sokal & Michener 1958; cannot-link
 constraints as in Davidson & Ravi 2005.
@@ -27,30 +28,31 @@ Forbidden = Callable[[np.ndarray, np.ndarray], Bool[np.ndarray, "R C"]]
 """(rows [R], columns [C]) → which pairs of these tracks cannot be one person."""
 
 _BYTES_A_PAIR = 8
-"""Of m² in a component of m tracks: SciPy keeps the float64 half matrix twice."""
+"""A component of m tracks needs m² times as much: SciPy keeps half a float64 matrix
+twice."""
 
 _NEVER = 1e30
-"""The distance of a forbidden pair: every mean with it in is beyond any threshold."""
+"""Distance of a forbidden pair. Every mean that includes it exceeds any threshold."""
 
 _MARGIN = 1e-4
-"""Relative; the graph is made in float32, the clusters in float64."""
+"""Relative tolerance: the graph is made in float32, the clusters in float64."""
 
 _ROWS = 512
 
 
 @dataclasses.dataclass(frozen=True)
 class Links:
-    """The persons found, and how sure each track's link is."""
+    """The person of each track, and how certain each link is."""
 
     labels: Int[np.ndarray, "N"]
-    """The person of each track, from 0, numbered by their first track."""
+    """The person of each track. Persons are numbered from 0, by their first track."""
 
     distance: Float[np.ndarray, "N"]
-    """Mean distance of a track to the others of its person; nan where it is alone."""
+    """Mean distance of a track to its person's other tracks; nan if there are none."""
 
     as_near: Int[np.ndarray, "M 2"]
-    """Pairs (track, other person): the track could be that person by its frames, and
-    its mean distance to that person's tracks is at most the one above."""
+    """Pairs (track, another person who is as near): no forbidden pair separates them,
+    and the track's mean distance to that person's tracks is at most its `distance`."""
 
 
 def link(
@@ -61,10 +63,17 @@ def link(
     metric: str = "l2",
     memory_gb: float | int = 8.0,
 ) -> Links:
-    """Clusters tracks whose mean distance is at most `threshold`.
+    """Clusters tracks into persons: the mean distance of a merge is <= `threshold`.
 
-    `metric` is "l2" or "cosine". Persons are numbered by their first track.
-    Raises UserError where a component needs more than `memory_gb` (10⁹ bytes).
+    Args:
+        embeddings: one row for each track.
+        threshold: a distance by `metric`.
+        forbidden: which pairs of tracks cannot be one person.
+        metric: "l2" or "cosine".
+        memory_gb: memory limit, in 10⁹ bytes.
+
+    Raises:
+        UserError: a component needs more than `memory_gb`.
     """
     num = len(embeddings)
     component = _components(embeddings, threshold, forbidden, metric)
@@ -73,16 +82,16 @@ def link(
     labels, distance, as_near = np.zeros(num, int), np.full(num, np.nan), []
     num_persons = 0
     for tracks in groups:
-        found = np.zeros(len(tracks), int)
+        clusters = np.zeros(len(tracks), int)
         if len(tracks) > 1:
             tree = _tree(embeddings, tracks, forbidden, metric)
-            found = _cut(tree, int(np.sum(tree[:, 2] <= threshold)))
+            clusters = _cut(tree, int(np.sum(tree[:, 2] <= threshold)))
             distance[tracks], near = _compared(
-                embeddings, tracks, found, forbidden, metric
+                embeddings, tracks, clusters, forbidden, metric
             )
             as_near.append(near + np.array([0, num_persons]))
-        labels[tracks] = num_persons + found
-        num_persons += found.max() + 1
+        labels[tracks] = num_persons + clusters
+        num_persons += clusters.max() + 1
     return _numbered(labels, distance, as_near)
 
 
@@ -94,19 +103,21 @@ def link_into(
     metric: str = "l2",
     memory_gb: float | int = 8.0,
 ) -> tuple[Links, float]:
-    """Clusters tracks into `num_persons`, and the threshold that gives so many.
+    """Clusters tracks into `num_persons` persons; returns the threshold as well.
 
-    All tracks are one component here, so that memory is quadratic in their number.
-    Raises UserError where that is more than `memory_gb`, and where the forbidden pairs,
-    or too few tracks, allow no such number.
+    All tracks are one component here: memory is quadratic in their number.
+
+    Raises:
+        UserError: it needs more than `memory_gb`, or so few persons are impossible
+            because of the forbidden pairs, or there are fewer tracks than persons.
     """
     num = len(embeddings)
     check_number(num_persons, num, memory_gb)
     if num == 1:
         return _numbered(np.zeros(1, int), np.full(1, np.nan), []), 0.0
-    everybody = np.arange(num)
-    tree = _tree(embeddings, everybody, forbidden, metric)
-    # A mean over all pairs of two clusters that contains a forbidden one is this large.
+    all_tracks = np.arange(num)
+    tree = _tree(embeddings, all_tracks, forbidden, metric)
+    # The mean distance of two clusters is at least this if a pair is forbidden.
     num_allowed = int(np.sum(tree[:, 2] < _NEVER / num**2))
     if num_persons < num - num_allowed:
         raise UserError(
@@ -116,12 +127,12 @@ def link_into(
     heights = np.concatenate([[0.0], tree[:, 2]])
     threshold = float(heights[num - num_persons])
     labels = _cut(tree, num - num_persons)
-    distance, near = _compared(embeddings, everybody, labels, forbidden, metric)
+    distance, near = _compared(embeddings, all_tracks, labels, forbidden, metric)
     return _numbered(labels, distance, [near]), threshold
 
 
 def check_number(num_persons: int, num_tracks: int, memory_gb: float | int) -> None:
-    """Raises a UserError where so many tracks cannot be made so many persons."""
+    """Raises a UserError if the tracks cannot be linked into so many persons."""
     if not 1 <= num_persons <= num_tracks:
         raise UserError(
             f"--persons={num_persons}: {num_tracks} tracks are at most so many persons."
@@ -134,19 +145,19 @@ def check_number(num_persons: int, num_tracks: int, memory_gb: float | int) -> N
 
 
 def gigabytes(num_connected: int) -> float:
-    """What clustering so many connected tracks takes, in 10⁹ bytes."""
+    """Memory in 10⁹ bytes that clustering so many connected tracks takes."""
     return _BYTES_A_PAIR * num_connected**2 / 1e9
 
 
 def most_connected(memory_gb: float | int) -> int:
-    """How many connected tracks can be clustered in so many 10⁹ bytes."""
+    """Number of connected tracks that can be clustered in `memory_gb` 10⁹ bytes."""
     return int((memory_gb * 1e9 / _BYTES_A_PAIR) ** 0.5)
 
 
 def distance_matrix(
     x: Float[np.ndarray, "R D"], y: Float[np.ndarray, "C D"], metric: str
 ) -> Float[np.ndarray, "R C"]:
-    """Distances in float64 by NumPy: for many small groups, nothing is compiled."""
+    """Computes distances in float64 with NumPy, which compiles nothing."""
     x, y = np.asarray(x, np.float64), np.asarray(y, np.float64)
     if metric == "cosine":
         x, y = distances.unit(x), distances.unit(y)
@@ -156,12 +167,12 @@ def distance_matrix(
 
 
 def _components(embeddings, threshold, forbidden, metric) -> np.ndarray:
-    """The component of each track; only some rows of all pairs are there at a time."""
-    everybody = np.arange(len(embeddings))
-    component = everybody
+    """Finds the component of each track, from one block of distances at a time."""
+    all_tracks = np.arange(len(embeddings))
+    component = all_tracks
     for rows, block in distances.blocks(embeddings, embeddings, metric):
         near = np.asarray(block) <= threshold * (1 + _MARGIN)
-        near &= ~forbidden(everybody[rows], everybody)
+        near &= ~forbidden(all_tracks[rows], all_tracks)
         row, column = np.nonzero(near)
         edges = component[row + rows.start], component[column]
         shape = (len(embeddings),) * 2
@@ -172,7 +183,7 @@ def _components(embeddings, threshold, forbidden, metric) -> np.ndarray:
 
 
 def _members(labels: np.ndarray) -> list[np.ndarray]:
-    """The tracks of each label, in order."""
+    """Returns the tracks of each label, in order of the labels."""
     order = np.argsort(labels, kind="stable")
     _, first = np.unique(labels[order], return_index=True)
     return np.split(order, first[1:])
@@ -189,7 +200,7 @@ def _check_memory(num_connected: int, num: int, memory_gb: float) -> None:
 
 
 def _tree(embeddings, tracks, forbidden, metric) -> Float[np.ndarray, "_ 4"]:
-    """SciPy's tree of merges of these tracks, lowest first."""
+    """Returns SciPy's tree of merges of these tracks, smallest distance first."""
     num = len(tracks)
     condensed = np.empty(num * (num - 1) // 2)
     end = 0
@@ -204,7 +215,7 @@ def _tree(embeddings, tracks, forbidden, metric) -> Float[np.ndarray, "_ 4"]:
 
 
 def _cut(tree: np.ndarray, num_merges: int) -> Int[np.ndarray, "_"]:
-    """The cluster of each track after the lowest merges."""
+    """Returns the cluster of each track after the first `num_merges` merges."""
     num = len(tree) + 1
     parents = num + np.arange(num_merges)
     edges = (
@@ -220,32 +231,34 @@ def _cut(tree: np.ndarray, num_merges: int) -> Int[np.ndarray, "_"]:
 def _compared(
     embeddings, tracks, labels, forbidden, metric
 ) -> tuple[Float[np.ndarray, "N"], Int[np.ndarray, "_ 2"]]:
-    """`Links.distance` and `Links.as_near` of the tracks of one component."""
+    """Computes `Links.distance` and `Links.as_near` for the tracks of one component."""
     num, num_persons = len(tracks), labels.max() + 1
-    of_person = sparse.csr_array((np.ones(num), (np.arange(num), labels)))
+    membership = sparse.csr_array((np.ones(num), (np.arange(num), labels)))
     counts = np.bincount(labels)
-    own, as_near = np.full(num, np.nan), []
+    mean_distance, as_near = np.full(num, np.nan), []
     for start in range(0, num, _ROWS):
         rows = slice(start, start + _ROWS)
         block = distance_matrix(embeddings[tracks[rows]], embeddings[tracks], metric)
         block[np.arange(len(block)), np.arange(start, start + len(block))] = 0
-        sums = (of_person.T @ block.T).T
-        mine, each = labels[rows], np.arange(len(block))
-        is_several = counts[mine] > 1
-        own[rows] = np.where(
-            is_several, sums[each, mine] / np.maximum(counts[mine] - 1, 1), np.nan
+        sums = (membership.T @ block.T).T
+        persons, positions = labels[rows], np.arange(len(block))
+        has_others = counts[persons] > 1
+        mean_distance[rows] = np.where(
+            has_others,
+            sums[positions, persons] / np.maximum(counts[persons] - 1, 1),
+            np.nan,
         )
         if num_persons > 1:
-            is_apart = (of_person.T @ forbidden(tracks[rows], tracks).T).T > 0
-            is_near = (sums / counts <= own[rows, None]) & ~is_apart
-            is_near[each, mine] = False
-            found = np.argwhere(is_near)
-            as_near.append(np.stack([tracks[rows][found[:, 0]], found[:, 1]], axis=1))
-    return own, np.concatenate([np.zeros((0, 2), int), *as_near])
+            is_apart = (membership.T @ forbidden(tracks[rows], tracks).T).T > 0
+            is_near = (sums / counts <= mean_distance[rows, None]) & ~is_apart
+            is_near[positions, persons] = False
+            pairs = np.argwhere(is_near)
+            as_near.append(np.stack([tracks[rows][pairs[:, 0]], pairs[:, 1]], axis=1))
+    return mean_distance, np.concatenate([np.zeros((0, 2), int), *as_near])
 
 
 def _numbered(labels: np.ndarray, distance: np.ndarray, as_near: list) -> Links:
-    """Persons numbered by their first track."""
+    """Numbers the persons by their first track."""
     _, first, labels = np.unique(labels, return_index=True, return_inverse=True)
     number = np.argsort(np.argsort(first))
     near = np.concatenate([np.zeros((0, 2), int), *as_near])

@@ -1,4 +1,4 @@
-"""Distances (q - g) U M Uᵀ (q - g)ᵀ of a learnt projection U and metric M."""
+"""Computes (q - g) U M Uᵀ (q - g)ᵀ for a learnt projection U and metric M."""
 
 import numpy as np
 from jaxtyping import Float
@@ -12,10 +12,13 @@ def distances(
     projection: Float[np.ndarray, "D N"],
     metric: Float[np.ndarray, "N N"],
 ) -> Float[np.ndarray, "Q G"]:
-    """In float64. Squared, and below 0 where `metric` is not positive semi-definite.
+    """Computes squared distances in float64.
 
-    Raises ValueError for an empty side, values that are not finite, and dimensions that
-    are not the projection's.
+    They can be negative if `metric` is not positive semi-definite.
+
+    Raises:
+        ValueError: an empty side, values that are not finite, or embeddings of another
+            dimension than the projection.
     """
     query, gallery = (np.asarray(side, np.float64) for side in (query, gallery))
     for name, side in (("query", query), ("gallery", gallery)):
@@ -25,19 +28,19 @@ def distances(
                 f"{name} embeddings have {side.shape[1]} dimensions; the metric was "
                 f"fitted to {len(projection)}."
             )
-    # q M qᵀ + g M gᵀ - 2 q M gᵀ. A common shift changes no difference, and keeps the
-    # three terms small.
+    # The distance is q M qᵀ + g M gᵀ - 2 q M gᵀ. A common shift changes no difference;
+    # centring keeps the three terms small.
     centre = gallery.mean(axis=0)
     query, gallery = (query - centre) @ projection, (gallery - centre) @ projection
-    of_query = query @ metric
-    squared = -2 * of_query @ gallery.T
-    squared += np.einsum("qr,qr->q", of_query, query)[:, None]
+    query_metric = query @ metric
+    squared = -2 * query_metric @ gallery.T
+    squared += np.einsum("qr,qr->q", query_metric, query)[:, None]
     squared += np.einsum("gr,gr->g", gallery @ metric, gallery)
     return squared
 
 
 def check_rows(name: str, rows: np.ndarray) -> None:
-    """ValueError where there are no rows, or one holds a value that is not finite."""
+    """Raises a ValueError if there are no rows, or a value is not finite."""
     if not len(rows):
         raise ValueError(f"There are no {name} embeddings.")
     bad = np.flatnonzero(~np.isfinite(rows).all(axis=1))

@@ -1,4 +1,4 @@
-"""The nearest entries of rows of distances that arrive block by block."""
+"""Keeps the nearest entries of each query while distances arrive block by block."""
 
 import functools
 
@@ -9,22 +9,23 @@ from jax.sharding import Mesh
 from jax.sharding import PartitionSpec as P
 
 GROUP = 16
-"""Entries that are looked at together: the rows of a block hold a multiple of it."""
+"""Number of entries in a group; the rows of a block hold whole groups."""
 _FEW_GROUPS = 8
 
 
 def nothing(*shape: int, dtype) -> tuple[np.ndarray, np.ndarray]:
-    """The k nearest [..., Q, k], so far, of queries that have met no entry."""
+    """Returns the initial distances (infinite) and positions [..., Q, k]."""
     return np.full(shape, np.inf, dtype), np.zeros(shape, np.int32)
 
 
 @jax.jit
 def merge(distances, best, position, first):
-    """The k nearest of `best` and of a block whose entries start at `first`.
+    """Merges the k nearest so far with a block whose entries start at `first`.
 
-    The k nearest entries of a block lie in its k groups of smallest minimum (of equal
-    ones the first): each group that is passed over has k better entries before it. Once
-    the best are good, a few groups hold all that can still enter them.
+    The k nearest entries of a block lie in the k groups with the smallest minima (the
+    first groups, if minima are equal): for every other group, k entries are better.
+    After some blocks, only a few groups hold entries that can improve the result, and
+    only those are merged.
     """
     groups = distances.reshape(len(distances), -1, GROUP)
     minima = groups.min(axis=2)
@@ -41,10 +42,10 @@ def merge(distances, best, position, first):
 
 @functools.partial(jax.jit, static_argnames="mesh")
 def merge_shares(distances, best, position, first, end, mesh: Mesh):
-    """As `merge`, on each device of `mesh` for its share of the block's entries.
+    """Like `merge`, but each device of `mesh` merges its share of the block's entries.
 
-    `best` and `position` [devices, Q, k] are those of the shares that each device has
-    seen. Entries from `end` on do not exist.
+    `best` and `position` [devices, Q, k] hold the nearest entries of the shares that
+    each device has seen. Entries from `end` on are padding.
     """
 
     def of_device(distances, best, position, first, end):
@@ -64,7 +65,7 @@ def merge_shares(distances, best, position, first, end, mesh: Mesh):
 
 
 def join_shares(best, position) -> tuple[np.ndarray, np.ndarray]:
-    """The k nearest of all shares [devices, Q, k]; equal distances by position."""
+    """Merges the k nearest of all shares [devices, Q, k]; ties go by position."""
     k = best.shape[2]
     best, position = (np.concatenate(np.asarray(s), axis=1) for s in (best, position))
     order = np.lexsort((position, best), axis=1)[:, :k]
@@ -74,10 +75,14 @@ def join_shares(best, position) -> tuple[np.ndarray, np.ndarray]:
 def _merge_groups(groups, minima, best, position, first, *, num: int):
     num_queries, k = best.shape
     _, chosen = jax.lax.top_k(-minima, num)
-    chosen = jnp.sort(chosen, axis=1)[:, :, None]  # ties go to the first: keep order
-    found = jnp.take_along_axis(groups, chosen, axis=1).reshape(num_queries, -1)
-    found_at = (chosen * GROUP + jnp.arange(GROUP)).reshape(num_queries, -1) + first
-    values = jnp.concatenate([best, found], axis=1)
-    positions = jnp.concatenate([position, found_at.astype(jnp.int32)], axis=1)
+    chosen = jnp.sort(chosen, axis=1)[:, :, None]  # ties go to the first entry
+    candidates = jnp.take_along_axis(groups, chosen, axis=1).reshape(num_queries, -1)
+    candidate_positions = (chosen * GROUP + jnp.arange(GROUP)).reshape(
+        num_queries, -1
+    ) + first
+    values = jnp.concatenate([best, candidates], axis=1)
+    positions = jnp.concatenate(
+        [position, candidate_positions.astype(jnp.int32)], axis=1
+    )
     nearest, order = jax.lax.top_k(-values, k)
     return -nearest, jnp.take_along_axis(positions, order, axis=1)

@@ -1,4 +1,4 @@
-"""Nearest neighbours of embeddings among themselves, never holding all distances."""
+"""Finds nearest neighbours within a set of embeddings, one block at a time."""
 
 import dataclasses
 import itertools
@@ -12,20 +12,21 @@ from reid_jax.arrays import Array
 from reid_jax.retrieval import nearest
 
 _HIGHEST = jax.lax.Precision.HIGHEST
-# ‖x‖²+‖y‖²-2xy in float32 is off by about 1e-6 (‖x‖²+‖y‖²). Where it falls below this
-# share of ‖x‖²+‖y‖², the rows are subtracted instead.
+# ‖x‖²+‖y‖²-2xy in float32 has an error of about 1e-6 (‖x‖²+‖y‖²). If the result is
+# below this share of ‖x‖²+‖y‖², it is computed from the difference of the rows instead.
 _CLOSE = 1e-2
-_SAMPLE = 1024  # rows of a side that shift and scale are taken from
-_CHUNK = 64  # rows rescaled at a time: they stay in the cache
+_SAMPLE = 1024  # number of rows of a side that determine shift and scale
+_CHUNK = 64  # number of rows rescaled at a time, which fit in the cache
 
 
 class Rows:
     """The rows of two arrays, one after the other, in float32 and on a common scale.
 
-    They are moved and scaled so that squares of most pairs neither cancel nor overflow.
-    Distances do not see the shift, and neighbours not the scale. The scale is a power
-    of two and the shift a multiple of one, so that embeddings on a grid (integers, say)
-    stay on a grid and equal distances stay equal. A row is made when it is asked for.
+    They are shifted and scaled so that squared distances of most pairs neither cancel
+    nor overflow. The shift does not change distances; the scale does not change which
+    rows are neighbours. The scale is a power of two, and the shift a multiple of it:
+    embeddings on a grid (integers, for example) stay on a grid, and equal distances
+    stay equal. A row is rescaled when it is read.
     """
 
     def __init__(self, first: Float[Array, "Q D"], second: Float[Array, "G D"]):
@@ -33,7 +34,7 @@ class Rows:
         dtype = np.result_type(first, second, np.float32)
         rows = (side[:: max(1, len(side) // _SAMPLE)] for side in self._sides)
         sample = np.concatenate(list(rows)).astype(np.float64)
-        centre = np.median(sample, axis=0)  # outliers do not move it
+        centre = np.median(sample, axis=0)  # robust to outliers
         sizes = np.abs(sample - centre).max(axis=1, initial=0.0)
         size = np.median(sizes) or sizes.max() or np.abs(centre).max(initial=0.0) or 1.0
         largest = np.finfo(dtype).maxexp - 2
@@ -53,7 +54,7 @@ class Rows:
         return self._rescale(rows)
 
     def block(self, start: int, size: int) -> Float[np.ndarray, "N D"]:
-        """Rows from `start`, filled up with zeros past the end."""
+        """Returns `size` rows from `start`; rows past the end are zeros."""
         rows = np.zeros((size, len(self._shift)), np.float32)
         offset = -start
         for side in self._sides:
@@ -73,10 +74,11 @@ class Rows:
 class Neighbours:
     """Squared Euclidean distances of n rows on their common scale.
 
-    - `nearest` [n, k]: the k nearest rows of each row, itself included, nearest first,
-      ties by position; `squared` [n, k]: their distances.
+    - `nearest` [n, k]: positions of the k nearest rows of each row, itself included,
+      nearest first; ties are broken by position.
+    - `squared` [n, k]: their distances.
     - `furthest` [n]: the largest distance of each row.
-    - `between` [Q, G]: distances of the first Q rows to the other G.
+    - `between` [Q, G]: distances of the first Q rows to the other G rows.
     """
 
     nearest: np.ndarray
@@ -86,11 +88,12 @@ class Neighbours:
 
 
 def find(rows: Rows, num_first: int, k: int, *, block: int) -> Neighbours:
-    """The `k` nearest of all rows for each of them, `block` rows at a time.
+    """Finds the `k` nearest rows of each row, `block` rows at a time.
 
-    Distances are symmetric: each pair of blocks is multiplied once, and serves the rows
-    of both. Blocks reach a row in the order of their positions, so that a stable merge
-    of its k best so far with those of the next block breaks ties by position.
+    Distances are symmetric: each pair of blocks is multiplied once, and the product is
+    used for the rows of both. A row meets the blocks in the order of their positions. A
+    stable merge of its k nearest so far with the next block therefore breaks ties by
+    position.
     """
     num = len(rows)
     num_blocks = -(-num // _whole_groups(block))
@@ -113,13 +116,13 @@ def find(rows: Rows, num_first: int, k: int, *, block: int) -> Neighbours:
         squared, any_close, best_i, best_j = _step(
             x_i, x_j, norms_i, norms_j, *starts, num, best[i], best[j]
         )
-        upcoming = next(pairs, None)  # made ready while the step runs
+        upcoming = next(pairs, None)  # prepared while the step runs
         if any_close:
             squared = _repaired(squared, x_i, x_j, norms_i, norms_j)
             best_i = _merge(best[i], squared, starts[1], num)
             best_j = _merge(best[j], squared.T, starts[0], num)
         best[j] = best_j
-        best[i] = best_i  # where i is j, the rows count once
+        best[i] = best_i  # if i == j, the rows must count once
         _copy(squared, between, *starts)
     columns = zip(*jax.device_get(best), strict=True)
     squared, positions, furthest = (np.concatenate(column)[:num] for column in columns)
@@ -127,13 +130,13 @@ def find(rows: Rows, num_first: int, k: int, *, block: int) -> Neighbours:
 
 
 def find_in(distances: Float[np.ndarray, "N N"], num_first: int, k: int) -> Neighbours:
-    """The same from all distances, of whatever kind; ties by position."""
+    """Like `find`, but from a matrix of all distances, by any metric."""
     positions = np.empty((len(distances), k), np.int32)
-    for row, of_row in enumerate(distances):
-        # Those that are no further than the k-th, ties by position.
-        limit = np.partition(of_row, k - 1)[k - 1]
-        near = np.flatnonzero(of_row <= limit)
-        positions[row] = near[np.argsort(of_row[near], kind="stable")][:k]
+    for row, row_distances in enumerate(distances):
+        # Sort only the rows that are no further than the k-th.
+        limit = np.partition(row_distances, k - 1)[k - 1]
+        near = np.flatnonzero(row_distances <= limit)
+        positions[row] = near[np.argsort(row_distances[near], kind="stable")][:k]
     return Neighbours(
         positions,
         np.take_along_axis(distances, positions, axis=1),
@@ -145,7 +148,7 @@ def find_in(distances: Float[np.ndarray, "N N"], num_first: int, k: int) -> Neig
 def squared_of_pairs(
     x, y, in_x: Integer[np.ndarray, "N"], in_y: Integer[np.ndarray, "N"]
 ) -> Float[np.ndarray, "N"]:
-    """Squared distances of pairs of rows by direct difference; `in_x` is sorted."""
+    """Computes squared distances of pairs by direct difference; `in_x` is sorted."""
     squared = np.empty(len(in_x), np.float32)
     bounds = np.append(np.flatnonzero(np.diff(in_x, prepend=-1)), len(in_x))
     for start, end in itertools.pairwise(bounds):
@@ -155,9 +158,9 @@ def squared_of_pairs(
 
 
 def _block(rows: Rows, start: int, size: int) -> tuple[jax.Array, np.ndarray]:
-    """Rows from `start` and their squared norms."""
+    """Returns rows from `start` and their squared norms."""
     x = rows.block(start, size)
-    # Norms inside of `_step` would slow its matrix product down (XLA on the CPU).
+    # Norms computed in `_step` would slow down its matrix product (XLA on the CPU).
     norms = np.einsum("nd,nd->n", x, x)
     if not norms.max() < np.finfo(np.float32).max / 16:
         raise ValueError(
@@ -169,15 +172,16 @@ def _block(rows: Rows, start: int, size: int) -> tuple[jax.Array, np.ndarray]:
 
 @jax.jit
 def _step(x_i, x_j, norms_i, norms_j, i, j, num, best_i, best_j):
-    """Distances of the rows from `i` to those from `j`, and the best of both with them.
+    """Computes the distances between two blocks, and merges them into both.
 
-    Also says whether distances of different rows may have cancelled.
+    The blocks' rows start at `i` and `j`. Returns (distances, whether distances of
+    different rows may have cancelled, merged nearest of `i`, merged nearest of `j`).
     """
     norms = norms_i[:, None] + norms_j[None, :]
     squared = norms - 2 * jnp.matmul(x_i, x_j.T, precision=_HIGHEST)
     size = len(squared)
     itself = (i + jnp.arange(size))[:, None] == (j + jnp.arange(size))[None, :]
-    # Not `maximum`: top_k tells -0 from 0.
+    # Not `maximum`: it can return -0, and top_k orders -0 before 0.
     squared = jnp.where(itself | (squared <= 0), 0.0, squared)
     any_close = jnp.any((squared < _CLOSE * norms) & ~itself)
     best_i = _merge(best_i, squared, j, num)
@@ -187,7 +191,7 @@ def _step(x_i, x_j, norms_i, norms_j, i, j, num, best_i, best_j):
 
 @jax.jit
 def _merge(best: tuple, squared: Float[Array, "N N"], start, num) -> tuple:
-    """`best` with the distances to the rows from `start`, as far as they exist."""
+    """Merges distances to the rows from `start` into `best`, without the padding."""
     *so_far, furthest = best
     exists = start + jnp.arange(len(squared)) < num
     largest = jnp.max(squared, axis=1, where=exists, initial=0.0)
@@ -206,7 +210,7 @@ def _repaired(
     norms_i: Float[np.ndarray, "N"],
     norms_j: Float[np.ndarray, "N"],
 ) -> Float[np.ndarray, "N N"]:
-    """The block with the distances of nearby rows by direct difference."""
+    """Recomputes the distances of nearby rows in a block by direct difference."""
     squared = np.array(squared)
     norms = norms_i[:, None] + norms_j[None, :]
     in_i, in_j = np.nonzero(squared < _CLOSE * norms)
@@ -217,7 +221,7 @@ def _repaired(
 def _copy(
     squared: Float[Array, "N N"], between: Float[np.ndarray, "Q G"], i: int, j: int
 ) -> None:
-    """What a block holds of the distances from the first Q rows to the others."""
+    """Copies from a block the distances of the first Q rows to the others."""
     size, (num_first, num_second) = len(squared), between.shape
     rows = min(size, num_first - i)
     columns = range(max(j - num_first, 0), min(j - num_first + size, num_second))

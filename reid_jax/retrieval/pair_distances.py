@@ -1,4 +1,4 @@
-"""Distances of pairs of one person (genuine), and of two (impostor)."""
+"""Distances of genuine pairs (same person) and impostor pairs (two persons)."""
 
 from collections.abc import Iterator
 
@@ -11,10 +11,10 @@ from reid_jax.retrieval import places
 
 
 class PairDistances:
-    """The pairs of a query and a gallery entry that count, some queries at a time.
+    """The pairs of a query and a gallery entry that are scored, block by block.
 
-    Left out are pairs of the same person under the same camera, and those with junk.
-    The labels are arrays, as `ranking.as_labels` gives them.
+    Excluded are pairs of the same person under the same camera, and pairs with junk.
+    The labels are arrays from `ranking.as_labels`.
     """
 
     def __init__(
@@ -26,20 +26,21 @@ class PairDistances:
         self._are_junk = query_pids == places.JUNK_PID, gallery_pids == places.JUNK_PID
 
     def genuine(self) -> Real[np.ndarray, "_"]:
-        """Distances of the genuine pairs."""
-        found = []
+        """Returns the distances of the genuine pairs."""
+        parts = []
         for rows in self._rows():
             query, entry = np.nonzero(self._are_same_person(rows))
-            across = self._camids[0][rows][query] != self._camids[1][entry]
-            across &= ~self._are_junk[1][entry]
-            values = self._distances[rows.start + query[across], entry[across]]
-            found.append(_as_floats(values))
-        return np.concatenate(found)
+            is_genuine = self._camids[0][rows][query] != self._camids[1][entry]
+            is_genuine &= ~self._are_junk[1][entry]
+            values = self._distances[rows.start + query[is_genuine], entry[is_genuine]]
+            parts.append(_as_floats(values))
+        return np.concatenate(parts)
 
     def impostors(self) -> Iterator[Float[np.ndarray, "_"]]:
-        """Distances of impostor pairs, each block sorted, infinity after them.
+        """Yields sorted blocks of distances of impostor pairs, padded with infinity.
 
-        Raises ValueError for distances that are not finite.
+        Raises:
+            ValueError: distances that are not finite.
         """
         for rows in self._rows():
             block = np.array(_as_floats(self._distances[rows]))  # its own copy
@@ -50,9 +51,9 @@ class PairDistances:
                     f"to {rows.stop - 1}, the first for query {rows.start + bad[0][0]} "
                     f"and gallery entry {bad[0][1]}."
                 )
-            left_out = self._are_same_person(rows) | self._are_junk[1]
-            left_out |= self._are_junk[0][rows, None]
-            block[left_out] = np.inf
+            is_excluded = self._are_same_person(rows) | self._are_junk[1]
+            is_excluded |= self._are_junk[0][rows, None]
+            block[is_excluded] = np.inf
             block = block.reshape(-1)
             block.sort()
             yield block
@@ -69,7 +70,7 @@ class PairDistances:
 
 
 def _as_floats(values: Real[Array, "..."]) -> Float[np.ndarray, "..."]:
-    """In float32 or float64: as they are, or without rounding where that can be."""
+    """Converts to float32 or float64, exactly where float64 can hold the values."""
     values = np.asarray(values)
     if values.dtype in (np.float32, np.float64):
         return values

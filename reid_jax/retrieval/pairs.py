@@ -1,4 +1,4 @@
-"""Which training tracklets a metric is fitted to: rows of one view against another."""
+"""Chooses the pairs of training tracklets that a metric is fitted to."""
 
 import numpy as np
 from jaxtyping import Bool, Integer
@@ -9,15 +9,17 @@ from reid_jax.arrays import Array
 def halves(
     pids: Integer[Array, "N"], camids: Integer[Array, "N"], *, seed: int
 ) -> tuple[Integer[np.ndarray, "K"], Integer[np.ndarray, "K"]]:
-    """Half of each person's tracklets, drawn at random, and a partner for each.
+    """Draws half of each person's tracklets, and pairs each with one of the other half.
 
-    The partners come from the other half, one to one; pairs under the same camera are
-    dropped, and of an odd number of tracklets one is left out (MARS's own script).
-    Returns the positions of the two, in the order of the sorted pids.
+    Pairs under the same camera are dropped. If a person has an odd number of tracklets,
+    one is not used. This is what MARS's script does.
+
+    Returns:
+        The positions of the first and second tracklets, by ascending pid.
     """
     pids, camids = _labels(pids, camids)
     rng = np.random.default_rng(seed)
-    # All of them in random order, then stably by person: each person's in random order.
+    # Shuffle all, then sort stably by person: each person's tracklets stay shuffled.
     order = rng.permutation(len(pids))
     order = order[np.argsort(pids[order], kind="stable")]
     _, starts, counts = np.unique(pids[order], return_index=True, return_counts=True)
@@ -25,16 +27,19 @@ def halves(
     place = np.arange(half.sum()) - np.repeat(np.cumsum(half) - half, half)
     first = order[np.repeat(starts, half) + place]
     second = order[np.repeat(starts + half, half) + place]
-    across = camids[first] != camids[second]
-    return first[across], second[across]
+    is_cross_camera = camids[first] != camids[second]
+    return first[is_cross_camera], second[is_cross_camera]
 
 
 def two_cameras(
     camids: Integer[Array, "N"], first: int, second: int
 ) -> tuple[Integer[np.ndarray, "Q"], Integer[np.ndarray, "G"]]:
-    """Positions of the tracklets under one camera, and of those under another.
+    """Returns the positions of the tracklets under each of two cameras.
 
-    For sets of two cameras (PRID-2011, iLIDS-VID), which need no drawing.
+    For datasets with two cameras (PRID-2011, iLIDS-VID), where nothing is drawn.
+
+    Raises:
+        ValueError: no tracklet is under one of the cameras.
     """
     camids = np.asarray(camids)
     sides = tuple(np.flatnonzero(camids == camid) for camid in (first, second))
@@ -50,31 +55,36 @@ def two_cameras(
 def same_and_different(
     pids: Integer[Array, "N"], camids: Integer[Array, "N"], *, seed: int
 ) -> tuple[Integer[np.ndarray, "K"], Integer[np.ndarray, "K"], Bool[np.ndarray, "K"]]:
-    """All pairs of a person under two cameras, and as many of different persons.
+    """Returns all pairs of the same person, and as many of different persons.
 
-    The latter are drawn at random, also under two cameras; fewer where not many more
-    exist.
-    Returns positions of first and second, and whether they are the same person.
+    The two tracklets of a pair are under different cameras. Pairs of different persons
+    are drawn at random. They are fewer if there are hardly enough of them to draw from.
+
+    Returns:
+        The positions of the first and second tracklets, and whether each pair shows the
+        same person.
     """
     pids, camids = _labels(pids, camids)
     rng = np.random.default_rng(seed)
-    same = []
+    same_pairs = []
     for pid in np.unique(pids):
         rows = np.flatnonzero(pids == pid)
         a, b = np.triu_indices(len(rows), 1)
-        same.append(np.stack([rows[a], rows[b]]))
-    same = np.concatenate(same, axis=1)
-    same = same[:, camids[same[0]] != camids[same[1]]]
-    # Twice as many as wanted and more, of which duplicates and wrong ones are dropped.
-    drawn = np.sort(rng.integers(len(pids), size=(2, 4 * same.shape[1] + 64)), axis=0)
-    is_right = (pids[drawn[0]] != pids[drawn[1]]) & (
-        camids[drawn[0]] != camids[drawn[1]]
+        same_pairs.append(np.stack([rows[a], rows[b]]))
+    same_pairs = np.concatenate(same_pairs, axis=1)
+    same_pairs = same_pairs[:, camids[same_pairs[0]] != camids[same_pairs[1]]]
+    # More than twice as many as needed: duplicates and invalid pairs are dropped.
+    candidates = np.sort(
+        rng.integers(len(pids), size=(2, 4 * same_pairs.shape[1] + 64)), axis=0
     )
-    drawn = drawn[:, is_right]
-    _, once = np.unique(drawn, axis=1, return_index=True)
-    different = drawn[:, np.sort(once)[: same.shape[1]]]
-    is_same = np.repeat([True, False], [same.shape[1], different.shape[1]])
-    first, second = np.concatenate([same, different], axis=1)
+    is_valid = (pids[candidates[0]] != pids[candidates[1]]) & (
+        camids[candidates[0]] != camids[candidates[1]]
+    )
+    candidates = candidates[:, is_valid]
+    _, first_index = np.unique(candidates, axis=1, return_index=True)
+    different_pairs = candidates[:, np.sort(first_index)[: same_pairs.shape[1]]]
+    is_same = np.repeat([True, False], [same_pairs.shape[1], different_pairs.shape[1]])
+    first, second = np.concatenate([same_pairs, different_pairs], axis=1)
     return first, second, is_same
 
 

@@ -1,7 +1,7 @@
-"""Where the gallery entries of a query's own person stand in its ranking.
+"""Finds the ranks (places) of the gallery entries that show the query's person.
 
-Every score of a ranking needs only these places, and a place is a count of the entries
-that are nearer: no row of distances is sorted for it.
+Every score of a ranking needs only these ranks. A rank is the number of nearer entries,
+which is counted without sorting the row of distances.
 """
 
 import dataclasses
@@ -16,19 +16,19 @@ from reid_jax.retrieval import distances as distances_
 from reid_jax.retrieval import expansion
 
 JUNK_PID = -1
-_TOGETHER = 8  # places of one query that are counted in one pass over its row
-# From so many on, one stable sort of the row is cheaper than the passes.
+_TOGETHER = 8  # number of ranks of a query that one pass over its row counts
+# Above this number of ranks, one stable sort of the row is cheaper than counting.
 _MAX_COUNTED = 512
 
 
 @dataclasses.dataclass(frozen=True)
 class Places:
-    """Entries of the queries' own persons, without junk; by query, nearest first.
+    """Gallery entries with their query's pid, without junk; by query, nearest first.
 
-    - `query` [n]: 0-based, of the whole set.
-    - `entry` [n]: position in the gallery.
-    - `place` [n]: number of entries, without junk, that are nearer to the query, or as
-      near and earlier in the gallery.
+    - `query` [n]: position of the query.
+    - `entry` [n]: position of the entry in the gallery.
+    - `place` [n]: rank of the entry, from 0: the number of entries, without junk, that
+      are nearer to the query, or as near and earlier in the gallery.
     """
 
     query: np.ndarray
@@ -41,22 +41,23 @@ def find(
     query_pids: Integer[Array, "Q"],
     gallery_pids: Integer[Array, "G"],
 ) -> Places:
-    """Places of all queries, from distances in their own precision.
+    """Finds the places of all queries; distances are compared without rounding.
 
-    Raises ValueError for distances that are not finite.
+    Raises:
+        ValueError: distances that are not finite.
     """
-    own_person = _OwnPerson(query_pids, gallery_pids)
+    person_entries = _PersonEntries(query_pids, gallery_pids)
     parts, num_seen = [], 0
     for rows in distances_.row_blocks(*distances.shape):
-        part = own_person.places(rows, distances[rows])
+        part = person_entries.places(rows, distances[rows])
         is_new = part.query >= num_seen
         parts.append((part.query[is_new], part.entry[is_new], part.place[is_new]))
         num_seen = rows.stop
     return Places(*map(np.concatenate, zip(*parts, strict=True)))
 
 
-class _OwnPerson:
-    """Which entries belong to the person of which query."""
+class _PersonEntries:
+    """Maps each query to the gallery entries with its person id."""
 
     def __init__(
         self, query_pids: Integer[Array, "Q"], gallery_pids: Integer[Array, "G"]
@@ -64,14 +65,14 @@ class _OwnPerson:
         self._is_junk = np.asarray(gallery_pids) == JUNK_PID
         query, gallery = same_codes(query_pids, gallery_pids)
         entries = np.flatnonzero(~self._is_junk)
-        # By pid, and by position among those of one pid.
+        # Sorted by pid, then by position.
         self._entries = entries[np.argsort(gallery[entries], kind="stable")]
         pids = gallery[self._entries]
         self._first = np.searchsorted(pids, query, side="left")
         self._num = np.searchsorted(pids, query, side="right") - self._first
 
     def places(self, rows: slice, distances: Real[Array, "_ G"]) -> Places:
-        """Places of the queries `rows`, whose distances are given."""
+        """Finds the places of the queries `rows` from their distances."""
         nums = self._num[rows]
         query = np.repeat(np.arange(len(nums)), nums)
         offset = np.arange(len(query)) - np.repeat(np.cumsum(nums) - nums, nums)
@@ -81,9 +82,13 @@ class _OwnPerson:
             # float64 is exact for integers up to 2^53.
             distances = distances.astype(np.float32 if is_half else np.float64)
         place = np.empty(len(query), np.int64)
-        counted = (nums <= _MAX_COUNTED)[query]
-        place[counted], is_finite = _count(
-            distances, self._is_junk, query[counted], entry[counted], offset[counted]
+        is_counted = (nums <= _MAX_COUNTED)[query]
+        place[is_counted], is_finite = _count(
+            distances,
+            self._is_junk,
+            query[is_counted],
+            entry[is_counted],
+            offset[is_counted],
         )
         if not is_finite:
             bad = np.argwhere(~np.isfinite(distances))
@@ -98,7 +103,7 @@ class _OwnPerson:
         return Places(query[order] + rows.start, entry[order], place[order])
 
     def _sort(self, distances: Real[Array, "G"]) -> np.ndarray:
-        """Places of all entries of a row by one stable sort, junk last."""
+        """Finds the places of all entries of a row by one stable sort, junk last."""
         distances = np.where(self._is_junk, np.inf, distances)
         place = np.empty(len(distances), np.int64)
         place[np.argsort(distances, kind="stable")] = np.arange(len(distances))
@@ -106,24 +111,26 @@ class _OwnPerson:
 
 
 def same_codes(
-    one: Integer[Array, "_"], other: Integer[Array, "_"]
+    first: Integer[Array, "_"], second: Integer[Array, "_"]
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Labels of any width as int32 codes, in the order of the labels."""
-    one, other = np.asarray(one), np.asarray(other)
-    if np.result_type(one, other).kind == "f":  # signed with uint64: no common width
-        one, other = one.astype(object), other.astype(object)
-    _, codes = np.unique(np.concatenate([one, other]), return_inverse=True)
-    return codes[: len(one)].astype(np.int32), codes[len(one) :].astype(np.int32)
+    """Converts integer labels of any width to int32 codes, in the same order."""
+    first, second = np.asarray(first), np.asarray(second)
+    # Signed and uint64 have no common integer type.
+    if np.result_type(first, second).kind == "f":
+        first, second = first.astype(object), second.astype(object)
+    _, codes = np.unique(np.concatenate([first, second]), return_inverse=True)
+    return codes[: len(first)].astype(np.int32), codes[len(first) :].astype(np.int32)
 
 
 def _count(distances, is_junk, query, entry, offset) -> tuple[np.ndarray, bool]:
-    """Places of `entry`, the `offset`-th of its query's, and: are all distances finite?
+    """Counts the places of `entry`; also returns whether all distances are finite.
 
-    The entries are taken in parcels of `_TOGETHER` of one query.
+    `offset` is the position of an entry among those of its query. The entries are
+    counted in parcels of `_TOGETHER` entries of one query.
     """
     starts = np.flatnonzero(offset % _TOGETHER == 0)
     parcel = np.repeat(np.arange(len(starts)), np.diff(starts, append=len(query)))
-    # A power of two: few programs are compiled for many numbers of parcels.
+    # Rounded up to a power of two, so that few programs are compiled.
     size = 1 << max(0, len(starts) - 1).bit_length()
     parcel_row = np.zeros(size, np.int32)
     parcel_row[: len(starts)] = query[starts]
@@ -137,12 +144,12 @@ def _count(distances, is_junk, query, entry, offset) -> tuple[np.ndarray, bool]:
 
 @jax.jit
 def _count_parcels(keys, is_junk, parcel_row, parcel_entries, num_parcels):
-    keys = jnp.where(is_junk, jnp.iinfo(keys.dtype).max, keys)  # behind all others
+    keys = jnp.where(is_junk, jnp.iinfo(keys.dtype).max, keys)  # junk ranks last
     position = jnp.arange(keys.shape[1], dtype=jnp.int32)
 
     def count(parcel, places):
         row, entries = keys[parcel_row[parcel]], parcel_entries[parcel]
-        # Nearer; or as near, and earlier in the gallery.
+        # Counts entries that are nearer, or as near and earlier in the gallery.
         limit = row[entries] + (position[:, None] < entries)
         nearer = jnp.sum(row[:, None] < limit, axis=0, dtype=jnp.int32)
         return places.at[parcel].set(nearer)
@@ -152,15 +159,15 @@ def _count_parcels(keys, is_junk, parcel_row, parcel_entries, num_parcels):
 
 
 def _ascending_integers(x):
-    """Integers in the order of the finite floats x, equal where they are; all finite?
+    """Maps floats to integers of the same order; also returns whether all are finite.
 
-    The bits of a float are its sign and, above that, its size: of negative ones the
-    size's bits are turned over. -0 is 0. Denormals, which a processor may be told to
-    take for 0, stay apart.
+    Equal floats get equal integers, and -0 equals 0. The bits of a float are a sign and
+    a magnitude; the magnitude bits of negative floats are inverted. Denormals stay
+    distinct, even if the processor treats them as 0.
     """
     if x.dtype == np.float32:
         return _ascending_int32(x)
-    # In NumPy: a TPU has no bits of a float64, which is two float32 there.
+    # In NumPy: a TPU stores a float64 as two float32, and cannot give its bits.
     x = np.asarray(x)
     return _in_order(x.view(np.int64), np), np.isfinite(x).all()
 

@@ -1,4 +1,4 @@
-"""CMC, mAP and mINP of a ranking, as the field scores it."""
+"""Computes CMC, mAP and mINP of a ranking, with the rules of the field."""
 
 import dataclasses
 
@@ -17,14 +17,14 @@ class Ranking:
     """Scores of a set of queries.
 
     - `cmc` [R]: share of valid queries with a right match among the first r entries.
-    - `mean_ap`, `mean_inp`: means of `ap` and `inp` over the valid queries.
-    - `ap` [Q]: average precision, nan for a query without a right match.
-    - `num_valid`: queries with at least one right match; only they are scored.
-    - `inp` [Q]: number of right matches over the rank of the last of them, nan without
-      (Ye et al., "Deep Learning for Person Re-identification: A Survey and Outlook",
-      arXiv:2001.04193).
-    - `first_rank` [Q]: rank, from 1, of the first right match, nan without.
-    - `found`: the places that all of it was computed from.
+    - `mean_ap`, `mean_inp`: means of `ap` and `inp` over the valid queries, in [0, 1].
+    - `ap` [Q]: average precision; nan for a query without a right match.
+    - `num_valid`: number of queries with a right match; only they are scored.
+    - `inp` [Q]: number of right matches divided by the rank of the last one; nan for a
+      query without a right match (Ye et al., "Deep Learning for Person
+      Re-identification: A Survey and Outlook", arXiv:2001.04193).
+    - `first_rank` [Q]: rank, from 1, of the first right match; nan without a match.
+    - `found`: the places that the scores were computed from.
     """
 
     cmc: np.ndarray
@@ -47,16 +47,25 @@ def evaluate(
     ap: str = "step",
     max_rank: int = 50,
 ) -> Ranking:
-    """Scores of the gallery ranked by `distances`, smallest first, ties by position.
+    """Scores the gallery ranked by `distances`, smallest first; ties keep its order.
 
     For each query, gallery entries of the same person under the same camera, and junk
-    (pid -1), are taken out; distractors (pid 0) stay. Queries left without a right
-    match count in neither CMC nor mAP. `ap` is "step" (mean precision at the right
-    matches, as torchreid and the papers' code) or "trapezoid" (MARS's own script).
-    The CMC is constant past the gallery's size.
-    Distances count in their own precision: float64 ones are not rounded.
-    Raises ValueError for lengths that do not fit, distances that are not finite, an
-    empty side, and when no query has a right match.
+    (pid -1), are removed. Distractors (pid 0) stay. Queries without a remaining right
+    match count in neither CMC nor mAP.
+
+    Args:
+        distances: compared without rounding, in float64 too.
+        query_pids: person ids of the queries.
+        gallery_pids: person ids of the gallery.
+        query_camids: camera ids of the queries.
+        gallery_camids: camera ids of the gallery.
+        ap: rule of the average precision. "step": mean precision at the right matches,
+            as in torchreid and the papers' code. "trapezoid": as in MARS's script.
+        max_rank: length R of the CMC, which is constant past the gallery's size.
+
+    Raises:
+        ValueError: lengths that do not fit, distances that are not finite, an empty
+            side, or no query with a right match.
     """
     labels = as_labels(query_pids, gallery_pids, query_camids, gallery_camids)
     if not isinstance(distances, jax.Array):
@@ -65,25 +74,28 @@ def evaluate(
     if max_rank < 1:
         raise ValueError(f"max_rank={max_rank} must be at least 1.")
     query_pids, gallery_pids, query_camids, gallery_camids = labels
-    found = places.find(distances, query_pids, gallery_pids)
-    return of_places(found, query_camids, gallery_camids, ap=ap, max_rank=max_rank)
+    match_places = places.find(distances, query_pids, gallery_pids)
+    return of_places(
+        match_places, query_camids, gallery_camids, ap=ap, max_rank=max_rank
+    )
 
 
 def of_places(
-    found: places.Places,
+    match_places: places.Places,
     query_camids: Integer[Array, "_"],
     gallery_camids: Integer[Array, "_"],
     *,
     ap: str = "step",
     max_rank: int = 50,
 ) -> Ranking:
-    """Scores by where the entries of the queries' own persons stand.
+    """Computes the scores from the places of the entries with the queries' pids.
 
-    Raises ValueError when no query has one under another camera.
+    Raises:
+        ValueError: no query has a right match under another camera.
     """
-    is_right = gallery_camids[found.entry] != query_camids[found.query]
-    group = np.where(is_right, found.query, -1)
-    scores = score_groups(found, group, len(query_camids), ap)
+    is_right = gallery_camids[match_places.entry] != query_camids[match_places.query]
+    group = np.where(is_right, match_places.query, -1)
+    scores = score_groups(match_places, group, len(query_camids), ap)
     valid = np.isfinite(scores.ap)
     if not valid.any():
         raise ValueError(
@@ -99,27 +111,31 @@ def of_places(
         scores.inp,
         float(scores.inp[valid].mean()),
         scores.first_rank,
-        found,
+        match_places,
     )
 
 
 def kept_entries(q_pid, g_pids, q_camid, g_camids, is_junk):
-    """Gallery entries that count for a query: no junk, nor its person by its camera."""
+    """Marks the gallery entries that are ranked for a query.
+
+    Excluded are junk, and entries of its person under its camera.
+    """
     return ~((g_pids == q_pid) & (g_camids == q_camid)) & ~is_junk
 
 
 def as_labels(query_pids, gallery_pids, query_camids, gallery_camids):
-    """The same as arrays, the camids as codes of one range.
+    """Returns the labels as arrays, and the camids as codes 0, 1, ….
 
-    Raises ValueError for labels that are not whole numbers [N].
+    Raises:
+        ValueError: labels that are not whole numbers [N].
     """
-    given = {
+    labels_by_name = {
         "query pids": query_pids,
         "gallery pids": gallery_pids,
         "query camids": query_camids,
         "gallery camids": gallery_camids,
     }
-    for name, labels in given.items():
+    for name, labels in labels_by_name.items():
         labels = np.asarray(labels)
         if labels.ndim != 1 or (labels.size and labels.dtype.kind not in "iu"):
             raise ValueError(
@@ -131,7 +147,7 @@ def as_labels(query_pids, gallery_pids, query_camids, gallery_camids):
 
 @dataclasses.dataclass(frozen=True)
 class Scores:
-    """Of some groups of right matches: nan for a group without any."""
+    """Scores of groups of right matches; nan for a group without a match."""
 
     ap: np.ndarray
     inp: np.ndarray
@@ -139,18 +155,29 @@ class Scores:
 
 
 def score_groups(
-    found: places.Places, group: Int[np.ndarray, "_"], num_groups: int, ap_rule: str
+    match_places: places.Places,
+    group: Int[np.ndarray, "_"],
+    num_groups: int,
+    ap_rule: str,
 ) -> Scores:
-    """Scores of groups of right matches, each group of one query.
+    """Scores groups of right matches; all matches of a group belong to one query.
 
-    `group` is that of each entry, -1 for one that is neither right nor wrong. Nor do
-    the entries of the query's person that are in another group count.
-    Raises ValueError for an unknown rule.
+    Args:
+        match_places: the places of the entries with the queries' pids.
+        group: the group of each of these entries; -1: it counts neither as right nor as
+            wrong. Entries in other groups of the same query do not count either.
+        num_groups: number of groups.
+        ap_rule: one of `AP_RULES`.
+
+    Raises:
+        ValueError: an unknown rule.
     """
     if ap_rule not in AP_RULES:
         raise ValueError(f"ap={ap_rule!r} is unknown; known: {', '.join(AP_RULES)}.")
-    nearer_of_person = np.arange(len(group)) - np.searchsorted(found.query, found.query)
-    num_wrong = found.place - nearer_of_person
+    nearer_of_person = np.arange(len(group)) - np.searchsorted(
+        match_places.query, match_places.query
+    )
+    num_wrong = match_places.place - nearer_of_person
     order = np.argsort(group, kind="stable")
     order = order[np.searchsorted(group[order], 0) :]
     group, num_wrong = group[order], num_wrong[order]
@@ -160,9 +187,11 @@ def score_groups(
     rank = num_wrong + hits
     precision = hits / rank
     if ap_rule == "trapezoid":
-        # Precision one place earlier, before this match; 1 at the first place.
-        before = np.where(rank == 1, 1.0, (hits - 1) / np.maximum(rank - 1, 1))
-        precision = (precision + before) / 2
+        # Precision one rank before this match; 1 at the first rank.
+        precision_before = np.where(
+            rank == 1, 1.0, (hits - 1) / np.maximum(rank - 1, 1)
+        )
+        precision = (precision + precision_before) / 2
     has_match = num > 0
     ap, inp, first_rank = np.full((3, num_groups), np.nan)
     total = np.bincount(group, precision, num_groups)
@@ -173,7 +202,7 @@ def score_groups(
 
 
 def check_lengths(shape: tuple[int, ...], labels: tuple[np.ndarray, ...]) -> None:
-    """Raises ValueError where distances of that shape do not fit the labels."""
+    """Raises a ValueError if distances of that shape do not fit the labels."""
     lengths = tuple(map(len, labels))
     if len(shape) != 2 or (lengths[:2], lengths[2:]) != (shape, shape):
         raise ValueError(

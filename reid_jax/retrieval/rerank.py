@@ -10,7 +10,7 @@ from jaxtyping import Float, Int
 from reid_jax.arrays import Array
 from reid_jax.retrieval import neighbours
 
-_PAIRS = 2**18  # shared neighbours looked at together: bounds the memory of the Jaccard
+_PAIRS = 2**18  # number of shared neighbours compared at a time: bounds the memory
 
 
 def k_reciprocal(
@@ -22,18 +22,27 @@ def k_reciprocal(
     lambda_value: float | int = 0.3,
     block: int = 1024,
 ) -> Float[np.ndarray, "Q G"]:
-    """Distances of embeddings, re-ranked by how much their neighbourhoods overlap.
+    """Computes distances that are re-ranked by the overlap of neighbourhoods.
 
-    Neighbours are looked for in query and gallery together: the `k1` nearest beside
-    the entry itself, and the `k2` nearest, itself included, whose encodings are
-    averaged. `lambda_value` is the weight of the original distance, which is the
-    squared Euclidean one divided by the largest of its row, over query and gallery.
-    Ties are broken by position, queries first. The distances are float32, of rows
-    centred and scaled in the precision they come in. Memory beside the result grows
-    with (Q + G)·(k1·k2 + block): `block` rows are compared at a time, which changes
-    nothing.
-    Raises ValueError for an empty side, dimensions that differ, values that are not
-    finite, and settings out of range.
+    Neighbours are searched in query and gallery together. Ties are broken by position,
+    queries first. The rows are centred and scaled in their precision; distances are
+    then computed in float32. In addition to the result, memory grows with (Q +
+    G)·(k1·k2 + block).
+
+    Args:
+        query: the query embeddings.
+        gallery: the gallery embeddings.
+        k1: number of nearest neighbours of an entry, without the entry itself.
+        k2: number of nearest entries, the entry itself included, whose encodings are
+            averaged.
+        lambda_value: weight of the original distance: the squared Euclidean distance
+            divided by the largest of its row, over query and gallery.
+        block: number of rows that are compared at a time; it does not change the
+            result.
+
+    Raises:
+        ValueError: an empty side, different dimensions, values that are not finite, or
+            a setting out of range.
     """
     query, gallery = np.asarray(query), np.asarray(gallery)
     _check_embeddings(query, gallery)
@@ -41,9 +50,9 @@ def k_reciprocal(
     if block < 1:
         raise ValueError(f"block={block} must be at least 1.")
     rows = neighbours.Rows(query, gallery)
-    found = neighbours.find(rows, len(query), max(k1 + 1, k2), block=block)
-    of_pairs = functools.partial(neighbours.squared_of_pairs, rows, rows)
-    return _rerank(found, of_pairs, k1, k2, lambda_value)
+    neighbourhoods = neighbours.find(rows, len(query), max(k1 + 1, k2), block=block)
+    pair_distances = functools.partial(neighbours.squared_of_pairs, rows, rows)
+    return _rerank(neighbourhoods, pair_distances, k1, k2, lambda_value)
 
 
 def k_reciprocal_of_distances(
@@ -54,13 +63,20 @@ def k_reciprocal_of_distances(
     k2: int = 6,
     lambda_value: float | int = 0.3,
 ) -> Float[np.ndarray, "Q G"]:
-    """As `k_reciprocal`, from all distances: of XQDA, for example.
+    """Like `k_reciprocal`, but from a matrix of all distances, such as those of XQDA.
 
-    `distances` [Q+G, Q+G] are those of the queries and then the gallery to each other.
-    They are normalised as they are: give squared ones where the method is to be the
-    published one. They may be negative, as XQDA's can.
-    Raises ValueError for an empty side, a matrix that is not square, values that are
-    not finite, and settings out of range.
+    Args:
+        distances: [Q+G, Q+G], between all queries and gallery entries, queries first.
+            The published method needs squared distances. They may be negative, as those
+            of XQDA can be.
+        num_queries: Q.
+        k1: as in `k_reciprocal`.
+        k2: as in `k_reciprocal`.
+        lambda_value: as in `k_reciprocal`.
+
+    Raises:
+        ValueError: an empty side, a matrix that is not square, values that are not
+            finite, or a setting out of range.
     """
     distances = np.asarray(distances, np.float32)
     num = len(distances)
@@ -75,23 +91,27 @@ def k_reciprocal_of_distances(
             f"{len(bad)} distances are not finite, the first at {tuple(bad[0])}."
         )
     _check_settings(num - num_queries, k1, k2, lambda_value)
-    found = neighbours.find_in(distances, num_queries, max(k1 + 1, k2))
-    return _rerank(found, lambda i, j: distances[i, j], k1, k2, lambda_value)
+    neighbourhoods = neighbours.find_in(distances, num_queries, max(k1 + 1, k2))
+    return _rerank(neighbourhoods, lambda i, j: distances[i, j], k1, k2, lambda_value)
 
 
 def _rerank(
-    found: neighbours.Neighbours, of_pairs, k1: int, k2: int, lambda_value: float | int
+    neighbourhoods: neighbours.Neighbours,
+    pair_distances,
+    k1: int,
+    k2: int,
+    lambda_value: float | int,
 ) -> Float[np.ndarray, "Q G"]:
-    """`of_pairs(i, j)`: distances of rows i to rows j on the scale of `found`."""
-    # d(p, g) of Eq. 1, normalised. Where all rows coincide there is no scale.
-    scale = np.where(found.furthest > 0, found.furthest, 1)[:, None]
-    num_queries = len(found.between)
-    result = found.between
+    """Re-ranks; `pair_distances(i, j)` has the scale of `neighbourhoods`."""
+    # d(p, g) of Eq. 1, normalised. If all rows coincide, the scale is 1.
+    scale = np.where(neighbourhoods.furthest > 0, neighbourhoods.furthest, 1)[:, None]
+    num_queries = len(neighbourhoods.between)
+    result = neighbourhoods.between
     result /= scale[:num_queries]
-    encoding = _encode(of_pairs, found, scale, k1)
+    encoding = _encode(pair_distances, neighbourhoods, scale, k1)
     if k2 > 1:
         # Eq. 11, local query expansion: the mean encoding of the k2 nearest.
-        encoding = _lists(found.nearest[:, :k2], np.float32(1 / k2)) @ encoding
+        encoding = _lists(neighbourhoods.nearest[:, :k2], np.float32(1 / k2)) @ encoding
     result *= lambda_value
     for start, jaccard in _jaccard(encoding[:num_queries], encoding[num_queries:]):
         # Eq. 12.
@@ -100,21 +120,21 @@ def _rerank(
 
 
 def _encode(
-    of_pairs: Callable[..., Float[np.ndarray, "_"]],
-    found: neighbours.Neighbours,
+    pair_distances: Callable[..., Float[np.ndarray, "_"]],
+    neighbourhoods: neighbours.Neighbours,
     scale: Float[np.ndarray, "N 1"],
     k1: int,
 ) -> scipy.sparse.csr_array:
-    """V [n, n]: in row p the weights of p's k-reciprocal neighbours, with sum 1.
+    """Computes V [n, n]: row p has the weights of p's k-reciprocal neighbours, sum 1.
 
-    0/1 matrices stand for sets of neighbours: N[p, g] = 1 where g is in N(p, k).
+    0/1 matrices represent sets of neighbours: N[p, g] = 1 if g is in N(p, k).
     """
-    nearest = found.nearest
+    nearest = neighbourhoods.nearest
     # Eq. 2 and 3: R(p, k) = {g in N(p, k) with p in N(g, k)}. Both are symmetric.
     reciprocal = _reciprocal(nearest[:, : k1 + 1])
     half = _reciprocal(nearest[:, : round(k1 / 2) + 1])
     # Eq. 4: R*(p, k) adds R(q, k/2) of a neighbour q when R(p, k) holds more than 2/3
-    # of it (the paper says at least, its code more). |R(p, k) ∩ R(q, k/2)| is the
+    # of it (the paper: at least 2/3; its code: more). |R(p, k) ∩ R(q, k/2)| is the
     # entry [p, q] of the product of the matrices.
     overlap = (reciprocal @ half).multiply(reciprocal).tocsr()
     size = np.diff(half.indptr)
@@ -122,28 +142,29 @@ def _encode(
     overlap.eliminate_zeros()
     members = (reciprocal + overlap @ half).tocsr()
     members.data[:] = 1
-    # Eq. 7: exp(-d), at least 1/e as d <= 1: a stored weight is never 0. Members that
-    # are not among the nearest come without a distance.
-    weights = np.exp(-found.squared / scale)
-    known = members.multiply(_lists(nearest, weights)).tocsr()
-    unknown = (members - members.multiply(_lists(nearest, np.int32(1)))).tocoo()
-    unknown.eliminate_zeros()
-    rows, columns = unknown.coords
-    unknown.data = np.exp(-of_pairs(rows, columns) / scale[rows, 0])
-    encoding = (known + unknown).tocsr()
-    # A row is empty where more copies than k1 precede it: it is not its own neighbour.
+    # Eq. 7: exp(-d). As d <= 1, it is at least 1/e, so a stored weight is never 0. The
+    # distances of members that are not among the nearest are computed here.
+    weights = np.exp(-neighbourhoods.squared / scale)
+    near_weights = members.multiply(_lists(nearest, weights)).tocsr()
+    far_weights = (members - members.multiply(_lists(nearest, np.int32(1)))).tocoo()
+    far_weights.eliminate_zeros()
+    rows, columns = far_weights.coords
+    far_weights.data = np.exp(-pair_distances(rows, columns) / scale[rows, 0])
+    encoding = (near_weights + far_weights).tocsr()
+    # A row is empty if more than k1 equal rows precede it: then it is not among its
+    # own nearest rows.
     total = np.maximum(encoding.sum(axis=1), np.finfo(np.float32).tiny)
     encoding.data /= np.repeat(total, np.diff(encoding.indptr))
     return encoding.astype(np.float32)
 
 
 def _lists(nearest: Int[np.ndarray, "N K"], values) -> scipy.sparse.csr_array:
-    """The matrix with `values` at each row's neighbours."""
+    """Returns the sparse matrix that has `values` at each row's neighbours."""
     num, k = nearest.shape
     data = np.broadcast_to(values, nearest.shape).flatten()
     indptr = np.arange(0, num * k + 1, k)
     matrix = scipy.sparse.csr_array((data, nearest.flatten(), indptr), (num, num))
-    matrix.sort_indices()  # in place: of copies
+    matrix.sort_indices()  # in place, on copies
     return matrix
 
 
@@ -156,8 +177,8 @@ def _jaccard(query: scipy.sparse.csr_array, gallery: scipy.sparse.csr_array):
     """Yields (first query, Jaccard distances [queries, G]) for blocks of queries.
 
     Eq. 10: 1 - Σ min(V_p, V_g) / Σ max(V_p, V_g). Rows of V sum to 1, so that the sum
-    of the maxima is 2 minus that of the minima, and only entries in both rows add to
-    the latter: for each entry of a query, the column of the gallery is enough.
+    of the maxima is 2 minus the sum of the minima. Only entries that both rows have add
+    to the sum of the minima, so each entry of a query needs one column of the gallery.
     """
     num_gallery = gallery.shape[0]
     column = gallery.T.tocsr()

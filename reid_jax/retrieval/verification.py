@@ -1,9 +1,9 @@
-"""Are two tracklets the same person? ROC and equal error rate over pairs.
+"""Verification of pairs of tracklets: ROC and equal error rate.
 
-A pair is accepted when its distance is at most a threshold. *Genuine* pairs are of one
-person, *impostor* pairs of two. TPR is the share of genuine pairs that are accepted,
-FPR that of impostor pairs. In the terms of ISO/IEC 19795-1, FPR is the false match rate
-and 1 - TPR the false non-match rate.
+A pair is accepted if its distance is at most a threshold. *Genuine* pairs show the same
+person, *impostor* pairs two persons. TPR is the share of genuine pairs that are
+accepted, FPR the share of impostor pairs. In the terms of ISO/IEC 19795-1, FPR is the
+false match rate and 1 - TPR the false non-match rate.
 """
 
 import dataclasses
@@ -16,9 +16,9 @@ from reid_jax.arrays import Array
 from reid_jax.retrieval import pair_distances, ranking
 
 RATES = (1e-1, 1e-2, 1e-3, 1e-4)
-"""The FPRs that a table shows."""
+"""The FPRs in tables."""
 
-_PER_DECADE = 24  # each rate is about a tenth above the one before
+_PER_DECADE = 24  # each rate is about 10 % above the previous one
 GRID = tuple(
     float(f"{10 ** (i / _PER_DECADE - 5):.4g}") for i in range(5 * _PER_DECADE + 1)
 )
@@ -27,10 +27,10 @@ GRID = tuple(
 
 @dataclasses.dataclass(frozen=True)
 class OperatingPoint:
-    """What a threshold leads to.
+    """A threshold and its error rates.
 
-    - `distance`: pairs up to this one are accepted; None where no genuine pair is.
-    - `tpr`, `fpr`: the shares of genuine and of impostor pairs that it accepts.
+    - `distance`: the threshold; None if no genuine pair is accepted.
+    - `tpr`, `fpr`: the shares of genuine and impostor pairs that are accepted.
     """
 
     distance: float | None
@@ -40,15 +40,16 @@ class OperatingPoint:
 
 @dataclasses.dataclass(frozen=True)
 class Verification:
-    """The whole ROC: TPR changes at the distances of genuine pairs only.
+    """The complete ROC. Its TPR changes only at the distances of genuine pairs.
 
-    - `distances` [n]: of the genuine pairs, each once, ascending, as they were given.
-    - `num_true`, `num_false` [n]: genuine and impostor pairs up to each of them.
-    - `num_genuine`, `num_impostor`: of all pairs.
-    - `equal_error_rate`: where the ROC, drawn with straight lines through its points,
-      has FPR = 1 - TPR; nan without impostor pairs.
+    - `distances` [n]: the distinct distances of genuine pairs, ascending.
+    - `num_true`, `num_false` [n]: number of genuine and of impostor pairs up to each of
+      these distances.
+    - `num_genuine`, `num_impostor`: number of all genuine and of all impostor pairs.
+    - `equal_error_rate`: the FPR at which FPR = 1 - TPR, on the ROC with straight lines
+      between its points; nan without impostor pairs.
     - `equal_error_distance`: the smallest genuine distance at which at most that share
-      of the genuine pairs is refused; nan where that is none.
+      of the genuine pairs is rejected; nan if there is none.
     """
 
     distances: np.ndarray
@@ -60,15 +61,18 @@ class Verification:
     equal_error_distance: float
 
     def at(self, fpr: float | int) -> OperatingPoint | None:
-        """The largest TPR of a threshold whose FPR is at most `fpr`.
+        """Finds the threshold with the largest TPR whose FPR is at most `fpr`.
 
-        Its distance is the smallest one with that TPR. None where the impostor pairs
-        are too few to tell: fewer than 1 / `fpr`, so that not one may be accepted.
-        Raises ValueError for a rate outside of (0, 1].
+        Returns:
+            The smallest threshold with that TPR. None if there are fewer than 1 / `fpr`
+            impostor pairs: then no impostor pair could be accepted.
+
+        Raises:
+            ValueError: a rate outside of (0, 1].
         """
         if not 0 < fpr <= 1:
             raise ValueError(f"fpr={fpr} must be above 0 and at most 1.")
-        allowed = _most_within(fpr, self.num_impostor)
+        allowed = _max_accepted(fpr, self.num_impostor)
         if allowed == 0:
             return None
         i = int(np.searchsorted(self.num_false, allowed, side="right")) - 1
@@ -88,15 +92,17 @@ def evaluate(
     query_camids: Integer[Array, "_"],
     gallery_camids: Integer[Array, "_"],
 ) -> Verification:
-    """ROC over all pairs of a query and a gallery entry, exact also where they tie.
+    """Computes the exact ROC over all pairs of a query and a gallery entry.
 
-    Pairs of the same person under the same camera, and those with junk (pid -1), are
-    left out, as by `ranking.evaluate`; distractors (pid 0) stay. Queries without a
-    genuine pair have impostor pairs, which count. Distances count in their own
-    precision. No more than a block of the pairs is sorted at a time; only the distances
-    of genuine pairs are held together.
-    Raises ValueError for lengths that do not fit, distances that are not finite, an
-    empty side, and when there is no genuine pair.
+    Pairs of the same person under the same camera, and pairs with junk (pid -1), are
+    excluded, as in `ranking.evaluate`. Distractors (pid 0) stay. The impostor pairs of
+    queries without a genuine pair count. Distances are compared without rounding. Only
+    the distances of genuine pairs are held at once; impostor pairs are sorted block by
+    block.
+
+    Raises:
+        ValueError: lengths that do not fit, distances that are not finite, an empty
+            side, or no genuine pair.
     """
     labels = ranking.as_labels(query_pids, gallery_pids, query_camids, gallery_camids)
     if not isinstance(distances, jax.Array):
@@ -110,7 +116,7 @@ def evaluate(
             "the same pid under another camera. Are pids and camids in the right order?"
         )
     num_true = np.cumsum(num_true)
-    # Impostor pairs nearer than each genuine distance, and those up to it.
+    # Number of impostor pairs below, and up to, each genuine distance.
     num_nearer, num_false = np.zeros((2, len(genuine)), np.int64)
     num_impostor = 0
     for block in pairs.impostors():
@@ -125,8 +131,8 @@ def evaluate(
     )
 
 
-def _most_within(fpr: float | int, num: int) -> int:
-    """The largest k with k / num <= fpr, in spite of the rounding of fpr * num."""
+def _max_accepted(fpr: float | int, num: int) -> int:
+    """Returns the largest k with k / num <= fpr, whatever the rounding of fpr * num."""
     k = min(int(fpr * num) + 1, num)
     while k / max(num, 1) > fpr:
         k -= 1
@@ -139,21 +145,21 @@ def _equal_error(
     num_false: Integer[np.ndarray, "_"],
     num_impostor: int,
 ) -> tuple[float, int | None]:
-    """Where the ROC crosses FPR + TPR = 1, and the position of a genuine distance.
+    """Returns the FPR where FPR + TPR = 1, and the position of the genuine distance.
 
-    From one genuine distance to the next, impostor pairs take the ROC to the right. At
-    the distance itself, genuine pairs take it up, or up and to the right at once where
-    impostor pairs are as far (Fawcett 2006, "An introduction to ROC analysis").
+    Between two genuine distances, impostor pairs move the ROC to the right. At a
+    genuine distance, the ROC moves up, or diagonally if impostor pairs have the same
+    distance (Fawcett 2006, "An introduction to ROC analysis").
     """
     if not num_impostor:
         return np.nan, None
     num_genuine = int(num_true[-1])
-    # FPR + TPR, times both numbers: whole numbers, so that nothing is rounded.
+    # Compare (FPR + TPR) · num_genuine · num_impostor: integers, without rounding.
     total = num_genuine * num_impostor
     i = int(np.argmax(num_genuine * num_false + num_impostor * num_true >= total))
     true_before = int(num_true[i - 1]) if i else 0
     before = num_genuine * int(num_nearer[i]) + num_impostor * true_before
-    if before >= total:  # on the way to the right
+    if before >= total:  # crossed while moving to the right
         return 1 - true_before / num_genuine, i - 1 if i else None
     after = num_genuine * int(num_false[i]) + num_impostor * int(num_true[i])
     share = (total - before) / (after - before)

@@ -16,13 +16,13 @@ from reid_jax.retrieval import linear_algebra, mahalanobis
 
 @dataclasses.dataclass(frozen=True)
 class XQDA:
-    """A subspace and the metric in it, float64.
+    """A subspace and the metric in it, in float64.
 
     - `projection` [D, r]: W; only W M Wᵀ is determined, not the signs of its columns.
     - `metric` [r, r]: M = (Wᵀ S_I W)⁻¹ - (Wᵀ S_E W)⁻¹, not always positive
       semi-definite.
-    - `eigenvalues` [r]: of the columns, largest first: how much more pairs of different
-      persons vary along them than pairs of the same person.
+    - `eigenvalues` [r]: of the columns of W, largest first. Each is the ratio of the
+      variance of pairs of different persons to that of pairs of the same person.
     """
 
     projection: np.ndarray
@@ -40,18 +40,30 @@ def fit(
     dim: int | None = None,
     solver: str = "svd",
 ) -> XQDA:
-    """Metric from all pairs of a row of `x` and a row of `y`, the two views.
+    """Learns a metric from all pairs of a row of `x` and a row of `y`, the two views.
 
-    Exchanging the views changes nothing. `regularizer` is added to the diagonal of the
-    covariance of pairs of the same person. The subspace has as many dimensions as there
-    are eigenvalues above 1, at least one, and at most `dim`. `solver` is "svd", as the
-    authors' code, or "eigen", as the paper: two different subspaces.
-    Raises ValueError for labels that do not fit, values that are not finite, an empty
-    side, no pair of the same or none of different persons, and settings out of range.
+    Exchanging the views changes nothing.
 
-    Differs: the published code takes left singular vectors and singular values of
+    Args:
+        x: the embeddings of the first view.
+        x_labels: their persons.
+        y: the embeddings of the second view.
+        y_labels: their persons.
+        regularizer: added to the diagonal of the covariance of pairs of the same
+            person.
+        dim: maximum dimension of the subspace. The dimension is the number of
+            eigenvalues above 1, but at least 1.
+        solver: "svd", as in the authors' code, or "eigen", as in the paper. They give
+            different subspaces.
+
+    Raises:
+        ValueError: labels that do not fit, values that are not finite, an empty side,
+            no pair of the same person or none of different persons, or a setting out of
+            range.
+
+    Differs: the published code uses left singular vectors and singular values of
     S_I⁻¹ S_E, which is not symmetric, in place of eigenvectors and eigenvalues of the
-    paper's problem. Published numbers come from the code, so it is the default.
+    paper's problem. The published numbers come from the code, so "svd" is the default.
     """
     x, y = np.asarray(x, np.float64), np.asarray(y, np.float64)
     x_labels, y_labels = np.asarray(x_labels), np.asarray(y_labels)
@@ -60,34 +72,34 @@ def fit(
         np.concatenate([x_labels, y_labels]), return_inverse=True
     )
     codes = codes[: len(x)], codes[len(x) :]
-    counts = (np.bincount(of_view, minlength=len(persons)) for of_view in codes)
+    counts = (np.bincount(view_codes, minlength=len(persons)) for view_codes in codes)
     with linear_algebra.float64():
         basis = None
         if x.shape[1] > len(x) + len(y):
             # With fewer samples than dimensions, S_I and S_E vanish outside the span of
-            # the samples. stackᵀ = basis · coordinates: the problem in that basis.
+            # the samples. stackᵀ = basis · coordinates; solve in that basis.
             basis, coordinates = jnp.linalg.qr(np.concatenate([x, y]).T)
             x, y = np.split(np.asarray(coordinates).T, [len(x)])
-        found = _solve(x, y, *codes, *counts, float(regularizer), solver)
-        if not found.is_invertible:
+        solution = _solve(x, y, *codes, *counts, float(regularizer), solver)
+        if not solution.is_invertible:
             raise ValueError(
                 f"regularizer={regularizer} is too small: the covariance of the pairs "
                 "of the same person is singular."
             )
-        num = max(1, int((found.values > 1).sum()))
+        num = max(1, int((solution.values > 1).sum()))
         num = num if dim is None else min(dim, num)
-        return XQDA(*map(np.asarray, _metric(found, basis, num)))
+        return XQDA(*map(np.asarray, _metric(solution, basis, num)))
 
 
 def distances(
     model: XQDA, query: Float[Array, "Q _"], gallery: Float[Array, "G _"]
 ) -> Float[np.ndarray, "Q G"]:
-    """Distances in float64; some may be below 0."""
+    """Computes squared distances in float64; some may be negative."""
     return mahalanobis.distances(query, gallery, model.projection, model.metric)
 
 
 class _Directions(NamedTuple):
-    """Directions [D, D] by their values [D], largest first, and what they solve."""
+    """Directions [D, D], their values [D], largest first, and the two covariances."""
 
     directions: jax.Array
     values: jax.Array
@@ -106,35 +118,38 @@ def _solve(x, y, x_codes, y_codes, n_k, m_k, regularizer, solver: str) -> _Direc
 
 
 @functools.partial(jax.jit, static_argnames="num")
-def _metric(found: _Directions, basis, num: int):
-    """What makes the XQDA of the first `num` directions."""
-    w = found.directions[:, :num]
+def _metric(solution: _Directions, basis, num: int):
+    """Returns the fields of an XQDA of the first `num` directions."""
+    w = solution.directions[:, :num]
     # Sec. 4.2: M = S'_I⁻¹ - S'_E⁻¹, with S' = Wᵀ S W.
-    inverses = (linear_algebra.inverse(w.T @ s @ w) for s in (found.intra, found.extra))
+    inverses = (
+        linear_algebra.inverse(w.T @ s @ w) for s in (solution.intra, solution.extra)
+    )
     metric = operator.sub(*inverses)
     w = w if basis is None else basis @ w
-    return w, (metric + metric.T) / 2, found.values[:num]
+    return w, (metric + metric.T) / 2, solution.values[:num]
 
 
 def _covariances(x, y, x_codes, y_codes, n_k, m_k):
-    """Mean of (x_i - y_j)ᵀ(x_i - y_j) over pairs of one person, and of different ones.
+    """Computes the mean of (x_i - y_j)ᵀ(x_i - y_j) over same and over different pairs.
 
     Liao et al. 2015, Sec. 4.3. With n_k and m_k rows of person k in x and y, s_k and
     r_k their sums, the sum over the pairs of the same person is
         Σ_k [ m_k Σ_i x_iᵀx_i + n_k Σ_j y_jᵀy_j - s_kᵀr_k - r_kᵀs_k ]
     and over all pairs
         m Σ_i x_iᵀx_i + n Σ_j y_jᵀy_j - sᵀr - rᵀs,
-    so that no pair is ever formed. Both Gram matrices are weighted. `x_codes` [n] and
+    so no pair has to be formed. Both Gram matrices are weighted. `x_codes` [n] and
     `y_codes` [m] are the persons k of the rows.
     """
     n, m = len(x), len(y)
-    # Differences do not see a common shift, the two sides of a minus do.
+    # A common shift changes no difference, but centring keeps the terms that are
+    # subtracted small.
     centre = (x.sum(axis=0) + y.sum(axis=0)) / (n + m)
     x, y = x - centre, y - centre
     rows = jnp.concatenate([x, y])
     s_k, r_k = (
-        jax.ops.segment_sum(part, of, len(n_k))
-        for part, of in ((x, x_codes), (y, y_codes))
+        jax.ops.segment_sum(part, person, len(n_k))
+        for part, person in ((x, x_codes), (y, y_codes))
     )
     total = linear_algebra.gram(rows, np.repeat([m, n], [n, m]))
     total -= _with_transpose(jnp.outer(s_k.sum(axis=0), r_k.sum(axis=0)))
@@ -149,10 +164,10 @@ def _with_transpose(matrix):
 
 
 def _singular(intra, extra):
-    """Left singular vectors and singular values of S_I⁻¹ S_E.
+    """Returns the left singular vectors and the singular values of S_I⁻¹ S_E.
 
-    The eigenvectors of the symmetric S_I⁻¹ S_E² S_I⁻¹ would take half of the time, but
-    squaring costs half of the digits where eigenvalues are close.
+    The eigenvectors of the symmetric S_I⁻¹ S_E² S_I⁻¹ would take half the time, but
+    squaring loses half of the digits if eigenvalues are close.
     """
     factor = jax.scipy.linalg.cho_factor(intra)
     left, values, _ = jnp.linalg.svd(jax.scipy.linalg.cho_solve(factor, extra))
@@ -160,10 +175,10 @@ def _singular(intra, extra):
 
 
 def _generalised(intra, extra):
-    """Solutions of S_E w = λ S_I w, largest λ first (Sec. 4.2).
+    """Solves S_E w = λ S_I w; returns w and λ, largest λ first (Sec. 4.2).
 
-    They maximise the ratio wᵀ S_E w / wᵀ S_I w. With S_I = L Lᵀ and v = Lᵀ w it is the
-    symmetric problem L⁻¹ S_E L⁻ᵀ v = λ v.
+    They maximise the ratio wᵀ S_E w / wᵀ S_I w. With S_I = L Lᵀ and v = Lᵀ w, this is
+    the symmetric problem L⁻¹ S_E L⁻ᵀ v = λ v.
     """
     lower = jnp.linalg.cholesky(intra)
     solve = functools.partial(jax.scipy.linalg.solve_triangular, lower, lower=True)
@@ -181,7 +196,8 @@ def _is_invertible(intra, regularizer):
         values = jnp.linalg.eigvalsh(intra)
         return values[0] > relative * values[-1]
 
-    # The covariance alone has no eigenvalue below 0: mostly all is well at once.
+    # The covariance without the regularizer has no negative eigenvalue, so this
+    # cheap test usually decides.
     is_clear = regularizer > relative * jnp.trace(intra)
     return jax.lax.cond(is_clear, lambda: True, by_eigenvalues)
 

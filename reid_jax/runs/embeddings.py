@@ -61,9 +61,14 @@ class Network:
         *,
         together: bool = False,
     ) -> Embedded:
-        """A split of a source as this network sees it; `batches` by default its own.
+        """Embeds a split of a source.
 
-        `together`: every process embeds its share of them, on its own devices.
+        Args:
+            source: a `source.Source`.
+            name: the split.
+            batches: by default the evaluation batches of the split.
+            together: whether every process embeds a share of the batches on its
+                devices.
         """
         split = source.split(name)
         if batches is None:
@@ -81,16 +86,24 @@ def embed_tracklets(
     or_nan: bool = False,
     together: bool = False,
 ) -> Float[np.ndarray, "N D"]:
-    """Mean embedding of every tracklet's clips, float32.
+    """Computes the mean embedding of every tracklet's clips, float32.
 
-    `batches` have `clips` uint8 [B, T, H, W, 3] and `tracklet` int [B] in
-    0..num_tracklets-1, -1 for padding; clips of a tracklet may lie in several batches.
-    The next batch is made while the device computes the one before.
-    A tracklet without a clip has nan with `or_nan`. With `together` each process has
-    some of the batches, and gets the embeddings of all: those of one process to the
-    bit, as sums of float32 numbers are exact in float64 unless one is 2^29 times as
-    large as another.
-    Raises UserError when a tracklet has no clip or an embedding is not finite.
+    The next batch is prepared while the device computes the previous one.
+
+    Args:
+        embed_clips: maps clips to embeddings.
+        batches: have `clips` uint8 [B, T, H, W, 3], and `tracklet` int [B] in
+            0..num_tracklets-1, or -1 for padding. Clips of a tracklet may be in several
+            batches.
+        num_tracklets: N.
+        or_nan: whether tracklets without a clip get nan.
+        together: whether each process has some of the batches, and gets the embeddings
+            of all. They equal those of one process to the bit, because sums of float32
+            numbers are exact in float64, unless one is 2^29 times as large as another.
+
+    Raises:
+        UserError: a tracklet has no clip (without `or_nan`), or an embedding is not
+            finite.
     """
     sums = _Sums(num_tracklets)
     computing = None
@@ -120,12 +133,12 @@ class _Sums:
     ) -> None:
         if self._total is None:
             self._total = np.zeros((len(self._count), embeddings.shape[1]))
-        real = tracklet >= 0
-        np.add.at(self._total, tracklet[real], embeddings[real])
-        np.add.at(self._count, tracklet[real], 1)
+        is_real = tracklet >= 0
+        np.add.at(self._total, tracklet[is_real], embeddings[is_real])
+        np.add.at(self._count, tracklet[is_real], 1)
 
     def add_those_of_others(self) -> None:
-        """Adds the sums of all processes; each has to ask."""
+        """Adds the sums of the other processes; all must call this."""
         dims = 0 if self._total is None else self._total.shape[1]
         dims = max(parallel.told_by_all(dims))  # a process may have had no batch
         if dims and self._total is None:
@@ -157,7 +170,7 @@ class _Sums:
 def save(path: str | os.PathLike, cache_key: str, methods: Methods) -> None:
     """Writes embeddings as one .npz, under `<method>.<split>.<field>`.
 
-    `cache_key` is everything that they depend on (`run.cache_key`), as text.
+    `cache_key` describes everything that they depend on (`run.cache_key`).
     """
     arrays = {"source": np.array(cache_key)}
     for method, splits in methods.items():
@@ -170,10 +183,10 @@ def save(path: str | os.PathLike, cache_key: str, methods: Methods) -> None:
 
 
 def load(path: str | os.PathLike, cache_key: str) -> Methods:
-    """Reads what `save` wrote; empty if missing, damaged or of another `cache_key`."""
+    """Loads what `save` wrote; {} if missing, damaged or with another `cache_key`."""
     path = pathlib.Path(path)
     try:
-        # NumPy would not close a damaged file that it had opened.
+        # Opened here, because NumPy does not close a damaged file that it has opened.
         with path.open("rb") as file, np.load(file) as arrays:
             if str(arrays["source"]) != cache_key:
                 return {}
@@ -185,11 +198,15 @@ def load(path: str | os.PathLike, cache_key: str) -> Methods:
                 methods.setdefault(method, {})[split] = embedded
     except Exception:  # NumPy raises anything on damaged files
         return {}
-    all_splits = [side for splits in methods.values() for side in splits.values()]
+    all_splits = [
+        embedded_split
+        for splits in methods.values()
+        for embedded_split in splits.values()
+    ]
     return methods if all(map(_is_whole, all_splits)) else {}
 
 
-def _is_whole(side: Embedded) -> bool:
-    """Whether the arrays have one length and the embeddings are finite."""
-    lengths = {len(side.embeddings), len(side.pids), len(side.camids)}
-    return len(lengths) == 1 and bool(np.isfinite(side.embeddings).all())
+def _is_whole(embedded: Embedded) -> bool:
+    """Whether the arrays have the same length and the embeddings are finite."""
+    lengths = {len(embedded.embeddings), len(embedded.pids), len(embedded.camids)}
+    return len(lengths) == 1 and bool(np.isfinite(embedded.embeddings).all())

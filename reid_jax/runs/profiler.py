@@ -10,9 +10,13 @@ from reid_jax import parallel
 
 
 class Profiler:
-    """Writes a trace of the steps `first` to `last` into `<workdir>/profile`.
+    """Writes a trace of some training steps to `<workdir>/profile`.
 
-    `steps` is (first, last), from 1, or empty: no trace. The main process writes.
+    Only the main process writes.
+
+    Args:
+        workdir: the folder of the run.
+        steps: (first, last) step, from 1; empty: no trace.
     """
 
     def __init__(self, workdir: str | os.PathLike, steps: Sequence[int]):
@@ -23,7 +27,7 @@ class Profiler:
         self._annotation = None
 
     def begin(self, step: int) -> None:
-        """Starts the trace before its first step; marks each of its steps."""
+        """Starts the trace before its first step; marks the beginning of each step."""
         if not self._first <= step <= self._last:
             return
         if self._annotation is None:
@@ -34,7 +38,8 @@ class Profiler:
     def end(self, step: int, metrics: dict[str, jax.Array]) -> bool:
         """Ends the trace after its last step, once the device has computed `metrics`.
 
-        Returns whether it was written now.
+        Returns:
+            Whether the trace was written now.
         """
         if self._annotation is None:
             return False

@@ -1,4 +1,4 @@
-"""`Run`: a run that was opened, to embed what it was trained on and anything else."""
+"""`Run`: opens a run, to embed its dataset or other pictures of persons."""
 
 import functools
 import json
@@ -24,26 +24,32 @@ from reid_jax.runs.embeddings import Embedded, Methods, Network
 
 SPLITS = ("query", "gallery", "train")
 
-_MOST_CHECKPOINTS = 10
-"""Checkpoints that are tried while a training run deletes them."""
+_MAX_CHECKPOINTS = 10
+"""Maximum number of checkpoints to try while a training run deletes them."""
 
 
 class Run:
     """The run in `workdir`, at the checkpoint that `config.eval.checkpoint` names.
 
-    A folder of published weights (`runs.published`) is a run of one checkpoint.
+    A folder of published weights (`runs.published`) counts as a run with one
+    checkpoint. Weights and dataset are read once, at their first use.
 
-    Each thing is read once, when it is first asked for. `config` is by default the one
-    that the run was trained with; a given one may differ in how it is evaluated.
+    - `config`: the config.
+    - `pids`: the person id of each label; unknown for published weights.
+    - `num_persons`: number of persons that it was trained on.
+    - `step`: the step of the checkpoint.
+    - `embed_step(params, batch_stats, clips)`: the compiled step, for your programs.
+    - `state`: has the `params` and `batch_stats` for that step.
+    - `source`: the dataset that `config.data` names. It is in `config.data.data_dir`; a
+      relative path starts at the current folder.
 
-    - `config`, `pids` (the person of each label; of published weights they are not
-      known), `num_persons` (trained on), `step` (of the checkpoint);
-    - `embed_step(params, batch_stats, clips)` and `state` (its `params` and
-      `batch_stats`), for programs of one's own;
-    - `source`: the dataset that `config.data` names, in `config.data.data_dir`, which
-      is relative to the current folder unless the run was trained with another one.
+    Args:
+        workdir: the folder of the run.
+        config: by default the config of the training. Another one may differ in how the
+            run is evaluated.
 
-    Raises WorkdirError where the folder holds no run, or no checkpoint yet.
+    Raises:
+        WorkdirError: the folder holds no run, or no checkpoint yet.
     """
 
     def __init__(
@@ -65,51 +71,61 @@ class Run:
             saved = checkpoints.Checkpoints(self.workdir)
             self.num_persons = len(self.pids)
         self._saved = saved
-        which = self.config.eval.checkpoint
-        if which not in ("latest", "best"):
-            raise UserError(f"config.eval.checkpoint={which!r}; known: latest, best.")
-        step = saved.latest_step() if which == "latest" else saved.best_step()
+        choice = self.config.eval.checkpoint
+        if choice not in ("latest", "best"):
+            raise UserError(f"config.eval.checkpoint={choice!r}; known: latest, best.")
+        step = saved.latest_step() if choice == "latest" else saved.best_step()
         if step is None:
             raise run_folder.WorkdirError(
-                f"{self.workdir} holds no {which} checkpoint yet; train first."
+                f"{self.workdir} holds no {choice} checkpoint yet; train first."
             )
         self.step = step
         self.fingerprint = self._saved.fingerprint(step)
 
     @functools.cached_property
     def source(self) -> sources.Source:
-        """The dataset that `config.data` names, opened."""
+        """The opened dataset that `config.data` names."""
         return sources.open_source(self.config)
 
     @property
     def folder(self) -> pathlib.Path:
-        """Where the results on that dataset go."""
+        """The folder of the results on that dataset."""
         return run_folder.eval_folder(self.workdir, self.config.data.name)
 
     def embed(self, tracks: Sequence[pictures.Track]) -> Float[np.ndarray, "N D"]:
-        """Embeddings of N tracks: pictures of one person each, in order of time.
+        """Embeds N tracks; a track has pictures of one person, in order of time.
 
-        A track is uint8 [T, h, w, 3], or a list of RGB pictures of any sizes. They are
-        resized and put together as the run's own evaluation does it.
-        Raises UserError, with the track's number, for what is no picture.
+        Frames are resized, and divided into clips, as in the run's evaluation.
+
+        Args:
+            tracks: each is uint8 [T, h, w, 3], or a list of RGB pictures of any sizes.
+
+        Raises:
+            UserError: names the track that holds something else than pictures.
         """
         return self.embed_with(self.network, tracks)
 
     def embed_with(
         self, network: Network, tracks: Sequence[pictures.Track]
     ) -> Float[np.ndarray, "N D"]:
-        """Like `embed`, by another network of the same kind."""
-        of_tracks = pictures.clips_of(tracks, self.config.model.clip_length)
-        return self._embed_clips(network, of_tracks, len(tracks))
+        """Like `embed`, but with another network for the same input."""
+        clips = pictures.clips_of(tracks, self.config.model.clip_length)
+        return self._embed_clips(network, clips, len(tracks))
 
     def embed_clips(
         self, clips: Iterable[tuple[list[pictures.Picture], int]], num_tracks: int
     ) -> Float[np.ndarray, "N D"]:
-        """Embeddings of tracks whose clips come in any order, one clip at a time.
+        """Embeds tracks whose clips arrive one by one, in any order.
 
-        A clip is 1 to T of a track's pictures and its number, from 0. For tracks that
-        are too many to be held: each of `embed` is its frames in clips of T. A track
-        without a clip has nan.
+        Use it for tracks that do not fit in memory. The result is that of `embed` if
+        each track is divided into clips of T pictures.
+
+        Args:
+            clips: pairs of (1 to T pictures of a track, number of the track from 0).
+            num_tracks: N.
+
+        Returns:
+            The embeddings; nan for a track without a clip.
         """
         return self._embed_clips(self.network, clips, num_tracks, or_nan=True)
 
@@ -129,9 +145,9 @@ class Run:
         return embeddings.embed_tracklets(network, batches, num_tracks, or_nan=or_nan)
 
     def embed_split(self, name: str) -> Embedded:
-        """A split of the run's dataset ("query", "gallery", "train"), embedded.
+        """Embeds a split of the run's dataset: "query", "gallery" or "train".
 
-        What was embedded once is stored beside the run and used again.
+        The embeddings are stored beside the run and loaded by the next call.
         """
         if name not in SPLITS:
             raise UserError(f"split {name!r} is unknown; known: {', '.join(SPLITS)}.")
@@ -144,31 +160,34 @@ class Run:
     def load_or_compute(
         self, compute: Mapping[tuple[str, str], Callable[[], Embedded]]
     ) -> Methods:
-        """Stored embeddings by (method, split); what is missing is computed and stored.
+        """Loads embeddings by (method, split); computes and stores missing ones.
 
-        All are of one checkpoint: where that was deleted by a run that goes on
-        training, the next one takes its place before anything is computed.
+        All embeddings are from the same checkpoint. If a training that goes on has
+        deleted it, the next checkpoint is used, before anything is computed.
+
+        Args:
+            compute: for each (method, split), a function that computes the embeddings.
         """
         if self.lacking(compute):
-            self.network  # noqa: B018 (opens the checkpoint)
+            self.network  # noqa: B018 (restores the checkpoint)
         stored = self._stored()
         self._has_given_embeddings = True
-        found = {}
-        for (method, split), make in compute.items():
-            of_method = stored.setdefault(method, {})
-            if split not in of_method:
-                of_method[split] = make()
+        requested = {}
+        for (method, split), compute_split in compute.items():
+            method_splits = stored.setdefault(method, {})
+            if split not in method_splits:
+                method_splits[split] = compute_split()
                 embeddings.save(self._embeddings_file, self.cache_key, stored)
-            found.setdefault(method, {})[split] = of_method[split]
-        return found
+            requested.setdefault(method, {})[split] = method_splits[split]
+        return requested
 
     def lacking(self, keys: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
-        """Those of some (method, split) whose embeddings are not stored."""
+        """Returns the (method, split) whose embeddings are not stored."""
         stored = self._stored()
         return [key for key in keys if key[1] not in stored.get(key[0], {})]
 
     def store(self, made: Methods) -> None:
-        """Stores embeddings beside those that are stored."""
+        """Adds embeddings to the stored ones."""
         stored = self._stored()
         for method, splits in made.items():
             stored[method] = stored.get(method, {}) | splits
@@ -183,12 +202,12 @@ class Run:
 
     @property
     def cache_key(self) -> str:
-        """All that embeddings depend on; they are made again when it differs."""
+        """Everything that embeddings depend on; if it changes, they are recomputed."""
         return cache_key(self.config, self.source.fingerprint, self.fingerprint)
 
     @property
     def pictures_key(self) -> str:
-        """All that embeddings of given pictures depend on."""
+        """Everything that embeddings of given pictures depend on, as text."""
         return json.dumps(network_key(self.config, self.fingerprint), sort_keys=True)
 
     @functools.cached_property
@@ -196,7 +215,7 @@ class Run:
         """The network of the run with the weights of its checkpoint."""
         mesh = parallel.local_mesh()
         graphdef, params, batch_stats = self._shapes(mesh)
-        for _ in range(_MOST_CHECKPOINTS):
+        for _ in range(_MAX_CHECKPOINTS):
             try:
                 params, batch_stats = self._saved.restore_weights(
                     self.step, params, batch_stats
@@ -209,7 +228,7 @@ class Run:
                 self._choose_checkpoint()
         else:
             raise run_folder.WorkdirError(
-                f"{self.workdir}: each of {_MOST_CHECKPOINTS} checkpoints was deleted "
+                f"{self.workdir}: each of {_MAX_CHECKPOINTS} checkpoints was deleted "
                 "before it was read; stop the training, or wait."
             )
         self._saved.close()
@@ -219,7 +238,7 @@ class Run:
 
     @functools.cached_property
     def _abstract(self) -> tuple:
-        """The network's structure, and its arrays as shapes: nothing is drawn."""
+        """The network's structure and the shapes of its arrays, without any values."""
         abstract = nnx.eval_shape(
             lambda: build_model(self.config.model, len(self.pids), rngs=nnx.Rngs(0))
         )
@@ -227,7 +246,7 @@ class Run:
         return graphdef, *map(nnx.as_pure, trees)
 
     def _shapes(self, mesh):
-        """`_abstract`, with the arrays on every device of `mesh`."""
+        """Returns `_abstract`, with the arrays replicated over `mesh`."""
         graphdef, *trees = self._abstract
         everywhere = NamedSharding(mesh, PartitionSpec())
 
@@ -238,7 +257,7 @@ class Run:
 
     @functools.cached_property
     def num_params(self) -> int:
-        """Numbers that training changes; the classifier's are among them."""
+        """Number of trainable parameters, with those of the classifier."""
         _, params, _ = self._abstract
         return sum(leaf.size for leaf in jax.tree.leaves(params))
 
@@ -249,30 +268,30 @@ class Run:
 
     @property
     def state(self) -> steps.TrainState:
-        """Step, parameters and statistics; the optimizer's moments are not read."""
+        """Step, parameters and BatchNorm statistics; without the optimizer's state."""
         network = self.network
         return steps.TrainState(self.step, network.params, network.batch_stats, ())
 
     @property
     def model(self) -> nnx.Module:
-        """The network as a module."""
+        """The network as a module with its weights."""
         network = self.network
         return nnx.merge(self.graphdef, network.params, network.batch_stats)
 
 
 def cache_key(config, dataset_fingerprint: str, weights_fingerprint: str) -> str:
-    """What embeddings of a dataset depend on, as one comparable text."""
-    made_from = network_key(config, weights_fingerprint) | {
+    """Returns everything that embeddings of a dataset depend on, as text."""
+    dependencies = network_key(config, weights_fingerprint) | {
         "max_frames": config.eval.max_frames,
         "dataset": [config.data.name, dataset_fingerprint],
     }
     if config.eval.noise:
-        made_from["noise"] = [config.eval.noise, config.seed]
-    return json.dumps(made_from, sort_keys=True)
+        dependencies["noise"] = [config.eval.noise, config.seed]
+    return json.dumps(dependencies, sort_keys=True)
 
 
 def network_key(config, weights_fingerprint: str) -> dict:
-    """What embeddings of given pictures depend on."""
+    """Returns everything that embeddings of given pictures depend on."""
     return {
         "weights": weights_fingerprint,
         "model": config.model.to_dict(),
