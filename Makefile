@@ -17,7 +17,7 @@ setup: .venv/.installed ## .venv with the tested versions (requirements.lock)
 demo: setup ## train and score a small network on rendered people (about 5 minutes, 2 cores)
 	$(BIN)/python train.py --config=configs/demo.py --workdir=runs/demo
 
-weights: setup ## weights/rendered from nothing: trains on rendered people, publishes, scores (about 2 hours, 2 cores)
+weights: setup ## weights/rendered from nothing: trains on rendered people, publishes, scores (about an hour, 2 cores)
 	$(BIN)/python train.py --config=configs/rendered.py --workdir=runs/rendered
 	$(BIN)/python -m reid_jax.export --workdir=runs/rendered --format=weights --out=weights/rendered
 	$(BIN)/python evaluate.py --workdir=weights/rendered

@@ -1,15 +1,12 @@
-"""Trains on rendered people only, for use on real footage from unknown cameras.
+"""Trains on rendered people, to find real ones: no files, cameras never seen before.
 
 python train.py --config=configs/rendered.py --workdir=runs/rendered
 
-It is planned for one to two hours on two CPU cores. This is a first draft: neither the
-time nor the accuracy is measured yet.
-
-The network is a small ResNet with IBN-a (Pan et al. 2018), BNNeck (Luo et al. 2019) and
-mean pooling. Each clip is rendered anew at 128×64 pixels and changed as if another
-camera had filmed it: colours, white balance, exposure up to clipping, grey pictures,
-erased boxes. The score at the end is on rendered people; use `Run.embed` or
-reid_jax.footage for real footage.
+`make weights` runs it and publishes the result as `weights/rendered`; docs/walkers.md
+has its figures. A small ResNet with IBN-a (Pan et al. 2018) and BNNeck (Luo et al.
+2019) embeds frames of 96×48 pixels; a tracklet has the mean of its frames. Every
+picture is rendered anew, and then changed as another camera would show it: colours,
+white balance, grey pictures, erased boxes. It takes about an hour on two idle cores.
 """
 
 from configs import base, variants

@@ -32,4 +32,4 @@ def get_config(variant: str = ""):
 
     config.eval.metric = "cosine"
     config.eval.protocol = "official"
-    return variants.apply(config, variant)
+    return variants.apply(config, variant, "backbone")

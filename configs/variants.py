@@ -23,6 +23,7 @@ VARIANTS = {
     "rerank": ("eval.rerank", ("no", "yes")),
     "frames": ("eval.max_frames", int),  # first frames of a tracklet to score
     "noise": ("eval.noise", float),  # variance
+    "backbone": ("model.backbone", ("resnet50", "resnet50_ibn_a")),
     "preset": (None, ("paper", "small")),
 }
 """Variant → the field it sets and its values: names, int from 1, or float in 0..1."""

@@ -141,6 +141,11 @@ def check_config(config: config_dict.ConfigDict) -> None:
             f"config.model.classifier={config.model.classifier!r}: cosface and arcface "
             "go with 'cosine', softmax with 'linear'"
         )
+    if config.loss.classifier == "arcface" and config.loss.cosine_margin >= 1.5708:
+        problems.append(
+            f"config.loss.cosine_margin={config.loss.cosine_margin} is an angle in "
+            "radians for arcface, below π/2"
+        )
     if (config.loss.center_weight > 0) != config.model.centers:
         problems.append(
             f"config.loss.center_weight={config.loss.center_weight} and "

@@ -55,6 +55,11 @@ def export(
         raise UserError(f"--format={format} is unknown; known: {names}.")
     out = pathlib.Path(out)
     if format == "weights":
+        if dtype is not None:
+            raise UserError(
+                "--dtype belongs to the other formats: weights are float32, and "
+                "config.model.dtype says what they are computed in."
+            )
         _publish(Run(workdir), out)
         return
     _check_out(out, is_folder=format == "saved_model")

@@ -1,6 +1,7 @@
 """Reads and writes files of weights, without ever running code from a file."""
 
 import dataclasses
+import json
 import math
 import os
 import pathlib
@@ -88,6 +89,18 @@ def read_metadata(path: str | os.PathLike) -> dict[str, str]:
         return dict(file.metadata() or {})
 
 
+def _sort_metadata(content: bytes) -> bytes:
+    """Sorts the texts in a safetensors file, whose order is random: equal weights then
+    give equal bytes, and the same SHA-256."""
+    length = int.from_bytes(content[:8], "little")
+    header = json.loads(content[8 : 8 + length])
+    if "__metadata__" in header:
+        header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
+    text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
+    text += b" " * (-len(text) % 8)  # arrays begin at multiples of 8
+    return len(text).to_bytes(8, "little") + text + content[8 + length :]
+
+
 def write_checkpoint(
     path: str | os.PathLike,
     weights: Mapping[str, np.ndarray],
@@ -115,7 +128,8 @@ def write_checkpoint(
                 case "safetensors":
                     # Not save_file: only the owner could read its file.
                     texts = dict(metadata or {})
-                    unfinished.write_bytes(safetensors.numpy.save(contiguous, texts))
+                    content = safetensors.numpy.save(contiguous, texts)
+                    unfinished.write_bytes(_sort_metadata(content))
                 case "npz":
                     # Opened here, because np.savez appends .npz to a name in .NPZ.
                     with unfinished.open("wb") as file:

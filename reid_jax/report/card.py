@@ -49,7 +49,9 @@ def write(run: Run, scored: scores.Scored, summary: dict) -> pathlib.Path:
         num_query_pids=len(np.unique(scored.query.pids)),
         num_queries=len(scored.query.pids),
         num_gallery=int(np.sum(scored.gallery.pids != places.JUNK_PID)),
-        is_rendered="walkers/" in f"{trained_on} {summary['dataset']}",
+        is_rendered=all(
+            name.startswith("walkers/") for name in trained_on.split(" + ")
+        ),
         summary=summary,
         same_or_not=roc.sentence(scored.verification),
         num_wrong=len(choices.worst_failures(scored)),

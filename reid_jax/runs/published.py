@@ -12,6 +12,7 @@ import pathlib
 from typing import Any
 
 import jax
+import numpy as np
 from flax import nnx
 from ml_collections import config_dict
 
@@ -41,9 +42,10 @@ class PublishedWeights:
     def __init__(self, workdir: str | os.PathLike, config: config_dict.ConfigDict):
         self._path, self._config = pathlib.Path(workdir) / PUBLISHED, config
         self._digest = digest(self._path)
-        noted = checkpoint_files.read_metadata(self._path)
+        texts = checkpoint_files.read_metadata(self._path)
         try:
-            self._step, self.num_persons = int(noted["step"]), int(noted["persons"])
+            self._arrays = texts["arrays"]
+            self._step, self.num_persons = int(texts["step"]), int(texts["persons"])
         except (LookupError, ValueError):
             raise WorkdirError(
                 f"{self._path} was not published by reid-jax: it does not say its step."
@@ -63,6 +65,8 @@ class PublishedWeights:
         """See `Checkpoints.restore_weights`."""
         model = build_model(self._config.model, 0, rngs=nnx.Rngs(0))
         weights = checkpoint_files.read_checkpoint(self._path)
+        if _digest_arrays(weights) != self._arrays:
+            raise WorkdirError(f"{self._path} is damaged: its values have changed.")
         try:
             torch_weights.load_torch_weights(model, weights, partial=OF_PERSONS)
         except torch_weights.WeightsError as error:
@@ -100,11 +104,14 @@ def publish(
     An earlier publication there is replaced.
 
     Raises:
-        WorkdirError: `folder` holds a run.
+        WorkdirError: `folder` holds anything else, such as a run.
     """
     folder = pathlib.Path(folder)
-    if (folder / "checkpoints").exists():
-        raise WorkdirError(f"{folder} holds a run; publish into another folder.")
+    is_new = not folder.exists() or not any(folder.iterdir())
+    if not (is_new or is_published(folder)) or (folder / "checkpoints").exists():
+        raise WorkdirError(f"{folder} holds other files; publish into a new folder.")
+    config = config.copy_and_resolve_references()
+    config.init_from = None  # a path of the machine that trained
     person_modules = tuple(f"{name}." for name in OF_PERSONS)
     weights = {
         key: value
@@ -113,10 +120,21 @@ def publish(
     }
     metadata = {"step": str(step), "persons": str(num_persons)}
     metadata["normalization"] = config.data.normalization
+    metadata["arrays"] = _digest_arrays(weights)
     folder.mkdir(parents=True, exist_ok=True)
     run_folder.write_config(folder, config, pids=[], fingerprint="")
     checkpoint_files.write_checkpoint(folder / PUBLISHED, weights, metadata)
     return folder / PUBLISHED
+
+
+def _digest_arrays(weights: dict[str, np.ndarray]) -> str:
+    """SHA-256 of arrays with their names."""
+    sha256 = hashlib.sha256()
+    for name, values in sorted(weights.items()):
+        values = np.ascontiguousarray(values)  # a number becomes an array, as in files
+        sha256.update(f"{name} {values.dtype} {values.shape}".encode())
+        sha256.update(values)
+    return sha256.hexdigest()
 
 
 def digest(path: pathlib.Path) -> str:

@@ -15,6 +15,7 @@ from configs import (
     pool_avg,
     resnet3d50,
     rnn,
+    strong_baseline,
     variants,
 )
 from reid_jax import config_checks
@@ -105,3 +106,8 @@ def test_names_of_folders():
     assert variants.slug("configs/rnn.py:cell=gru,T=8") == "rnn-cell-gru-T-8"
     assert variants.slug("configs/c3d_joint.py:walkers") == "c3d_joint-walkers"
     assert variants.slug("configs/rnn.py") == "rnn"
+
+
+def test_the_strong_baseline_has_an_ibn_backbone():
+    config = strong_baseline.get_config("backbone=resnet50_ibn_a")
+    assert config.model.backbone == "resnet50_ibn_a"

@@ -65,7 +65,7 @@ def test_nobody_trains_in_a_published_folder(folder, tiny_run):
 
 
 def test_a_run_is_not_published_over(trained):
-    with pytest.raises(WorkdirError, match="holds a run"):
+    with pytest.raises(WorkdirError, match="holds other files"):
         program.export(trained, "weights", trained)
 
 
@@ -81,10 +81,35 @@ def test_damaged_files_are_one_line(copy):
         Run(copy)
 
 
+def test_a_changed_value_is_noticed(copy):
+    path = copy / "weights.safetensors"
+    content = bytearray(path.read_bytes())
+    content[-100] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(WorkdirError, match="is damaged"):
+        Run(copy).embed([[np.zeros((40, 20, 3), np.uint8)]])
+
+
 def test_weights_of_another_network_are_one_line(copy):
     weights = {"base.0.weight": np.zeros((1, 3, 7, 7), "f")}
     path = copy / "weights.safetensors"
-    checkpoint_files.write_checkpoint(path, weights, {"step": "3", "persons": "5"})
+    texts = {"step": "3", "persons": "5", "arrays": published._digest_arrays(weights)}
+    checkpoint_files.write_checkpoint(path, weights, texts)
     with pytest.raises(WorkdirError, match=r"does not fit.*and [0-9]+ more") as caught:
         Run(copy).embed([np.zeros((1, 40, 20, 3), np.uint8)])
     assert "\n" not in str(caught.value)
+
+
+def test_publishing_again_gives_the_same_bytes(trained, folder, tmp_path):
+    first = (folder / "weights.safetensors").read_bytes()
+    for _ in range(4):  # the order of a file's texts was random
+        program.export(trained, "weights", tmp_path / "again")
+        assert (tmp_path / "again" / "weights.safetensors").read_bytes() == first
+
+
+def test_other_folders_and_types_are_refused(trained, tmp_path):
+    (tmp_path / "notes.txt").write_text("mine")
+    with pytest.raises(WorkdirError, match="holds other files"):
+        program.export(trained, "weights", tmp_path)
+    with pytest.raises(ValueError, match="--dtype"):
+        program.export(trained, "weights", tmp_path / "new", dtype="bfloat16")
