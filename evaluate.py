@@ -23,7 +23,7 @@ from absl import flags
 from ml_collections import config_flags
 
 from configs import base
-from reid_jax import config_checks, files, parallel
+from reid_jax import config_checks, files, peers
 from reid_jax.cli import compile_cache, processes
 from reid_jax.cli import flags as cli_flags
 from reid_jax.errors import UserError
@@ -57,16 +57,16 @@ def evaluate(config, workdir: pathlib.Path, *, with_report: bool = False) -> lis
         The rows of the table; none in other processes than the first.
     """
     config_checks.check_config(config)
-    parallel.check_same(run_folder.flat(config), "configs")
-    with parallel.main_process_first():  # only one process renders a missing dataset
+    peers.check_same(run_folder.flat(config), "configs")
+    with peers.main_process_first():  # only one process renders a missing dataset
         run = Run(workdir, config)
         requirements.check(config, run.source)
     draws = config.eval.pictures or with_report
     if draws and not draw.has_network_pictures(run):
         run.network  # noqa: B018 (restores it before a training that goes on deletes it)
     embeddings.embed_run_together(run, baselines=config.eval.baselines)
-    with parallel.main_process_first():
-        if parallel.is_main_process():
+    with peers.main_process_first():
+        if peers.is_main_process():
             return _score(run, draws, with_report)
     return []
 
@@ -241,7 +241,7 @@ def _score_all(values: flags.FlagValues) -> None:
             picture = draw.draw_study(run, study)
             print(f"\nwritten to {study.path} and {picture.name}")
             all_rows.append(study.rows)
-    if not parallel.is_main_process():
+    if not peers.is_main_process():
         return
     if len(all_rows) > 1 and values.study is None:
         _draw_together(folders)

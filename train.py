@@ -19,7 +19,7 @@ from ml_collections import config_flags
 
 import evaluate
 from configs import variants
-from reid_jax import config_checks, parallel, steps
+from reid_jax import config_checks, parallel, peers, steps
 from reid_jax.cli import compile_cache, processes
 from reid_jax.cli import flags as cli_flags
 from reid_jax.errors import UserError
@@ -53,13 +53,13 @@ def train(config, workdir: pathlib.Path, run: tuple[int, int] = (0, 1)) -> None:
     # 1. Open the dataset; count the steps.
     config = config.copy_and_resolve_references()
     config_checks.check_config(config)
-    parallel.check_same(run_folder.flat(config), "configs")
-    with parallel.main_process_first():  # so that only one process builds the dataset
+    peers.check_same(run_folder.flat(config), "configs")
+    with peers.main_process_first():  # so that only one process builds the dataset
         source = sources.open_source(config)
         tracklets = source.training
         requirements.check_training(config, source)
     data = {"fingerprint": tracklets.fingerprint, "scored on": source.fingerprint}
-    parallel.check_same(data, "data")
+    peers.check_same(data, "data")
     milestones = start.build_milestones(config, source.steps_per_epoch)
 
     # 2. Choose the devices; build the optimizer.
@@ -84,7 +84,7 @@ def train(config, workdir: pathlib.Path, run: tuple[int, int] = (0, 1)) -> None:
         embed_step = steps.make_embed_step(graphdef, config)
         score = build_scorer(config, workdir, source, embed_step, mesh)
         first_step, num_steps = int(state.step), milestones.num_steps
-        log = MetricLog(workdir if parallel.is_main_process() else None, first_step)
+        log = MetricLog(workdir if peers.is_main_process() else None, first_step)
         bar = TrainProgress(first_step, num_steps, run)
         profiler = Profiler(workdir, config.train.profile_steps)
         for closable in (log, bar, profiler):
@@ -118,18 +118,18 @@ def train(config, workdir: pathlib.Path, run: tuple[int, int] = (0, 1)) -> None:
                 saved.save(state)
 
         # 6. When interrupted, stop here: the same command resumes.
-        if parallel.any_process(stop.is_set) or int(state.step) < num_steps:
+        if peers.any_process(stop.is_set) or int(state.step) < num_steps:
             print(
                 f"Interrupted: step {int(state.step)} of {num_steps} is saved in "
                 f"{workdir}; the same command goes on."
             )
-            parallel.leave()
+            peers.leave()
             raise stop.error
-        if parallel.is_main_process():
+        if peers.is_main_process():
             run_folder.mark_finished(workdir, num_steps)
 
         # 7. Write the score table of each dataset, with its files and pictures.
-        with parallel.failure_told():
+        with peers.failure_told():
             for name in dict.fromkeys([config.data.name, *config.data.mixture]):
                 config.data.name = name
                 evaluate.evaluate(config, workdir)

@@ -1,5 +1,6 @@
 """Checks a config and reports all wrong values in one error."""
 
+import math
 import operator
 
 from ml_collections import config_dict
@@ -141,7 +142,7 @@ def check_config(config: config_dict.ConfigDict) -> None:
             f"config.model.classifier={config.model.classifier!r}: cosface and arcface "
             "go with 'cosine', softmax with 'linear'"
         )
-    if config.loss.classifier == "arcface" and config.loss.cosine_margin >= 1.5708:
+    if config.loss.classifier == "arcface" and config.loss.cosine_margin >= math.pi / 2:
         problems.append(
             f"config.loss.cosine_margin={config.loss.cosine_margin} is an angle in "
             "radians for arcface, below π/2"

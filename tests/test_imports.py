@@ -28,7 +28,13 @@ FLOORS = (
     ("reid_jax.models",),
     ("reid_jax.cli",),
     ("configs",),
-    ("reid_jax.losses", "reid_jax.clips", "reid_jax.parallel", "reid_jax.locks"),
+    (
+        "reid_jax.losses",
+        "reid_jax.clips",
+        "reid_jax.parallel",
+        "reid_jax.peers",
+        "reid_jax.locks",
+    ),
     ("reid_jax.files", "reid_jax.angular_losses"),
     ("reid_jax.arrays", "reid_jax.errors"),
 )

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 
 from absl import flags
 
-from reid_jax import parallel
+from reid_jax import peers
 from reid_jax.cli import ending
 
 _FLAGS = {
@@ -39,11 +39,11 @@ def connect(values: Mapping[str, object]) -> None:
     """Joins the processes that the flags name; only the first process prints.
 
     Raises:
-        UserError: as `parallel.connect`.
+        UserError: as `peers.connect`.
     """
-    parallel.connect(*(values.get(name) for name in NAMES))
+    peers.connect(*(values.get(name) for name in NAMES))
     is_alone = values.get("coordinator") is None  # do not initialise devices yet
-    if not is_alone and not parallel.is_main_process():  # only that one prints
+    if not is_alone and not peers.is_main_process():  # only that one prints
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
@@ -54,7 +54,7 @@ def joined(values: Mapping[str, object]) -> Iterator[None]:
     For programs whose processes mostly work independently.
     """
     connect(values)
-    with parallel.failure_told():
+    with peers.failure_told():
         yield
 
 
@@ -64,7 +64,7 @@ def lost_peers_in_one_line(*, program: str = "") -> Iterator[None]:
     try:
         yield
     except RuntimeError as error:
-        if not parallel.is_lost_peer(error):
+        if not peers.is_lost_peer(error):
             raise
         reason = " ".join(str(error).split())[:200]
         ending.fail(

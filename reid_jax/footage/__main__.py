@@ -21,7 +21,7 @@ if __name__ == "__main__":  # the imports below take seconds: Ctrl-C ends them q
 import argparse
 import pathlib
 
-from reid_jax import files, parallel
+from reid_jax import files, peers
 from reid_jax.cli import compile_cache, ending, processes
 from reid_jax.errors import UserError
 from reid_jax.footage import (
@@ -54,16 +54,16 @@ def _run(given: argparse.Namespace) -> None:
         case "embed":
             if given.out.suffix != ".npz":
                 raise UserError(f"--out={given.out}: a name ending in .npz is needed.")
-            if parallel.is_main_process():  # only it writes
+            if peers.is_main_process():  # only it writes
                 output.check(given.out.parent, [given.out.name], plan, [given.cameras])
     kept = _cache_folder(run, given)
     with progress.shown() as show:
         embedding.embed_together(run, plan, kept=kept, progress=show)
-        if parallel.is_main_process():
+        if peers.is_main_process():
             seen = embedding.embed(run, plan, kept=kept, progress=show)
-    if parallel.is_main_process():
+    if peers.is_main_process():
         _write(run, plan, seen, given)
-    parallel.wait_for_all("written")
+    peers.wait_for_all("written")
 
 
 def _write(run: Run, plan: Plan, seen: Appearances, given: argparse.Namespace) -> None:

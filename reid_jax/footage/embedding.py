@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 
 from data.videos import cutting, mot
-from reid_jax import parallel
+from reid_jax import peers
 from reid_jax.errors import UserError
 from reid_jax.footage import kept_embeddings
 from reid_jax.footage.appearances import Appearances
@@ -91,7 +91,7 @@ def embed_together(
         UserError: there is no folder `kept`, it is not the same folder for all
             processes, or they have different weights, videos, tracks or settings.
     """
-    if parallel.share() == (0, 1):
+    if peers.share() == (0, 1):
         return
     if kept is None:
         raise UserError(
@@ -102,23 +102,25 @@ def embed_together(
         recording.name: kept_embeddings.key(run, recording, settings)
         for recording in recordings
     }
-    parallel.check_same(keys, "weights, videos, tracks or settings")
-    parallel.check_shared(kept)
-    missing = [
-        number
-        for number, recording in enumerate(recordings)
-        if kept_embeddings.load(kept, run, recording, settings) is None
-    ]
-    missing = parallel.told_by_all(missing)[0]
-    process, num_processes = parallel.share()
+    peers.check_same(keys, "weights, videos, tracks or settings")
+    peers.check_shared(kept)
+    missing = []
+    if peers.is_main_process():  # its answer is used by all
+        missing = [
+            number
+            for number, recording in enumerate(recordings)
+            if kept_embeddings.load(kept, run, recording, settings) is None
+        ]
+    missing = peers.told_by_all(missing)[0]
+    process, num_processes = peers.share()
     boxes = [_num_boxes(plan.tracks[number]) for number in missing]
-    assigned = [missing[i] for i in parallel.share_out(boxes, num_processes)[process]]
+    assigned = [missing[i] for i in peers.share_out(boxes, num_processes)[process]]
     done, total = 0, sum(_num_boxes(plan.tracks[number]) for number in assigned)
     for number in assigned:
         recording, tracks = recordings[number], plan.tracks[number]
 
         def advance(boxes: int, before: int = done, name: str = recording.name) -> None:
-            parallel.check_others()
+            peers.check_others()
             progress(before + boxes, total, name)
 
         part = _embed_recording(run, recording, tracks, plan, advance)
@@ -129,7 +131,7 @@ def embed_together(
                 f"process: {problem}"
             )
         done += _num_boxes(tracks)
-    parallel.wait_for_all("embedded")
+    peers.wait_for_all("embedded")
 
 
 def _num_boxes(tracks: dict[int, mot.Track]) -> int:

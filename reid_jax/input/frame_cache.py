@@ -18,6 +18,7 @@ from PIL import Image
 
 from reid_jax import files
 from reid_jax.errors import UserError
+from reid_jax.input import joining
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -107,25 +108,10 @@ class JoinedSplit(Split):
 
 
 def join(splits: dict[str, Split]) -> JoinedSplit:
-    """Joins splits whose persons and cameras are all different.
-
-    A tracklet's name becomes "split:name". Pids and camids are renumbered so that no
-    two splits share one; pids below 1 (distractors, junk) stay.
-    """
-    names, pids, camids = [], [], []
-    next_pid = next_camid = 0
-    for title, split in splits.items():
-        names.append(np.array([f"{title}:{name}" for name in split.names], np.str_))
-        pids.append(np.where(split.pids > 0, split.pids + next_pid, split.pids))
-        camids.append(split.camids + next_camid)
-        next_pid = max(next_pid, int(pids[-1].max(initial=0)))
-        next_camid += int(split.camids.max(initial=-1)) + 1
+    """Joins splits, with the labels of `joining.join_labels`."""
     parts = tuple(splits.values())
     return JoinedSplit(
-        names=np.concatenate(names),
-        pids=np.concatenate(pids),
-        camids=np.concatenate(camids),
-        num_frames=np.concatenate([split.num_frames for split in parts]),
+        **joining.join_labels(splits)._asdict(),
         sizes=np.concatenate([split.sizes for split in parts]),
         path=pathlib.Path(os.path.commonpath([split.path for split in parts])),
         parts=parts,

@@ -1,8 +1,6 @@
 """Renders batches of clips from one or more worlds, without files or TensorFlow."""
 
-import dataclasses
 import functools
-import hashlib
 import itertools
 from collections.abc import Iterator
 
@@ -11,91 +9,20 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
 
-from data.walkers import plan, stream, world
-from data.walkers.plan import Entry
-from data.walkers.sizes import SIZES, Sizes
-from data.walkers.world import World
+from data.walkers import plan, stream
 from reid_jax import clips, parallel
 from reid_jax.arrays import Array
 from reid_jax.errors import UserError
-from reid_jax.input import augmentation, colors, jitter, noise, pixels, resizing
-
-
-@dataclasses.dataclass(frozen=True)
-class Split:
-    """Tracklets of a world, without their frames."""
-
-    sizes: Sizes
-    entries: list[Entry]
-
-    def __len__(self) -> int:
-        return len(self.entries)
-
-    @property
-    def world(self) -> World:
-        return _build_world(self.sizes)
-
-    @functools.cached_property
-    def fingerprint(self) -> str:
-        """Hash of everything that is rendered: tracklets, world and its version."""
-        text = f"{world.VERSION} {self.sizes} {self.entries}"
-        return hashlib.sha256(text.encode()).hexdigest()[:16]
-
-    @functools.cached_property
-    def names(self) -> np.ndarray:
-        return np.array([entry.name for entry in self.entries], np.str_)
-
-    @functools.cached_property
-    def pids(self) -> np.ndarray:
-        return np.array([entry.pid for entry in self.entries], np.int64)
-
-    @functools.cached_property
-    def camids(self) -> np.ndarray:
-        return np.array([entry.camid for entry in self.entries], np.int64)
-
-    @functools.cached_property
-    def num_frames(self) -> np.ndarray:
-        return np.array([entry.num_frames for entry in self.entries], np.int64)
-
-
-@dataclasses.dataclass(frozen=True)
-class JoinedSplit:
-    """The training tracklets of several worlds, with different pids and camids."""
-
-    parts: tuple[Split, ...]
-
-    def __len__(self) -> int:
-        return sum(map(len, self.parts))
-
-    @functools.cached_property
-    def fingerprint(self) -> str:
-        return " ".join(part.fingerprint for part in self.parts)
-
-    @functools.cached_property
-    def names(self) -> np.ndarray:
-        return np.concatenate([part.names for part in self.parts])
-
-    @functools.cached_property
-    def pids(self) -> np.ndarray:
-        offsets = np.cumsum([0, *(part.pids.max() for part in self.parts[:-1])])
-        return np.concatenate(
-            [part.pids + first for part, first in zip(self.parts, offsets, strict=True)]
-        )
-
-    @functools.cached_property
-    def camids(self) -> np.ndarray:
-        num_cameras = [part.sizes.num_cameras for part in self.parts[:-1]]
-        offsets = np.cumsum([0, *num_cameras])
-        return np.concatenate(
-            [
-                part.camids + first
-                for part, first in zip(self.parts, offsets, strict=True)
-            ]
-        )
-
-    @functools.cached_property
-    def num_frames(self) -> np.ndarray:
-        return np.concatenate([part.num_frames for part in self.parts])
+from reid_jax.input import (
+    augmentation,
+    colors,
+    jitter,
+    noise,
+    pixels,
+    rendered_splits,
+    resizing,
+)
+from reid_jax.input.rendered_splits import JoinedSplit, Split
 
 
 class RenderedSource:
@@ -122,18 +49,20 @@ class RenderedSource:
         self._jitter = jitter.build_jitter(config)
         self._color = pixels.mean_color(data.normalization)
         frame_size = config.model.frame_size
-        sizes = _sizes_of(data.name, frame_size)
+        sizes = rendered_splits.sizes_of(data.name, frame_size)
         entries = plan.plan(sizes)
-        self._splits = {"train": _training(sizes, data.num_persons)}
+        self._splits = {"train": rendered_splits.training(sizes, data.num_persons)}
         for name in ("query", "gallery"):
             split_entries = [entry for entry in entries if entry.split == name]
             self._splits[name] = Split(sizes, split_entries)
-        self._training_splits = (self._splits["train"],)
+        self._training_splits = {data.name: self._splits["train"]}
         if data.mixture:
-            self._training_splits = tuple(
-                _training(_sizes_of(name, frame_size), data.num_persons)
+            self._training_splits = {
+                name: rendered_splits.training(
+                    rendered_splits.sizes_of(name, frame_size), data.num_persons
+                )
                 for name in data.mixture
-            )
+            }
         self._shares = data.mixture_weights
 
     @property
@@ -145,11 +74,7 @@ class RenderedSource:
     @functools.cached_property
     def training(self) -> Split | JoinedSplit:
         """Tracklets of the training persons, on which a metric is learnt."""
-        return (
-            self._training_splits[0]
-            if len(self._training_splits) == 1
-            else JoinedSplit(self._training_splits)
-        )
+        return rendered_splits.join(self._training_splits)
 
     @functools.cached_property
     def pids(self) -> np.ndarray:
@@ -167,11 +92,14 @@ class RenderedSource:
     @functools.cached_property
     def _persons(self) -> list[np.ndarray]:
         """Person ids of each world, before they are renumbered for a mixture."""
-        return [np.unique(part.pids) for part in self._training_splits]
+        return [np.unique(part.pids) for part in self._training_splits.values()]
 
     @functools.cached_property
     def _persons_of_batch(self) -> list[int]:
-        """Number of a batch's P persons that come from each world."""
+        """Number of a batch's P persons that come from each world.
+
+        It is the same in every batch, so that the rendering is compiled once per world.
+        """
         shares = np.array(self._shares or [len(pids) for pids in self._persons])
         if len(shares) > self._p:
             raise UserError(
@@ -211,7 +139,7 @@ class RenderedSource:
         mesh = parallel.local_mesh() if mesh is None else mesh
         k, T = self._k, self._clip_length
         rows = parallel.local_rows(self._p * k, mesh)
-        streets = [stream.Street(part.world) for part in self._training_splits]
+        streets = [stream.Street(part.world) for part in self._training_splits.values()]
         pids = np.concatenate(self._persons)
         # First row of each world in a batch.
         starts = k * np.cumsum([0, *self._persons_of_batch])
@@ -302,35 +230,6 @@ class RenderedSource:
         ]
 
 
-def _sizes_of(name: str, frame_size: tuple[int, int]) -> Sizes:
-    """Sizes of the world "walkers/…", with frames of that (height, width).
-
-    Raises:
-        UserError: there is no such world.
-    """
-    folder, _, world_name = name.partition("/")
-    if folder != "walkers" or world_name not in SIZES:
-        names = ", ".join(f"walkers/{name}" for name in SIZES)
-        raise UserError(
-            f"{name!r} cannot be rendered; config.data.source='render' knows {names}."
-        )
-    height, width = frame_size
-    sizes = SIZES[world_name]
-    return dataclasses.replace(sizes, frame_height=height, frame_width=width)
-
-
-def _training(sizes: Sizes, num_persons: int | None) -> Split:
-    """Training tracklets of persons that are not in the world's files.
-
-    `num_persons` is by default the number of training persons in the files.
-    """
-    first = stream.first_person(sizes.twins)
-    pids = range(first, first + (num_persons or sizes.num_train))
-    return Split(
-        sizes, [entry for pid in pids for entry in plan.tracklets_of(pid, sizes)]
-    )
-
-
 def _split_evenly(num: int, shares: np.ndarray) -> list[int]:
     """Splits `num` into whole numbers of at least 1, nearly in proportion to shares."""
     exact = shares / shares.sum() * num
@@ -343,7 +242,6 @@ def _split_evenly(num: int, shares: np.ndarray) -> list[int]:
 _NEXT_SEED = 1 << 32
 """Distance between the seeds of a mixture's worlds, so that their draws differ."""
 
-_build_world = functools.lru_cache(8)(World)
 _change_colors = jax.jit(colors.change)
 _COLORS, _BOXES = 3, 4
 """Numbers that keep these random streams apart from `clips.identity_batches`."""

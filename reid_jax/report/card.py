@@ -47,6 +47,7 @@ def write(run: Run, scored: scores.Scored, summary: dict) -> pathlib.Path:
         trained_on=trained_on,
         num_train_pids=run.num_persons,
         num_query_pids=len(np.unique(scored.query.pids)),
+        num_gallery_pids=len(np.unique(scored.gallery.pids[scored.gallery.pids > 0])),
         num_queries=len(scored.query.pids),
         num_gallery=int(np.sum(scored.gallery.pids != places.JUNK_PID)),
         is_rendered=all(

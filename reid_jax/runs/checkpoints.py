@@ -19,7 +19,7 @@ import numpy as np
 import orbax.checkpoint as ocp
 from absl import logging as absl_logging
 
-from reid_jax import files, parallel
+from reid_jax import files, peers
 from reid_jax.runs.folder import WorkdirError
 
 Scalars = dict[str, float | int]
@@ -90,7 +90,7 @@ class Checkpoints:
         except OSError:  # cannot be known; Orbax reports what is wrong
             lacks_space = False
         # All processes stop together, as Orbax would wait for each of them.
-        if parallel.any_process(lacks_space):
+        if peers.any_process(lacks_space):
             raise disk_full
         notes = {"mean_ap": (metrics or {}).get("mean_ap"), "unlogged": list(unlogged)}
         notes["weights"] = weights_fingerprint(state.params, state.batch_stats)
@@ -161,10 +161,10 @@ class Checkpoints:
                 state, notes = self._read(step, like)
             except WorkdirError as error:
                 problems[step] = str(error)
-            if parallel.any_process(state is None):  # all must restore the same step
+            if peers.any_process(state is None):  # all must restore the same step
                 problems.setdefault(step, str(self._unreadable(step, _ELSEWHERE)))
                 continue
-            with parallel.main_process_first():
+            with peers.main_process_first():
                 for damaged_step, problem in problems.items():
                     self._move_damaged(damaged_step, problem)
             self._manager.reload()
@@ -174,7 +174,7 @@ class Checkpoints:
         return None
 
     def _move_damaged(self, step: int, problem: str) -> None:
-        if parallel.is_main_process():
+        if peers.is_main_process():
             target = self.folder.parent / "damaged" / str(step)
             shutil.rmtree(target, ignore_errors=True)
             target.parent.mkdir(exist_ok=True)

@@ -10,7 +10,7 @@ import numpy as np
 from jax.sharding import Mesh
 from jaxtyping import Float, Int
 
-from reid_jax import files, parallel
+from reid_jax import files, parallel, peers
 from reid_jax.arrays import Array
 from reid_jax.errors import UserError
 
@@ -72,7 +72,7 @@ class Network:
         """
         split = source.split(name)
         if batches is None:
-            share = parallel.share() if together else (0, 1)
+            share = peers.share() if together else (0, 1)
             batches = source.eval_batches(name, self.mesh, share=share)
         embeddings = embed_tracklets(self, batches, len(split), together=together)
         return Embedded(embeddings, split.pids, split.camids, split.names)
@@ -109,7 +109,7 @@ def embed_tracklets(
     computing = None
     for batch in batches:
         if together:
-            parallel.check_others()
+            peers.check_others()
         dispatched = embed_clips(batch["clips"]), batch["tracklet"]
         if computing is not None:
             sums.add(*map(np.asarray, computing))
@@ -140,12 +140,12 @@ class _Sums:
     def add_those_of_others(self) -> None:
         """Adds the sums of the other processes; all must call this."""
         dims = 0 if self._total is None else self._total.shape[1]
-        dims = max(parallel.told_by_all(dims))  # a process may have had no batch
+        dims = max(peers.told_by_all(dims))  # a process may have had no batch
         if dims and self._total is None:
             self._total = np.zeros((len(self._count), dims))
         if dims:
-            self._total = parallel.sum_of_all(self._total)
-            self._count = parallel.sum_of_all(self._count)
+            self._total = peers.sum_of_all(self._total)
+            self._count = peers.sum_of_all(self._count)
 
     def means(self, *, or_nan: bool) -> Float[np.ndarray, "N D"]:
         total, count = self._total, self._count

@@ -14,7 +14,7 @@ import numpy as np
 from ml_collections import config_dict
 
 from configs import base
-from reid_jax import files, parallel
+from reid_jax import files, peers
 from reid_jax.cli import arguments as cli_arguments
 from reid_jax.errors import UserError
 from reid_jax.input.source import Source
@@ -89,8 +89,8 @@ def opened(workdir: str | os.PathLike, config: config_dict.ConfigDict, source: S
     With several processes, the first does it for all.
     """
     with contextlib.ExitStack() as locks:
-        with parallel.main_process_first():
-            if parallel.is_main_process():
+        with peers.main_process_first():
+            if peers.is_main_process():
                 locks.enter_context(lock(workdir))
                 claim_config(workdir, config, source.pids, source.training.fingerprint)
         yield

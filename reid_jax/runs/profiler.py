@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import jax
 
-from reid_jax import parallel
+from reid_jax import peers
 
 
 class Profiler:
@@ -22,7 +22,7 @@ class Profiler:
     def __init__(self, workdir: str | os.PathLike, steps: Sequence[int]):
         self.folder = pathlib.Path(workdir) / "profile"
         self._first, self._last = steps or (0, -1)
-        if not parallel.is_main_process():
+        if not peers.is_main_process():
             self._last = -1
         self._annotation = None
 

@@ -186,10 +186,10 @@ class Run:
         stored = self._stored()
         return [key for key in keys if key[1] not in stored.get(key[0], {})]
 
-    def store(self, made: Methods) -> None:
+    def store(self, methods: Methods) -> None:
         """Adds embeddings to the stored ones."""
         stored = self._stored()
-        for method, splits in made.items():
+        for method, splits in methods.items():
             stored[method] = stored.get(method, {}) | splits
         embeddings.save(self._embeddings_file, self.cache_key, stored)
 

@@ -7,7 +7,7 @@ import numpy as np
 from flax import nnx
 from jax.sharding import Mesh
 
-from reid_jax import files, parallel, steps
+from reid_jax import files, parallel, peers, steps
 from reid_jax.models import build_model
 from reid_jax.runs import folder as run_folder
 from reid_jax.runs import pretrained
@@ -71,7 +71,7 @@ def build_state(
     if config.init_from:
         labels = run_folder.training_name(config), pids.tolist()
         record = pretrained.start(model, config, labels)
-        if parallel.is_main_process():
+        if peers.is_main_process():
             files.write_json(workdir / "init_from.json", record)
         graphdef, state = steps.initial_state(model, optimizer)
         state = parallel.replicate(state, mesh)

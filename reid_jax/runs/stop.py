@@ -4,7 +4,7 @@ import signal
 
 import jax
 
-from reid_jax import parallel
+from reid_jax import peers
 from reid_jax.cli import ending
 
 _ASK_EVERY = 10
@@ -43,4 +43,4 @@ class StopOnSignal:
         """Whether the run should stop after `step`, the same step in all processes."""
         if jax.process_count() == 1:
             return self.is_set
-        return step % _ASK_EVERY == 0 and parallel.any_process(self.is_set)
+        return step % _ASK_EVERY == 0 and peers.any_process(self.is_set)

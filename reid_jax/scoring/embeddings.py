@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 from flax import nnx
 
-from reid_jax import parallel
+from reid_jax import parallel, peers
 from reid_jax.models import build_model
 from reid_jax.retrieval import centering, places
 from reid_jax.runs import folder as run_folder
@@ -29,29 +29,34 @@ def embed_run(run: Run, *, baselines: bool = False) -> Methods:
 
 
 def embed_run_together(run: Run, *, baselines: bool = False) -> None:
-    """Stores what `embed_run` needs: each process embeds a share of every split.
+    """Stores what `embed_run` needs; each process embeds a share of every split.
 
-    All have to call it; the first one stores. Of one process nothing is done.
-    Raises UserError where they have other weights or data than each other.
+    All processes must call this; the first one stores. A single process does nothing.
+
+    Raises:
+        UserError: the processes have different weights or data.
     """
-    if parallel.share() == (0, 1):
+    if peers.share() == (0, 1):
         return
     compute = _computations(run, baselines, together=True)
-    missing = parallel.told_by_all(run.lacking(compute))[0]
+    missing = peers.told_by_all(run.lacking(compute))[0]
     if not missing:
         return
     run.network  # noqa: B018 (opens the checkpoint)
-    parallel.check_same({"step": run.step, "key": run.cache_key}, "checkpoints or data")
+    peers.check_same({"step": run.step, "key": run.cache_key}, "checkpoints or data")
     for method, split in missing:
-        made = compute[method, split]()
-        if parallel.is_main_process():
-            run.store({method: {split: made}})
+        embedded = compute[method, split]()
+        if peers.is_main_process():
+            run.store({method: {split: embedded}})
 
 
 def _computations(
     run: Run, baselines: bool, *, together: bool = False
 ) -> dict[tuple[str, str], Callable[[], Embedded]]:
-    """What embeds each split by each method; see `embed_tracklets` for `together`."""
+    """Returns the function that embeds each (method, split).
+
+    `together` is that of `embed_tracklets`.
+    """
     methods = METHODS if baselines else METHODS[:1]
     splits = SPLITS if metrics.are_learnt(run.config.eval.metric) else SPLITS[:2]
     untrained = functools.cache(lambda: untrained_network(run))
@@ -120,7 +125,7 @@ def untrained_network(run: Run) -> Network:
 
 def _color_histogram(source, split: str, together: bool) -> Embedded:
     tracklets = source.split(split)
-    share = parallel.share() if together else (0, 1)
+    share = peers.share() if together else (0, 1)
     embeddings = embed_tracklets(
         lambda clips: color_histogram.stripe_histogram(np.asarray(clips)[:, 0]),
         source.eval_batches(split, clip_length=1, share=share),

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 from jax.sharding import Mesh
 
-from reid_jax import parallel
+from reid_jax import peers
 from reid_jax.input.source import Source
 from reid_jax.runs import checkpoints
 from reid_jax.runs import embeddings as run_embeddings
@@ -30,11 +30,11 @@ def build_scorer(
     def score(params, batch_stats) -> dict[str, float]:
         network = run_embeddings.Network(embed_step, params, batch_stats, mesh)
         splits = embeddings.embed_queries_and_gallery(network, source)
-        if parallel.is_main_process():
+        if peers.is_main_process():
             weights = checkpoints.weights_fingerprint(params, batch_stats)
             key = cache_key(config, source.fingerprint, weights)
             run_embeddings.save(path, key, {"trained": splits})
-        parallel.wait_for_all("scored")  # until the main process has written
+        peers.wait_for_all("scored")  # until the main process has written
         splits = embeddings.as_scored(splits, config)
         rules = protocol, config.eval.ap, source.clean_labels
         scored = scores.score("trained", splits, metric, *rules)

@@ -79,6 +79,9 @@ def test_losses_and_networks_that_do_not_go_together():
     config.model.update(classifier="cosine", centers=True)
     config.loss.metric = "circle"
     config_checks.check_config(config)
+    config.loss.cosine_margin = 28.6  # degrees
+    with pytest.raises(ValueError, match=r"cosine_margin=28\.6 is an angle"):
+        config_checks.check_config(config)
 
 
 def test_the_recipe_of_paper_2():

@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 import evaluate
-from reid_jax import parallel
+from reid_jax import peers
 from reid_jax.errors import UserError
 from reid_jax.footage import __main__ as footage
 from reid_jax.footage import agreement, appearances, cameras, embedding, tracks
@@ -346,12 +346,12 @@ def test_several_processes_share_the_videos(workdir, station, tmp_path, monkeypa
     run = Run(workdir)
     plan = tracks.read(cameras.read(station), tracks.Settings(min_frames=3))
     alone = embedding.embed(run, plan, kept=None)
-    monkeypatch.setattr(parallel, "check_same", lambda *_: None)
-    monkeypatch.setattr(parallel, "check_shared", lambda _: None)
-    monkeypatch.setattr(parallel, "told_by_all", lambda _: [[0, 1]])  # none is kept
+    monkeypatch.setattr(peers, "check_same", lambda *_: None)
+    monkeypatch.setattr(peers, "check_shared", lambda _: None)
+    monkeypatch.setattr(peers, "told_by_all", lambda _: [[0, 1]])  # none is kept
     seen = []
     for process in range(2):
-        monkeypatch.setattr(parallel, "share", lambda i=process: (i, 2))
+        monkeypatch.setattr(peers, "share", lambda i=process: (i, 2))
         with pytest.raises(UserError, match="--keep=none is for one"):
             embedding.embed_together(run, plan, kept=None)
         embedding.embed_together(

@@ -9,7 +9,14 @@ import pytest
 from PIL import Image, ImageFilter, ImageOps
 
 from reid_jax import config_checks
-from reid_jax.input import colors, files, frame_cache, jitter, rendered
+from reid_jax.input import (
+    colors,
+    files,
+    frame_cache,
+    jitter,
+    rendered,
+    rendered_splits,
+)
 from tests import hand_made
 
 _CHANGES = {
@@ -209,11 +216,11 @@ def open_source(request, tiny_config, tmp_path, monkeypatch):
     monkeypatch.setattr(rendered.stream, "Street", _Street)
 
     def build_world(sizes):
-        world = object.__new__(rendered.World)  # paints no backdrops
+        world = object.__new__(rendered_splits.World)  # paints no backdrops
         world.sizes = sizes
         return world
 
-    monkeypatch.setattr(rendered, "_build_world", build_world)
+    monkeypatch.setattr(rendered_splits, "_build_world", build_world)
     tiny_config.augment.flip = tiny_config.augment.crop = 0.0
     if request.param == "render":
         tiny_config.data.update(name="walkers/tiny", source="render")

@@ -100,7 +100,8 @@ def test_a_model_card_stands_beside_it(report):
     assert ["parameters", f"{run.num_params:,}"] in cells
     assert ["weights", f"SHA-256 {run.fingerprint}"] in cells
     assert ["licence", "not stated"] in cells
-    assert ["training", "walkers/tiny", f"{len(run.pids)}"] in cells
+    trained_on = ["training", "walkers/tiny", f"{len(run.pids)}"]
+    assert [*trained_on, "not stored"] in cells
     shown = [line for line in cells if line[0] in {row["method"] for row in rows}]
     assert len(shown) == len(rows)
     for line, row in zip(shown, rows, strict=True):

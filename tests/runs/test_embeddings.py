@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from reid_jax import parallel
+from reid_jax import peers
 from reid_jax.runs import embeddings
 from reid_jax.runs.embeddings import Embedded, embed_tracklets
 
@@ -29,13 +29,13 @@ def test_processes_add_up_what_each_embedded(monkeypatch):
         others.append(sums.copy())
         return sums
 
-    monkeypatch.setattr(parallel, "told_by_all", lambda dims: [dims, 2])
-    monkeypatch.setattr(parallel, "sum_of_all", noted)
+    monkeypatch.setattr(peers, "told_by_all", lambda dims: [dims, 2])
+    monkeypatch.setattr(peers, "sum_of_all", noted)
     for share in ([], BATCHES[:1]):
         embed_tracklets(_embed, share, 3, or_nan=True, together=True)
     assert others[0].shape == (3, 2) and not others[0].any()  # it had no batch
     rest = iter(others[2:])
-    monkeypatch.setattr(parallel, "sum_of_all", lambda sums: sums + next(rest))
+    monkeypatch.setattr(peers, "sum_of_all", lambda sums: sums + next(rest))
     result = embed_tracklets(_embed, BATCHES[1:], 3, together=True)
     np.testing.assert_array_equal(result, [[2, -2], [5, -5], [15, -15]])
 
