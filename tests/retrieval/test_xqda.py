@@ -98,6 +98,22 @@ def test_covariances_are_means_over_all_pairs():
         np.testing.assert_allclose(covariance, np.mean(pairs[same], axis=0), atol=1e-9)
 
 
+@pytest.mark.parametrize(
+    "largest, between, tolerance",
+    [(1e4, 1e-3, 1e-10), (1e3, 1e-8, 1e-4), (1e8, 1e-3, 1e-4)],
+    ids=["newton_step", "close_values", "large_value"],
+)
+def test_singular_vectors_are_as_accurate_as_by_an_svd(largest, between, tolerance):
+    values = np.array([largest, 30, 3, 1 + between, 1 - between, 0.5, 0.1])
+    vectors = np.linalg.qr(RNG.normal(size=(7, 7)))[0]
+    extra = (vectors * values) @ vectors.T
+    with linear_algebra.float64():
+        left, found = map(np.asarray, xqda._singular(np.eye(7), extra, 7))
+    kept, expected = left[:, :4], vectors[:, :4]
+    np.testing.assert_allclose(kept @ kept.T, expected @ expected.T, atol=tolerance)
+    np.testing.assert_allclose(found / largest, values / largest, atol=1e-14)
+
+
 def test_far_from_the_origin():
     golden = _problem("d64_n240")
     x, x_labels, y, y_labels = golden["views"]
