@@ -12,6 +12,9 @@ from data.walkers import cloth
 from data.walkers.camera import Camera
 from data.walkers.stamps import Stamps
 
+_TILE = 16
+"""Rows and columns of a tile: what a processor's fastest cache holds."""
+
 
 def paint(
     image: Float[Array, "3 H W"], stamps: Stamps, camera: Camera, aspect
@@ -20,10 +23,14 @@ def paint(
 
     Skips stamps that are transparent or outside the image. Frames may be stretched
     boxes: `aspect` is how many pixels the image has across for each pixel of a stamp.
+    On a CPU, only the tiles of the image that a stamp may cover are computed.
     """
     height, width = image.shape[1:]
-    x = ((jnp.arange(width) + 0.5 - width / 2) / aspect)[None]
-    y = (height / 2 - jnp.arange(height) - 0.5)[:, None]
+    is_cpu = jax.default_backend() == "cpu"
+    rows, columns = (_TILE, _TILE) if is_cpu else (height, width)
+    image = jnp.pad(image, [(0, 0), (0, -height % rows), (0, -width % columns)])
+    x = ((jnp.arange(image.shape[2]) + 0.5 - width / 2) / aspect)[None]
+    y = (height / 2 - jnp.arange(image.shape[1]) - 0.5)[:, None]
     reach = jnp.maximum(stamps.radius.max(1), stamps.cap.max(1))
     low = jnp.minimum(stamps.start, stamps.end) - reach[:, None]
     high = jnp.maximum(stamps.start, stamps.end) + reach[:, None]
@@ -31,48 +38,66 @@ def paint(
     is_seen = (stamps.opacity > 0) & ((low < half) & (high > -half)).all(1)
     order = jnp.argsort(jnp.where(is_seen, stamps.depth, jnp.inf))
 
-    def body(i, image):
+    def paint_stamp(i, image):
         stamp = jax.tree.map(lambda array: array[order[i]], stamps)
-        if stamp.cloth is None:
-            return _paint_stamp(image, stamp, x, y, camera)
-        box = low[order[i]], high[order[i]]
-        return _paint_in_window(image, stamp, box, x, y, camera, aspect)
+        (left, right), (bottom, top) = _extent(stamp)
+        first_row, num_rows = _tiles(
+            height / 2 - top, height / 2 - bottom, height, rows
+        )
+        first_column, num_columns = _tiles(
+            width / 2 + left * aspect, width / 2 + right * aspect, width, columns
+        )
 
-    return jax.lax.fori_loop(0, is_seen.sum(), body, image)
+        def paint_tile(i, image):
+            row = (first_row + i // num_columns) * rows
+            column = (first_column + i % num_columns) * columns
+            tile = jax.lax.dynamic_slice(image, (0, row, column), (3, rows, columns))
+            tile_x = jax.lax.dynamic_slice(x, (0, column), (1, columns))
+            tile_y = jax.lax.dynamic_slice(y, (row, 0), (rows, 1))
+            tile = _paint_stamp(tile, stamp, tile_x, tile_y, camera)
+            return jax.lax.dynamic_update_slice(image, tile, (0, row, column))
+
+        return jax.lax.fori_loop(0, num_rows * num_columns, paint_tile, image)
+
+    image = jax.lax.fori_loop(0, is_seen.sum(), paint_stamp, image)
+    return image[:, :height, :width]
 
 
-def _paint_in_window(image, stamp: Stamps, box, x, y, camera: Camera, aspect):
-    """Like `_paint_stamp`, but changes a quarter of the image where that is enough."""
-    height, width = image.shape[1:]
-    rows, columns = -(-height // 2), -(-width // 2)
-    edge = stamp.soft + 1.0
-    left = jnp.floor((box[0][0] - edge) * aspect + width / 2)
-    right = jnp.ceil((box[1][0] + edge) * aspect + width / 2)
-    top = jnp.floor(height / 2 - box[1][1] - edge)
-    bottom = jnp.ceil(height / 2 - box[0][1] + edge)
-    left = jnp.clip(left, 0, width - columns).astype(jnp.int32)
-    top = jnp.clip(top, 0, height - rows).astype(jnp.int32)
-    fits = (jnp.minimum(right, width) <= left + columns) & (
-        jnp.minimum(bottom, height) <= top + rows
-    )
+def _extent(stamp: Stamps):
+    """Returns between which x, and between which y, a stamp may cover pixels: [2, 2].
 
-    def part():
-        window = jax.lax.dynamic_slice(image, (0, top, left), (3, rows, columns))
-        near_x = jax.lax.dynamic_slice(x, (0, left), (1, columns))
-        near_y = jax.lax.dynamic_slice(y, (top, 0), (rows, 1))
-        window = _paint_stamp(window, stamp, near_x, near_y, camera)
-        return jax.lax.dynamic_update_slice(image, window, (0, top, left))
+    Coverage ends where q² - 1 = soft · |grad q²| / 2 (`_paint_stamp`). This is at most
+    soft · q / m, with m the smallest radius or cap; q is at most the larger root.
+    """
+    ratio = 0.5 * stamp.soft / jnp.minimum(stamp.radius.min(), stamp.cap.min())
+    q = ratio + jnp.sqrt(1 + ratio**2)
+    direction = jnp.abs(_direction(stamp)[0])
+    spread = direction * stamp.cap.max() + direction[::-1] * stamp.radius.max()
+    low = jnp.minimum(stamp.start, stamp.end) - q * spread
+    return jnp.stack([low, jnp.maximum(stamp.start, stamp.end) + q * spread], 1)
 
-    return jax.lax.cond(fits, part, lambda: _paint_stamp(image, stamp, x, y, camera))
+
+def _tiles(begin, end, size: int, tile: int):
+    """Returns the first tile at pixel `begin`, and the number of tiles up to `end`."""
+    first = jnp.floor(jnp.clip(begin, 0, size) / tile).astype(jnp.int32)
+    last = jnp.ceil(jnp.clip(end, 0, size) / tile).astype(jnp.int32)
+    return first, last - first
+
+
+def _direction(stamp: Stamps):
+    """Returns a stamp's unit vector from start to end, and its length in pixels.
+
+    An ellipsoid (length zero) stands upright.
+    """
+    axis = stamp.end - stamp.start
+    length = jnp.sqrt(jnp.sum(axis**2) + 1e-6)
+    is_long = length > 1e-2
+    return jnp.where(is_long, axis / length, jnp.array([0.0, 1.0])), length
 
 
 def _paint_stamp(image, stamp: Stamps, x, y, camera: Camera):
     """`image` with a stamp painted over it; x [1, W], y [H, 1] are pixel positions."""
-    axis = stamp.end - stamp.start
-    length = jnp.sqrt(jnp.sum(axis**2) + 1e-6)
-    # An ellipsoid (length zero) stands upright.
-    dx = jnp.where(length > 1e-2, axis[0] / length, 0.0)
-    dy = jnp.where(length > 1e-2, axis[1] / length, 1.0)
+    (dx, dy), length = _direction(stamp)
     rel_x, rel_y = x - stamp.start[0], y - stamp.start[1]
     along = rel_x * dx + rel_y * dy
     across = rel_x * dy - rel_y * dx

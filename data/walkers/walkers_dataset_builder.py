@@ -45,6 +45,7 @@ class Builder(tracklets.TrackletBuilder):
     )
     VERSION = tfds.core.Version(world.VERSION)
     RELEASE_NOTES: ClassVar = {
+        "2.3.1": "Painted in tiles: 2.3.0 up to rounding.",
         "2.3.0": "anywhere: 24 cameras, fewer of them very dark or coloured.",
         "2.2.0": "street_small: colours before an even ground. Coats cover legs.",
         "2.1.0": "Boxes as wide as a person seen from above.",

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from concurrent import futures
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from PIL import Image
 
@@ -20,7 +21,7 @@ from data.walkers.sizes import SIZES, Sizes
 
 __all__ = ["SIZES", "Entry", "Sizes", "World", "generate"]
 
-VERSION = "2.3.0"
+VERSION = "2.3.1"
 """Version of the pixels: changes with any of their bits."""
 
 CHUNK = 32
@@ -42,7 +43,7 @@ class World:
             for camid in range(sizes.num_cameras)
         ]
         places_share = None if variety is None else variety.places
-        self.backdrops = np.stack(
+        self.backdrops = jnp.stack(
             [
                 backdrop.paint_backdrop(
                     self._key(plan.BACKDROP, camid),
