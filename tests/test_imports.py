@@ -13,6 +13,7 @@ from tests import ROOT
 FLOORS = (
     ("train", "evaluate"),
     ("reid_jax",),  # its __init__, which exports Run
+    ("reid_jax.flags",),
     ("reid_jax.tables",),
     ("reid_jax.config_checks",),
     ("reid_jax.footage",),
@@ -50,6 +51,10 @@ TENSORFLOW = (
 
 PROGRAMS = ("data/prepare.py", "data/cut_video.py")
 """Files of `data/` that are programs, and import from `reid_jax.cli`."""
+
+SLOW = {"flax", "optax", "orbax", "tensorflow", "tensorflow_datasets"}
+SLOW |= {"matplotlib", "sklearn", "jinja2", "cv2"}
+"""Modules that take long to import."""
 
 LIGHT = (
     "reid_jax",
@@ -164,6 +169,31 @@ def test_tensorflow_is_where_files_are_decoded_and_datasets_built():
 def test_only_programs_of_data_use_the_command_line():
     of_data = {p for p in _importers("reid_jax.cli") if p.startswith("data/")}
     assert of_data == set(PROGRAMS)
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "train.py --help",
+        "train.py --config=configs/demo.py --config.train.lr=1",
+        "evaluate.py --helpfull",
+        "-m reid_jax.footage link --help",
+        "-m reid_jax.export --help",
+        "-m data.prepare --help",
+    ],
+)
+def test_help_and_mistakes_wait_for_no_slow_import(command):
+    ended = subprocess.run(
+        [sys.executable, "-X", "importtime", *command.split()],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+    )
+    assert ("usage" in ended.stdout + ended.stderr) == command.startswith("-m")
+    times = [s for s in ended.stderr.splitlines() if s.startswith("import time:")]
+    loaded = {line.rpartition("|")[2].strip() for line in times}
+    assert "reid_jax.cli.ending" in loaded
+    assert not SLOW & loaded
 
 
 def _modules_after(statement: str) -> set[str]:
