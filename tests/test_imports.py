@@ -3,6 +3,7 @@
 import ast
 import functools
 import graphlib
+import shutil
 import subprocess
 import sys
 
@@ -41,13 +42,11 @@ FLOORS = (
 )
 """Rooms from the top down: a module imports from its own room and from lower floors."""
 
-TENSORFLOW = (
-    "reid_jax/input/decoding.py",
-    "reid_jax/export/saved_model.py",
-    "data/tracklets.py",
-    "data/prepare.py",
-)
-"""Files that import TensorFlow, beside the builders of datasets."""
+TENSORFLOW = {"reid_jax/input/decoding.py", "reid_jax/export/saved_model.py"}
+"""Files that import TensorFlow."""
+
+DATASETS = {"data/tracklets.py", "data/prepare.py"}
+"""Files that import tensorflow-datasets, beside the builders of datasets."""
 
 PROGRAMS = ("data/prepare.py", "data/cut_video.py")
 """Files of `data/` that are programs, and import from `reid_jax.cli`."""
@@ -62,6 +61,7 @@ LIGHT = (
     "reid_jax.models.torch_weights",
     "reid_jax.input.rendered",
     "reid_jax.retrieval.ranking",
+    "reid_jax.footage.program",
     "data.walkers.stream",
     "data.prepare",
     "data.cut_video",
@@ -159,11 +159,14 @@ def _importers(name: str) -> set[str]:
     }
 
 
-def test_tensorflow_is_where_files_are_decoded_and_datasets_built():
-    importers = _importers("tensorflow") | _importers("tensorflow_datasets")
-    assert "reid_jax/input/decoding.py" in importers
+def test_tensorflow_is_where_frames_are_decoded_and_exported():
+    assert _importers("tensorflow") == TENSORFLOW
+
+
+def test_tensorflow_datasets_is_where_datasets_are_built():
+    importers = _importers("tensorflow_datasets")
     others = {path for path in importers if not path.endswith("_dataset_builder.py")}
-    assert others <= set(TENSORFLOW)
+    assert others == DATASETS
 
 
 def test_only_programs_of_data_use_the_command_line():
@@ -209,6 +212,30 @@ def test_most_modules_need_no_tensorflow():
     loaded = _modules_after("\n".join(f"import {module}" for module in LIGHT))
     assert set(LIGHT) <= loaded
     assert not {"tensorflow", "tensorflow_datasets", "torch"} & loaded
+
+
+_EVALUATION = """
+import pathlib
+import numpy as np
+import evaluate
+from reid_jax import Run
+from reid_jax.runs import folder
+workdir = pathlib.Path({!r})
+config = folder.load_config(workdir)
+config.eval.metric = "cosine"
+evaluate.evaluate(config, workdir)
+Run(workdir).embed([np.zeros((2, 64, 32, 3), np.uint8)])
+evaluate.print_table("5", workdir, preset="small", dataset="walkers/tiny")
+"""
+
+
+def test_stored_embeddings_tables_and_given_pictures_need_no_tensorflow(
+    trained_attention, tmp_path
+):
+    workdir = shutil.copytree(trained_attention, tmp_path / "run")
+    loaded = _modules_after(_EVALUATION.format(str(workdir)))
+    assert "reid_jax.input.files" in loaded
+    assert not {"tensorflow", "reid_jax.input.decoding"} & loaded
 
 
 def test_importing_run_loads_neither_tensorflow_nor_matplotlib():

@@ -146,7 +146,7 @@ def plans(
     if preset not in tables.PRESETS:
         known = ", ".join(tables.PRESETS)
         raise UserError(f"--preset={preset} is unknown; known: {known}.")
-    if dataset and source == "files":  # rendering works without TensorFlow
+    if dataset and source == "files":  # a rendered world has no builder
         from data import prepare
 
         prepare.find_builder(dataset, "")  # fail now if the dataset is unknown
