@@ -11,11 +11,16 @@ card in Markdown.
 
 import signal
 
-if __name__ == "__main__":  # the imports below take seconds: Ctrl-C ends them quietly
+if __name__ == "__main__":  # so that Ctrl-C during the imports below ends quietly
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
+from reid_jax.cli import flags as cli_flags
+from reid_jax.flags import evaluation as evaluation_flags
+
+if __name__ == "__main__":  # --help and mistakes end here, before the slow imports
+    cli_flags.parse(evaluation_flags.define)
+
 import pathlib
-import sys
 from collections.abc import Sequence
 
 import numpy as np
@@ -25,8 +30,8 @@ from ml_collections import config_flags
 from configs import base
 from reid_jax import config_checks, files, peers
 from reid_jax.cli import compile_cache, processes
-from reid_jax.cli import flags as cli_flags
 from reid_jax.errors import UserError
+from reid_jax.flags import tables as table_flags
 from reid_jax.report import card as report_card
 from reid_jax.report import curves as curve_pictures
 from reid_jax.report import draw
@@ -43,7 +48,6 @@ from reid_jax.scoring import (
     text_tables,
 )
 from reid_jax.tables import collect
-from reid_jax.tables import flags as table_flags
 from reid_jax.tables import output as table_output
 
 
@@ -153,45 +157,6 @@ def print_table(number: str, runs: pathlib.Path, **settings) -> None:
         print(f"\nwritten to {path}: .md .csv .tex .json")
 
 
-def _define_flags() -> None:
-    flags.DEFINE_string(
-        "workdir", None, "Folder of the run; several, with commas, are averaged too."
-    )
-    config_flags.DEFINE_config_dict(
-        "config",
-        run_folder.config_of_arguments(sys.argv[1:]),
-        "Fields to override, such as --config.x=y; the rest is from the workdir.",
-    )
-    flags.DEFINE_bool(
-        "report",
-        False,
-        "Write report.html, a page without other files, and model_card.md.",
-    )
-    flags.DEFINE_string(
-        "study",
-        None,
-        f"Score under harder conditions instead: {', '.join(studies.NAMES)}.",
-    )
-    flags.DEFINE_list(
-        "levels", [], "Levels of the study, such as 1,8,16; default: the usual ones."
-    )
-    flags.DEFINE_integer(
-        "of_mixture",
-        None,
-        "Score this dataset of each run's config.data.mixture, counted from 0.",
-        0,
-    )
-    flags.DEFINE_enum(
-        "side",
-        "both",
-        list(studies.SIDES),
-        "Which side the study disturbs: query, gallery or both.",
-    )
-    for shared in (table_flags, processes):
-        shared.define()
-        flags.adopt_module_key_flags(shared)  # for --help
-
-
 def main() -> None:
     compile_cache.enable()
     values = flags.FLAGS
@@ -277,4 +242,4 @@ def _numbers(flag: str, texts: list[str]) -> list[float]:
 
 
 if __name__ == "__main__":
-    cli_flags.run(main, _define_flags)
+    cli_flags.run(main)

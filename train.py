@@ -7,8 +7,14 @@ Resumes when the workdir holds a checkpoint, and ends with the score table.
 
 import signal
 
-if __name__ == "__main__":  # so that Ctrl-C during the slow imports below ends quietly
+if __name__ == "__main__":  # so that Ctrl-C during the imports below ends quietly
     signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+from reid_jax.cli import flags as cli_flags
+from reid_jax.flags import training as training_flags
+
+if __name__ == "__main__":  # --help and mistakes end here, before the slow imports
+    cli_flags.parse(training_flags.define)
 
 import contextlib
 import pathlib
@@ -21,8 +27,8 @@ import evaluate
 from configs import variants
 from reid_jax import config_checks, parallel, peers, steps
 from reid_jax.cli import compile_cache, processes
-from reid_jax.cli import flags as cli_flags
 from reid_jax.errors import UserError
+from reid_jax.flags import tables as table_flags
 from reid_jax.input import source as sources
 from reid_jax.runs import folder as run_folder
 from reid_jax.runs import start
@@ -33,7 +39,6 @@ from reid_jax.runs.profiler import Profiler
 from reid_jax.runs.stop import StopOnSignal
 from reid_jax.scoring import requirements
 from reid_jax.scoring.training import build_scorer
-from reid_jax.tables import flags as table_flags
 from reid_jax.tables import plans as table_plans
 from reid_jax.tables import runs as table_runs
 
@@ -158,21 +163,6 @@ def train_table(number: str, runs: pathlib.Path, num_seeds: int, **settings) -> 
         train(plan.config, plan.workdir, run)
 
 
-def _define_flags() -> None:
-    config_flags.DEFINE_config_file(
-        "config",
-        "configs/base.py" if table_flags.are_asked() else None,
-        "A file of configs/; its fields are set by --config.x=y.",
-    )
-    flags.DEFINE_string(
-        "workdir", None, "Folder of the run; runs/<name of the config file> by default."
-    )
-    flags.DEFINE_integer("seeds", 1, "With --table: runs of each row.", 1)
-    for shared in (table_flags, processes):
-        shared.define()
-        flags.adopt_module_key_flags(shared)  # for --help
-
-
 def main() -> None:
     compile_cache.enable()
     values = flags.FLAGS
@@ -192,4 +182,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    cli_flags.run(main, _define_flags)
+    cli_flags.run(main)

@@ -17,11 +17,11 @@ import sys
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 
 from benchmarks import measuring
+from configs import tables
 from reid_jax.cli import ending
 from reid_jax.retrieval import summary
 from reid_jax.scoring import text_tables
 from reid_jax.tables import collect
-from reid_jax.tables import plans as table_plans
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,7 +59,7 @@ CONCLUSIONS = (
 def main(arguments: list[str] | None = None) -> None:
     parser = measuring.parser(__doc__)
     parser.add_argument("--runs", default="runs", help="the folder of all workdirs")
-    parser.add_argument("--preset", default="small", choices=list(table_plans.PRESETS))
+    parser.add_argument("--preset", default="small", choices=list(tables.PRESETS))
     parser.add_argument("--dataset", help="what the runs are scored on")
     args = parser.parse_args(arguments)
     ending.quieten()

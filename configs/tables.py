@@ -74,6 +74,9 @@ class Table:
     note: str = ""
 
 
+PRESETS = {"paper": None, "small": "walkers/street_small"}
+"""Preset → the dataset that stands in for MARS; None: MARS itself."""
+
 P1 = "Gao & Nevatia 2018"
 P2 = "Kansal & Subramanyam 2018"
 

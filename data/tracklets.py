@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from typing import ClassVar
 
 import numpy as np
-import tensorflow as tf
 import tensorflow_datasets as tfds
 
 from data.sources import checks, image_files
@@ -57,7 +56,7 @@ class TrackletBuilder(tfds.core.GeneratorBasedBuilder, abc.ABC, skip_registratio
     def _info(self) -> tfds.core.DatasetInfo:
         features = tfds.features.FeaturesDict(
             {
-                "frames": tfds.features.Sequence(tfds.features.Scalar(tf.string)),
+                "frames": tfds.features.Sequence(tfds.features.Scalar(np.object_)),
                 "pid": np.int32,
                 "camid": np.int32,
                 "tracklet": tfds.features.Text(),

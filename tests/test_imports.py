@@ -3,6 +3,7 @@
 import ast
 import functools
 import graphlib
+import shutil
 import subprocess
 import sys
 
@@ -13,6 +14,7 @@ from tests import ROOT
 FLOORS = (
     ("train", "evaluate"),
     ("reid_jax",),  # its __init__, which exports Run
+    ("reid_jax.flags",),
     ("reid_jax.tables",),
     ("reid_jax.config_checks",),
     ("reid_jax.footage",),
@@ -40,16 +42,18 @@ FLOORS = (
 )
 """Rooms from the top down: a module imports from its own room and from lower floors."""
 
-TENSORFLOW = (
-    "reid_jax/input/decoding.py",
-    "reid_jax/export/saved_model.py",
-    "data/tracklets.py",
-    "data/prepare.py",
-)
-"""Files that import TensorFlow, beside the builders of datasets."""
+TENSORFLOW = {"reid_jax/input/decoding.py", "reid_jax/export/saved_model.py"}
+"""Files that import TensorFlow."""
+
+DATASETS = {"data/tracklets.py", "data/prepare.py"}
+"""Files that import tensorflow-datasets, beside the builders of datasets."""
 
 PROGRAMS = ("data/prepare.py", "data/cut_video.py")
 """Files of `data/` that are programs, and import from `reid_jax.cli`."""
+
+SLOW = {"flax", "optax", "orbax", "tensorflow", "tensorflow_datasets"}
+SLOW |= {"matplotlib", "sklearn", "jinja2", "cv2"}
+"""Modules that take long to import."""
 
 LIGHT = (
     "reid_jax",
@@ -57,6 +61,7 @@ LIGHT = (
     "reid_jax.models.torch_weights",
     "reid_jax.input.rendered",
     "reid_jax.retrieval.ranking",
+    "reid_jax.footage.program",
     "data.walkers.stream",
     "data.prepare",
     "data.cut_video",
@@ -154,16 +159,44 @@ def _importers(name: str) -> set[str]:
     }
 
 
-def test_tensorflow_is_where_files_are_decoded_and_datasets_built():
-    importers = _importers("tensorflow") | _importers("tensorflow_datasets")
-    assert "reid_jax/input/decoding.py" in importers
+def test_tensorflow_is_where_frames_are_decoded_and_exported():
+    assert _importers("tensorflow") == TENSORFLOW
+
+
+def test_tensorflow_datasets_is_where_datasets_are_built():
+    importers = _importers("tensorflow_datasets")
     others = {path for path in importers if not path.endswith("_dataset_builder.py")}
-    assert others <= set(TENSORFLOW)
+    assert others == DATASETS
 
 
 def test_only_programs_of_data_use_the_command_line():
     of_data = {p for p in _importers("reid_jax.cli") if p.startswith("data/")}
     assert of_data == set(PROGRAMS)
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "train.py --help",
+        "train.py --config=configs/demo.py --config.train.lr=1",
+        "evaluate.py --helpfull",
+        "-m reid_jax.footage link --help",
+        "-m reid_jax.export --help",
+        "-m data.prepare --help",
+    ],
+)
+def test_help_and_mistakes_wait_for_no_slow_import(command):
+    ended = subprocess.run(
+        [sys.executable, "-X", "importtime", *command.split()],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+    )
+    assert ("usage" in ended.stdout + ended.stderr) == command.startswith("-m")
+    times = [s for s in ended.stderr.splitlines() if s.startswith("import time:")]
+    loaded = {line.rpartition("|")[2].strip() for line in times}
+    assert "reid_jax.cli.ending" in loaded
+    assert not SLOW & loaded
 
 
 def _modules_after(statement: str) -> set[str]:
@@ -179,6 +212,30 @@ def test_most_modules_need_no_tensorflow():
     loaded = _modules_after("\n".join(f"import {module}" for module in LIGHT))
     assert set(LIGHT) <= loaded
     assert not {"tensorflow", "tensorflow_datasets", "torch"} & loaded
+
+
+_EVALUATION = """
+import pathlib
+import numpy as np
+import evaluate
+from reid_jax import Run
+from reid_jax.runs import folder
+workdir = pathlib.Path({!r})
+config = folder.load_config(workdir)
+config.eval.metric = "cosine"
+evaluate.evaluate(config, workdir)
+Run(workdir).embed([np.zeros((2, 64, 32, 3), np.uint8)])
+evaluate.print_table("5", workdir, preset="small", dataset="walkers/tiny")
+"""
+
+
+def test_stored_embeddings_tables_and_given_pictures_need_no_tensorflow(
+    trained_attention, tmp_path
+):
+    workdir = shutil.copytree(trained_attention, tmp_path / "run")
+    loaded = _modules_after(_EVALUATION.format(str(workdir)))
+    assert "reid_jax.input.files" in loaded
+    assert not {"tensorflow", "reid_jax.input.decoding"} & loaded
 
 
 def test_importing_run_loads_neither_tensorflow_nor_matplotlib():

@@ -1,7 +1,12 @@
-"""Starts a program: reads its flags, and prints errors in them as one line."""
+"""Starts a program: reads its flags, and prints errors in them as one line.
+
+A program calls `parse` before its slow imports, and `run` at its end: so --help and
+mistakes in flags are answered at once.
+"""
 
 import os
 import pathlib
+import sys
 from collections.abc import Callable, Iterator
 
 import jax
@@ -10,24 +15,18 @@ from absl import app, flags
 from configs import base
 from reid_jax.cli import arguments, ending, processes
 
+# Flags that are defined here belong to the program that calls: --help shows them.
+flags.disclaim_key_flags()
 
-def run(main: Callable[[], None], define_flags: Callable[[], None]) -> None:
-    """Defines and parses flags, runs `main`, and ends the program by `ending`.
 
-    The exit status is 0 when done, 1 for an error, and 2 for invalid flags. With
-    --verbosity=1, errors show their traceback.
+def parse(define_flags: Callable[[], None]) -> None:
+    """Defines and parses the flags; ends the program for --help and invalid flags.
+
+    The exit status is 2 for invalid flags, and 1 for --help, as absl has it.
     """
     ending.quieten()
-    ending.guard(
-        lambda: app.run(
-            lambda argv: _run(main, argv),
-            flags_parser=lambda argv: _parse(argv, define_flags),
-        )
-    )
-
-
-def _parse(argv: list[str], define_flags: Callable[[], None]) -> list[str]:
-    for value in arguments.values_of(argv[1:], "config"):
+    app.define_help_flags()
+    for value in arguments.values_of(sys.argv[1:], "config"):
         file = value.partition(":")[0]
         if not os.path.isfile(file):
             files = sorted(pathlib.Path("configs").glob("[!_]*.py"))
@@ -36,16 +35,19 @@ def _parse(argv: list[str], define_flags: Callable[[], None]) -> list[str]:
             ending.fail(message, status=2)
     try:
         define_flags()  # config flags read the arguments here already
-        return flags.FLAGS(argv)
+        others = flags.FLAGS(sys.argv)[1:]
     except (ImportError, SyntaxError) as error:
         ending.fail(f"the config file cannot be read: {error}", status=2)
     except (flags.Error, LookupError, AttributeError, TypeError, ValueError) as error:
-        ending.fail(_unknown_field(argv) or _one_line(error), status=2)
+        ending.fail(_unknown_field() or _one_line(error), status=2)
+    if others:
+        message = f"unknown argument {others[0]!r}; flags look like --name=value."
+        ending.fail(message, status=2)
 
 
-def _unknown_field(argv: list[str]) -> str | None:
+def _unknown_field() -> str | None:
     """Describes the first `--config.a.b` that is no field of the config, or None."""
-    for argument in argv[1:]:
+    for argument in sys.argv[1:]:
         name = argument.partition("=")[0].lstrip("-")
         group, path = base.get_config(), "config"
         for part in name.split(".")[1:] if name.startswith("config.") else ():
@@ -63,10 +65,19 @@ def _one_line(error: BaseException) -> str:
     return " ".join(text.split())
 
 
-def _run(main: Callable[[], None], argv: list[str]) -> None:
-    if len(argv) > 1:
-        message = f"unknown argument {argv[1]!r}; flags look like --name=value."
-        ending.fail(message, status=2)
+def run(main: Callable[[], None]) -> None:
+    """Runs `main`, after `parse`, and ends the program by `ending`.
+
+    The exit status is 0 when done, and 1 for an error. With --verbosity=1, errors show
+    their traceback.
+    """
+    # The flags are parsed; absl wants the name of the program and other arguments.
+    ending.guard(
+        lambda: app.run(lambda _: _run(main), flags_parser=lambda argv: argv[:1])
+    )
+
+
+def _run(main: Callable[[], None]) -> None:
     if flags.FLAGS.verbosity > 0:
         main()
         return

@@ -21,6 +21,8 @@ _FLAGS = {
 }
 NAMES = tuple(_FLAGS)
 
+flags.disclaim_key_flags()  # they belong to the program
+
 
 def define() -> None:
     """Defines the flags for absl."""

@@ -15,94 +15,13 @@ search writes found.csv, found.html and embeddings.npz.
 
 import signal
 
-if __name__ == "__main__":  # the imports below take seconds: Ctrl-C ends them quietly
+if __name__ == "__main__":  # so that Ctrl-C during the imports below ends quietly
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
-import argparse
-import pathlib
-
-from reid_jax import files, peers
 from reid_jax.cli import compile_cache, ending, processes
-from reid_jax.errors import UserError
-from reid_jax.footage import (
-    cameras,
-    embedding,
-    flags,
-    link,
-    output,
-    progress,
-    search,
-    tracks,
-)
-from reid_jax.footage.appearances import Appearances
-from reid_jax.footage.tracks import Plan
-from reid_jax.runs.run import Run
+from reid_jax.footage import flags
 
 _PROGRAM = "python -m reid_jax.footage"
-
-
-def _run(given: argparse.Namespace) -> None:
-    recordings = _recordings(given)
-    run = Run(given.workdir)
-    settings = tracks.Settings(given.min_frames, given.every)
-    plan = tracks.read(recordings, settings)
-    match given.command:
-        case "link":
-            link.check(run, plan, given)
-        case "search":
-            search.check(run, plan, given)
-        case "embed":
-            if given.out.suffix != ".npz":
-                raise UserError(f"--out={given.out}: a name ending in .npz is needed.")
-            if peers.is_main_process():  # only it writes
-                output.check(given.out.parent, [given.out.name], plan, [given.cameras])
-    kept = _cache_folder(run, given)
-    with progress.shown() as show:
-        embedding.embed_together(run, plan, kept=kept, progress=show)
-        if peers.is_main_process():
-            seen = embedding.embed(run, plan, kept=kept, progress=show)
-    if peers.is_main_process():
-        _write(run, plan, seen, given)
-    peers.wait_for_all("written")
-
-
-def _write(run: Run, plan: Plan, seen: Appearances, given: argparse.Namespace) -> None:
-    match given.command:
-        case "link":
-            link.link(run, plan, seen, given)
-        case "search":
-            search.search(run, plan, seen, given)
-        case "embed":
-            with files.write_whole(given.out) as unfinished:
-                output.write_embeddings(unfinished, seen)
-            dim = seen.embeddings.shape[1]
-            print(f"{len(seen)} tracks, {dim} numbers each, written to {given.out}")
-
-
-def _recordings(given: argparse.Namespace) -> list[cameras.Recording]:
-    video_and_tracks = (given.video, given.tracks)
-    video_settings = {
-        name: getattr(given, name) for name in ("first_frame", "classes", "fps")
-    }
-    video_settings = {
-        name: value for name, value in video_settings.items() if value is not None
-    }
-    if given.cameras and not any(video_and_tracks):
-        if video_settings:
-            raise UserError(
-                f"--{next(iter(video_settings))} belongs to --video; --cameras has a "
-                "column of that name."
-            )
-        return cameras.read(given.cameras)
-    if given.cameras or not all(video_and_tracks):
-        raise UserError("--cameras=FILE is needed, or --video=… and --tracks=….")
-    return cameras.single(*video_and_tracks, **video_settings)
-
-
-def _cache_folder(run: Run, given: argparse.Namespace) -> pathlib.Path | None:
-    if given.keep is None:
-        return run.workdir / "footage"
-    return None if str(given.keep) == "none" else given.keep
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -116,7 +35,9 @@ def main(arguments: list[str] | None = None) -> None:
         ending.one_line_errors(paths, program=_PROGRAM),
         processes.joined(vars(given)),
     ):
-        _run(given)
+        from reid_jax.footage import program  # takes a second; --help does not need it
+
+        program.run_command(given)
 
 
 if __name__ == "__main__":

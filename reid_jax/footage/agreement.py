@@ -6,7 +6,6 @@ import os
 
 import numpy as np
 from jaxtyping import Int
-from sklearn.metrics import cluster
 
 from data.sources import checks
 from reid_jax.errors import UserError
@@ -110,6 +109,8 @@ def agreement(
         for key, name in persons.items()
         if key in numbers_by_key
     }
+    from sklearn.metrics import cluster  # takes a second to import
+
     if not person_names:
         raise UserError("No labelled track has a box inside the picture of its video.")
     numbers = np.array(sorted(person_names), int)
@@ -119,19 +120,20 @@ def agreement(
     return Agreement(
         len(numbers),
         len(set(names)),
-        _pair_scores(known_persons, linked),
-        _b_cubed(known_persons, linked),
+        _pair_scores(cluster.pair_confusion_matrix(known_persons, linked)),
+        _b_cubed(cluster.contingency_matrix(known_persons, linked).astype(float)),
         _identity(known_persons, linked, [seen.frames[number] for number in numbers]),
     )
 
 
-def _pair_scores(known, linked) -> tuple[float, float, float]:
-    (_, false_links), (missed, right) = cluster.pair_confusion_matrix(known, linked)
+def _pair_scores(num_pairs) -> tuple[float, float, float]:
+    """`num_pairs[i][j]`: pairs of one person if i=1, and linked if j=1."""
+    (_, false_links), (missed, right) = num_pairs
     return _with_f1(_share(right, right + false_links), _share(right, right + missed))
 
 
-def _b_cubed(known, linked) -> tuple[float, float, float]:
-    common = cluster.contingency_matrix(known, linked).astype(float)
+def _b_cubed(common) -> tuple[float, float, float]:
+    """`common[i, j]`: tracks of labelled person i and linked person j."""
     num = common.sum()
     precision = np.sum(common**2 / common.sum(axis=0)) / num
     recall = np.sum(common**2 / common.sum(axis=1, keepdims=True)) / num

@@ -21,7 +21,6 @@ from reid_jax import clips, parallel
 from reid_jax.input import (
     augmentation,
     datasets,
-    decoding,
     jitter,
     noise,
     pixels,
@@ -29,7 +28,6 @@ from reid_jax.input import (
 )
 from reid_jax.input.augmentation import Windows
 from reid_jax.input.datasets import Dataset
-from reid_jax.input.device_frames import DeviceFrames
 from reid_jax.input.frame_cache import Split
 
 
@@ -180,6 +178,8 @@ class FilesSource:
         self, split: Split, batches: Iterator[ClipBatch], rows, mesh: Mesh
     ) -> Iterator[tuple[ClipBatch, jax.Array]]:
         """Yields (batch, clips uint8 [B, T, H, W, 3]), decoded on the host."""
+        from reid_jax.input import decoding  # TensorFlow takes seconds to import
+
         sizes = np.minimum(split.sizes, self._largest)
         padded_size = _padded_size(sizes, mesh)
 
@@ -203,6 +203,8 @@ class FilesSource:
         self, split: Split, batches: Iterator[ClipBatch], rows, mesh: Mesh
     ) -> Iterator[tuple[ClipBatch, jax.Array]]:
         """Like `_decoded`, but gathers frames already resident on the devices."""
+        from reid_jax.input.device_frames import DeviceFrames  # as above
+
         sizes = np.minimum(split.sizes, self._largest)
         resize = functools.partial(self._resize, num_taps=self._num_taps(sizes))
         frames = DeviceFrames(split, mesh, largest=self._largest, resize=resize)

@@ -88,7 +88,7 @@ class Source(Protocol):
 def open_source(config) -> Source:
     """Opens the source that `config.data` describes.
 
-    TensorFlow is imported only for `config.data.source="files"`.
+    TensorFlow is imported only with `config.data.source="files"`, by the first batch.
 
     Raises:
         UserError: `config.data.source` is unknown.

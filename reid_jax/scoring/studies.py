@@ -15,12 +15,16 @@ from reid_jax import files
 from reid_jax.errors import UserError
 from reid_jax.input import noise
 from reid_jax.runs.run import Run
-from reid_jax.scoring import corruptions, embeddings, metrics, scores, text_tables
+from reid_jax.scoring import (
+    corruptions,
+    embeddings,
+    metrics,
+    scores,
+    study_names,
+    text_tables,
+)
 
 Level = corruptions.Level
-FRAMES = "frames"
-NAMES = (FRAMES, *corruptions.CORRUPTIONS)
-SIDES = {"both": noise.SPLITS, "query": ("query",), "gallery": ("gallery",)}
 _FRAME_LEVELS = (1, 8, 16, 32)  # Kansal & Subramanyam 2018, Table III
 
 
@@ -63,7 +67,7 @@ def run_study(
 
     Args:
         run: the run to score.
-        name: one of `NAMES`.
+        name: one of `study_names.NAMES`.
         levels: the levels; empty: the study's default levels.
         side: which tracklets change: those of "query", "gallery" or "both".
 
@@ -78,12 +82,14 @@ def run_study(
     built_metrics = metrics.build_metrics(config, train)
     protocol = scores.headline(config.eval.protocol, source)
     print(f"\n{source.name}, step {run.step} of {run.workdir}: {_unit(name)}, {side}")
-    _print_filled(run, SIDES[side], levels if name == FRAMES else ())
+    _print_filled(
+        run, study_names.SIDES[side], levels if name == study_names.FRAMES else ()
+    )
     rows = []
     for level in (None, *levels):
         splits = dict(clean_splits)
         if level is not None:
-            for split in SIDES[side]:
+            for split in study_names.SIDES[side]:
                 batches = _changed_batches(run, name, level, split)
                 splits[split] = run.network.embed_split(source, split, batches)
         splits = embeddings.as_scored(splits, config)
@@ -128,7 +134,7 @@ def _without_noise(run: Run) -> Run:
 
 def _changed_batches(run: Run, name: str, level: Level, split: str) -> Iterator[dict]:
     """Yields the evaluation batches of a split, changed to a level of the study."""
-    if name == FRAMES:
+    if name == study_names.FRAMES:
         limit = min(level, run.config.eval.max_frames or level)
         yield from run.source.eval_batches(split, max_frames=limit)
         return
@@ -165,11 +171,15 @@ def check_study(name: str, levels: Sequence[Level], side: str) -> tuple[Level, .
     Raises:
         UserError: an unknown name or side, or a level out of range.
     """
-    if name not in NAMES:
-        raise UserError(f"--study={name} is unknown; known: {', '.join(NAMES)}.")
-    if side not in SIDES:
-        raise UserError(f"--side={side} is unknown; known: {', '.join(SIDES)}.")
-    if name == FRAMES:
+    if name not in study_names.NAMES:
+        raise UserError(
+            f"--study={name} is unknown; known: {', '.join(study_names.NAMES)}."
+        )
+    if side not in study_names.SIDES:
+        raise UserError(
+            f"--side={side} is unknown; known: {', '.join(study_names.SIDES)}."
+        )
+    if name == study_names.FRAMES:
         limits, default_levels, is_integer = (1, 2**31 - 1), _FRAME_LEVELS, True
     else:
         corruption = corruptions.CORRUPTIONS[name]
@@ -191,7 +201,7 @@ def check_study(name: str, levels: Sequence[Level], side: str) -> tuple[Level, .
 
 
 def _unit(name: str) -> str:
-    if name == FRAMES:
+    if name == study_names.FRAMES:
         return "frames of a tracklet"
     return corruptions.CORRUPTIONS[name].unit
 

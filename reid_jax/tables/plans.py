@@ -16,9 +16,6 @@ from reid_jax import config_checks
 from reid_jax.errors import UserError
 from reid_jax.runs import folder as run_folder
 
-PRESETS = {"paper": None, "small": "walkers/street_small"}
-"""Preset → the dataset that stands in for MARS; None: MARS itself."""
-
 _SMALL_DATASETS = {
     "prid2011/all0": "walkers/outdoor",
     "ilids_vid/split0": "walkers/hall",
@@ -146,9 +143,10 @@ def plans(
             table has no MARS.
     """
     table = find_table(number)
-    if preset not in PRESETS:
-        raise UserError(f"--preset={preset} is unknown; known: {', '.join(PRESETS)}.")
-    if dataset and source == "files":  # rendering works without TensorFlow
+    if preset not in tables.PRESETS:
+        known = ", ".join(tables.PRESETS)
+        raise UserError(f"--preset={preset} is unknown; known: {known}.")
+    if dataset and source == "files":  # a rendered world has no builder
         from data import prepare
 
         prepare.find_builder(dataset, "")  # fail now if the dataset is unknown
@@ -161,8 +159,8 @@ def plans(
             file, scored_on = f"{file}:walkers", _SMALL_DATASETS[scored_on]
         elif is_small:
             file += ("," if ":" in file else ":") + "preset=small"
-            scored_on = PRESETS[preset]
-        if dataset and scored_on in ("mars", PRESETS["small"]):
+            scored_on = tables.PRESETS[preset]
+        if dataset and scored_on in ("mars", tables.PRESETS["small"]):
             scored_on = dataset
         config = load_config(file)
         config.update_from_flattened_dict(_row_overrides(row, training=True))

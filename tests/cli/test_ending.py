@@ -176,7 +176,8 @@ def define_flags():
     flags.DEFINE_string("workdir", "runs", "")
 def main():
     {}
-cli_flags.run(main, define_flags)
+cli_flags.parse(define_flags)
+cli_flags.run(main)
 """
 
 

@@ -70,8 +70,8 @@ from reid_jax.runs import folder
     ],
 )
 def test_mistakes_end_in_a_plain_message(programs, argv, message):
-    needs_tensorflow = "python -m data" in message or "moon" in message
-    imported = ["reid_jax.input.files"] if needs_tensorflow else []
+    opens_dataset = "python -m data" in message or "moon" in message
+    imported = ["reid_jax.input.files"] if opens_dataset else []
     ended = programs.run(*argv, imported=imported)
     assert ended.returncode != 0
     assert message in ended.stderr

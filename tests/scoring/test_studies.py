@@ -10,7 +10,7 @@ import evaluate
 from reid_jax.errors import UserError
 from reid_jax.input import noise
 from reid_jax.runs.run import Run
-from reid_jax.scoring import corruptions, studies
+from reid_jax.scoring import corruptions, studies, study_names
 
 
 @pytest.fixture(scope="module")
@@ -103,7 +103,7 @@ def test_sides_and_several_metrics(config, workdir):
     run = Run(workdir, config)
     of_side = {
         side: studies.run_study(run, "noise", (0, 1), side).rows
-        for side in studies.SIDES
+        for side in study_names.SIDES
     }
     for rows in of_side.values():
         assert [row["metric"] for row in rows] == ["l2", "cosine"] * 3

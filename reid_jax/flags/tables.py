@@ -10,7 +10,8 @@ from configs import tables
 from reid_jax.cli import arguments as cli_arguments
 from reid_jax.errors import UserError
 from reid_jax.input import source as sources
-from reid_jax.tables import plans as table_plans
+
+flags.disclaim_key_flags()  # they belong to the program
 
 
 def define() -> None:
@@ -23,7 +24,7 @@ def define() -> None:
         "dataset", None, "With --table: dataset to use instead of MARS."
     )
     flags.DEFINE_enum(
-        *("preset", "paper", list(table_plans.PRESETS)),
+        *("preset", "paper", list(tables.PRESETS)),
         "With --table: sizes of the papers, or small ones for two CPU cores.",
     )
     flags.DEFINE_enum(
@@ -40,7 +41,7 @@ def are_asked() -> bool:
 
 
 def settings(*conflicting: str) -> dict[str, Any]:
-    """Keyword arguments of `table_plans.plans` from the flags.
+    """Keyword arguments of `tables.plans.plans` from the flags.
 
     `--config.field=value` becomes an override of all runs of the table.
 
