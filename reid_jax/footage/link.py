@@ -5,6 +5,7 @@ import pathlib
 
 import numpy as np
 
+from reid_jax import quantities
 from reid_jax.errors import UserError
 from reid_jax.footage import agreement, comparing, output, page, persons
 from reid_jax.footage.appearances import Appearances
@@ -33,9 +34,10 @@ def check(run: Run, plan: Plan, given: argparse.Namespace) -> None:
     if given.persons is not None:
         linking.check_number(given.persons, num, given.memory_gb)
     elif linking.gigabytes(num) > given.memory_gb:
+        size = quantities.three_digits(linking.gigabytes(num))
         print(
-            f"note: {num:,} tracks take {linking.gigabytes(num):.1f} GB if the "
-            f"threshold connects them all; --memory_gb={given.memory_gb:g} allows "
+            f"note: {num:,} tracks take {size} GB if the threshold connects them all; "
+            f"--memory_gb={given.memory_gb:g} allows "
             f"{linking.most_connected(given.memory_gb):,} connected tracks."
         )
 

@@ -120,7 +120,7 @@ def test_numbers_of_persons_that_cannot_be():
 
 def test_memory_is_asked_for_before_it_is_taken():
     x = np.zeros((200, 2), np.float32)
-    with pytest.raises(UserError, match=r"connects 200 of 200 tracks: .* 0\.00032 GB"):
+    with pytest.raises(UserError, match=r"connects 200 of 200 tracks: .* 0\.000320 GB"):
         linking.link(x, 1, _nothing, memory_gb=1e-4)
     # Each ten of them are far from the others: no component is large.
     x += 100 * np.arange(20).repeat(10)[:, None]
