@@ -21,9 +21,11 @@ if __name__ == "__main__":  # Ctrl-C ends the slow imports below quietly
 
 import glob
 import pathlib
+import re
 import shutil
 from collections.abc import Collection
 
+from data import prepare
 from data.sources import checks, image_files
 from data.tracklet_folder import additions, manifest
 from data.videos import crop_files, mot, pictures, track_pids
@@ -190,9 +192,11 @@ def main(arguments: list[str] | None = None) -> None:
             replace=flags.replace,
         )
     print(summary)
+    name = flags.out.resolve().name
+    name = name if re.fullmatch(prepare.CONFIG_NAME, name) else "NAME"
     print(
-        "When all videos are cut: "
-        f"python -m data.prepare tracklet_folder/NAME --source={flags.out}"
+        "\nnext, when all videos are cut:\n"
+        f"  python -m data.prepare tracklet_folder/{name} --source={flags.out}"
     )
 
 

@@ -77,7 +77,10 @@ def run_study(
     train = embeddings.as_scored(clean_splits, config).get("train")
     built_metrics = metrics.build_metrics(config, train)
     protocol = scores.headline(config.eval.protocol, source)
-    print(f"\n{source.name}, step {run.step} of {run.workdir}: {_unit(name)}, {side}")
+    changed = "query and gallery" if side == "both" else f"{side} only"
+    print(
+        f"\n{source.name}, step {run.step} of {run.workdir}: {_unit(name)}, {changed}"
+    )
     _print_filled(run, SIDES[side], levels if name == FRAMES else ())
     rows = []
     for level in (None, *levels):
@@ -220,4 +223,4 @@ def _table(study: Study) -> str:
     rows = [
         row | {"method": text_tables.level_name(row["level"])} for row in study.rows
     ]
-    return text_tables.format_table(rows, first_title=study.unit)
+    return text_tables.format_table(rows, first_title="level")

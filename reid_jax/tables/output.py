@@ -32,12 +32,12 @@ def lines(result: Result) -> list[list[str]]:
             100 * measurement.std,
             100 * measurement.intervals,
         )
-        deviation = ["" if np.isnan(s) else f" ± {s:.1f}" for s in std]
+        deviation = ["" if np.isnan(s) else f"±{s:.1f}" for s in std]
         both = zip(mean, deviation, strict=True)
         measured = [f"{m:.1f}{deviation}" for m, deviation in both]
         cells.append(["", _measured_label(measurement), *measured])
         if not np.isnan(ends).all():
-            cells.append(["", "95 %", *(f"{a:.1f} to {b:.1f}" for a, b in ends)])
+            cells.append(["", "95 %", *(f"{a:.1f}–{b:.1f}" for a, b in ends)])
         pairs = zip(mean, row.paper, strict=True)
         differences = ["-" if v is None else f"{m - v:+.1f}" for m, v in pairs]
         cells.append(["", "difference", *differences])
@@ -166,6 +166,7 @@ _LATEX = str.maketrans(
     {
         "\\": r"\textbackslash{}",
         "±": r"$\pm$",
+        "–": "--",
         "-": "$-$",
         "~": r"\textasciitilde{}",
         "^": r"\textasciicircum{}",

@@ -47,7 +47,7 @@ from reid_jax.runs import folder
             "train.py: The variant data='walk' is unknown; known: paper, walkers.",
         ),
         (["evaluate.py", "--workdir=absent"], "absent holds no run"),
-        (["evaluate.py", "--workdir=a,./a"], "--workdir=a,./a names one twice"),
+        (["evaluate.py", "--workdir=a,./a"], "--workdir=a,./a names a folder twice"),
         (["evaluate.py", "--workdir=a", "--side=query"], "belong to a --study"),
         (
             ["evaluate.py", "--workdir=a", "--study=noise", "--coordinator=h:1"],

@@ -44,8 +44,9 @@ def test_builds_and_summarises(mars, tmp_path, capsys):
         "query 2 2 1 6 3 3 3",
         "gallery 6 2 3 18 3 3 3",
         "",
-        "Use it in train.py and evaluate.py with --config.data.name=mars "
-        f"--config.data.data_dir={data_dir}",
+        "next, train a network on it:",
+        "python train.py --config=configs/attn_tconv.py --workdir=runs/attn_tconv-mars "
+        f"--config.data.name=mars --config.data.data_dir={data_dir} --config.data.p=3",
     ]
     assert [path.name for path in data_dir.iterdir()] == ["mars"]
     assert [path.name for path in (data_dir / "mars").iterdir()] == ["1.0.0"]

@@ -96,8 +96,8 @@ def test_the_table_shows_paper_and_measured(settings, runs, capsys):
         for row, line in _with_names(table_output.lines(_result(settings, runs)))
     }
     assert cells["avg", "paper"] == "50.0"
-    assert cells["avg", "measured, 2 runs"] == f"{mean:.1f} ± {std:.1f}"
-    assert cells["avg", "95 %"] == f"{low:.1f} to {high:.1f}"
+    assert cells["avg", "measured, 2 runs"] == f"{mean:.1f}±{std:.1f}"
+    assert cells["avg", "95 %"] == f"{low:.1f}–{high:.1f}"
     assert cells["avg", "difference"] == f"{mean - 50:+.1f}"
     assert cells["re-ranked", "difference"] == "-"
     assert cells["another's & 100 %", "quoted"] == "10.0"
@@ -110,8 +110,7 @@ def test_the_table_shows_paper_and_measured(settings, runs, capsys):
     )
     both = (values + reranked) / 2
     assert (
-        cells["both", "measured, 2 runs"]
-        == f"{both.mean():.1f} ± {both.std(ddof=1):.1f}"
+        cells["both", "measured, 2 runs"] == f"{both.mean():.1f}±{both.std(ddof=1):.1f}"
     )
 
 
@@ -190,7 +189,7 @@ def test_a_level_of_a_study_is_a_column(settings, runs, monkeypatch):
     assert found.intervals[0].tolist() == of_level[1]["interval_95"]["cmc"]["1"]
     assert np.isnan(found.intervals[1]).all()
     assert found.protocol == "standard protocol, l2 distance"
-    assert list(found.curves) == ["as it is", "1", "2"]
+    assert list(found.curves) == ["unchanged", "1", "2"]
     monkeypatch.setattr(
         measured_tables.studies, "run_study", lambda *_: pytest.fail("was run again")
     )
