@@ -77,6 +77,10 @@ def _write(run: Run, plan: Plan, seen: Appearances, given: argparse.Namespace) -
                 output.write_embeddings(unfinished, seen)
             dim = seen.embeddings.shape[1]
             print(f"{len(seen)} tracks, {dim} numbers each, written to {given.out}")
+            print(
+                f'\nnext, in Python: numpy.load("{given.out}")["embeddings"]'
+                f"  # float32 [{len(seen)}, {dim}]"
+            )
 
 
 def _recordings(given: argparse.Namespace) -> list[cameras.Recording]:

@@ -7,7 +7,7 @@ import numpy as np
 
 from reid_jax import quantities
 from reid_jax.errors import UserError
-from reid_jax.footage import agreement, comparing, output, page, persons
+from reid_jax.footage import agreement, comparing, flags, output, page, persons
 from reid_jax.footage.appearances import Appearances
 from reid_jax.footage.tracks import Plan
 from reid_jax.retrieval import linking
@@ -83,6 +83,10 @@ def link(run: Run, plan: Plan, seen: Appearances, given: argparse.Namespace) -> 
     names = [f"{recording.name}.txt" for recording in plan.recordings]
     printed_names = [*names[:3], *["…"] * (len(names) > 3), *FILES]
     print(f"written to {given.out}: {', '.join(printed_names)}")
+    query = f"--query={seen.name(0)}"
+    command = flags.command_line(given, "search", query, "--out=found")
+    print(f"\nnext, see the persons: {given.out / 'persons.html'} (for any browser)")
+    print(f"or find a track again, such as {seen.name(0)}:\n  {command}")
 
 
 def _write_table(

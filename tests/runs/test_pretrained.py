@@ -202,7 +202,7 @@ def test_two_encoders_of_one_shape_are_an_error(tmp_path, config, tiny_model, ca
         convert_weights.convert(str(path), prefix="encoder_z")
     one = tmp_path / "one.npz"
     convert_weights.convert(str(path), str(one), prefix="encoder_q.", quiet=True)
-    assert "not taken of it: encoder_k" in capsys.readouterr().out
+    assert "left out: encoder_k" in capsys.readouterr().out
     written = checkpoint_files.read_checkpoint(one)
     jax.tree.map(np.testing.assert_array_equal, written, both["encoder_q."])
 
@@ -284,7 +284,8 @@ def test_converting_a_run_and_back(run, tmp_path, config, capsys):
                 np.testing.assert_array_equal(written[key], value)
     again = tmp_path / "again.safetensors"
     convert_weights.convert(str(tmp_path / "net.npz"), str(again), quiet=True)
-    assert capsys.readouterr().out.count("\n") == 2
+    out = capsys.readouterr().out
+    assert "base.conv1" not in out and f"written to {again}" in out
     jax.tree.map(
         np.testing.assert_array_equal, checkpoint_files.read_checkpoint(again), written
     )
@@ -318,12 +319,11 @@ def test_the_table_gives_both_names_and_shapes():
             "8×4×3×3",
             "base.layer1.0.conv2.kernel",
             "3×3×4×8",
-            "288",
         ]
     )
     assert rows[2][2:4] == ["temporal.lstm.weight_ih_l0", "4×2"]
-    assert rows[3] == ["fc8.weight", "5×6", "classifier.kernel", "6×5", "30"]
-    assert rows[4] == ["3", "tensors", "326"]
+    assert rows[3] == ["fc8.weight", "5×6", "classifier.kernel", "6×5"]
+    assert rows[4] == ["3", "tensors,", "326", "values"]
 
 
 def test_the_command(tmp_path):
@@ -366,5 +366,5 @@ def test_notes_that_cannot_be(tmp_path, config, tiny_model):
     checkpoint_files.write_checkpoint(path, weights, {"normalization": "foo"})
     with pytest.raises(ValueError, match="notes normalization='foo'; known: imagenet"):
         weight_sources.read(str(path))
-    with pytest.raises(ValueError, match=r"noted in .safetensors files only"):
+    with pytest.raises(ValueError, match=r"stored in .safetensors files only"):
         convert_weights.convert(str(path), "net.npz", normalization="kinetics")
