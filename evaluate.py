@@ -179,7 +179,7 @@ def _draw_together(folders: dict[pathlib.Path, pathlib.Path]) -> None:
 def print_table(number: str, runs: pathlib.Path, **settings) -> None:
     """Prints and writes a table of the papers; the arguments are those of `collect`."""
     result = collect.collect(number, runs, **settings)
-    print(f"\n{table_output.show(result)}")
+    print(f"\n{table_output.as_text(result)}")
     if runs.exists():
         path = table_output.write(result, runs)
         suffixes = (".md", ".csv", ".tex", ".json")

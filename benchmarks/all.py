@@ -62,9 +62,13 @@ def main(arguments: list[str] | None = None, root: pathlib.Path = ROOT) -> None:
         began = time.monotonic()
         sections[name], results[name] = _section(root, name)
         print(f"== {name}: {(time.monotonic() - began) / 60:.1f} minutes")
-        kept = {known: results[known] for known in COMMANDS if known in results}
-        figures.write_text(json.dumps(kept, ensure_ascii=False, indent=1) + "\n")
-        ordered = [sections[known] for known in COMMANDS if known in sections]
+        known_results = {
+            section: results[section] for section in COMMANDS if section in results
+        }
+        figures.write_text(
+            json.dumps(known_results, ensure_ascii=False, indent=1) + "\n"
+        )
+        ordered = [sections[section] for section in COMMANDS if section in sections]
         page.write_text("\n".join([_HEAD, *ordered]))
     print(f"== written to {page}")
 

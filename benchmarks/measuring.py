@@ -73,8 +73,8 @@ def rate(make: Callable[[], int]) -> Callable[[], float]:
 
     def measure() -> float:
         start = time.perf_counter()
-        made = make()
-        return made / (time.perf_counter() - start)
+        num_made = make()
+        return num_made / (time.perf_counter() - start)
 
     return measure
 
@@ -99,10 +99,10 @@ def megabytes(field: str) -> float:
 
 def parser(doc: str, *, rounds: int | None = None) -> argparse.ArgumentParser:
     """The flags of a script with this docstring: --rounds, where it has a default."""
-    made = argparse.ArgumentParser(description=doc.partition("\n")[0])
+    program_parser = argparse.ArgumentParser(description=doc.partition("\n")[0])
     if rounds is not None:
-        made.add_argument("--rounds", type=at_least(1), default=rounds)
-    return made
+        program_parser.add_argument("--rounds", type=at_least(1), default=rounds)
+    return program_parser
 
 
 def at_least(least: int) -> Callable[[str], int]:

@@ -63,12 +63,12 @@ def _two_starts(config: str, data_dir: str, folder: pathlib.Path) -> dict[str, d
         command.append(f"--workdir={folder}/{name}_{start}")
         seconds = _seconds(command, XDG_CACHE_HOME=str(folder / name))
         first = first or seconds
-        kept = len(list((folder / name).rglob("*-cache")))
-        row = {"seconds": seconds, "ratio": seconds / first, "kept": kept}
+        num_kept = len(list((folder / name).rglob("*-cache")))
+        row = {"seconds": seconds, "ratio": seconds / first, "kept": num_kept}
         label = f"{config}, {start} start"
         results[label] = row
-        shown = f"{seconds:6.1f} seconds {row['ratio']:8.2f} of the first start"
-        print(f"{label:36} {shown}, {kept} programs kept", flush=True)
+        text = f"{seconds:6.1f} seconds {row['ratio']:8.2f} of the first start"
+        print(f"{label:36} {text}, {num_kept} programs kept", flush=True)
     return results
 
 

@@ -45,8 +45,14 @@ def start_all(*flags: tuple[str, ...], num_devices: int = 1, **environment: str)
     """The processes of one run; `flags` has the arguments of each."""
     both = (f"--coordinator={free_address()}", f"--num_processes={len(flags)}")
     return [
-        start(*own, *both, f"--process_id={i}", num_devices=num_devices, **environment)
-        for i, own in enumerate(flags)
+        start(
+            *own_flags,
+            *both,
+            f"--process_id={i}",
+            num_devices=num_devices,
+            **environment,
+        )
+        for i, own_flags in enumerate(flags)
     ]
 
 

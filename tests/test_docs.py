@@ -47,8 +47,8 @@ def _anchors(page: pathlib.Path) -> set[str]:
     """Of a page's headings, as GitHub makes them."""
     text = _without_code(page.read_text(encoding="utf-8"))
     titles = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
-    kept = [re.sub(r"[^\w\- ]", "", title.lower()) for title in titles]
-    return {title.replace(" ", "-") for title in kept}
+    anchors = [re.sub(r"[^\w\- ]", "", title.lower()) for title in titles]
+    return {title.replace(" ", "-") for title in anchors}
 
 
 def _without_code(text: str) -> str:

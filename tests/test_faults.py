@@ -227,8 +227,8 @@ def test_writes_that_fail_on_a_full_disk(tmp_path):
     assert ended.returncode == 0, ended.stderr
     of_saving, of_logging = ended.stdout.splitlines()
     assert "No space left for the checkpoint of step " in of_saving
-    kept = of_saving.partition("there: ")[2].partition(". ")[0]
-    assert kept != "none" and of_saving.endswith(f"{kept} []")
+    saved_steps = of_saving.partition("there: ")[2].partition(". ")[0]
+    assert saved_steps != "none" and of_saving.endswith(f"{saved_steps} []")
     assert f"log in {disk} cannot be written: No space left on device" in of_logging
     assert "Free some space and run the same command" in of_logging
 

@@ -81,15 +81,23 @@ def test_a_whole_run(trained_attention):
         curve = [row["cmc"][rank] for rank in ("1", "5", "10", "20")]
         assert curve == sorted(curve)
         assert row["num_valid"] <= row["num_queries"]
-        same = row["verification"]
-        assert 0 <= same["at_fpr"]["0.1"]["tpr"] <= 1
-        assert 0 <= same["equal_error_rate"] <= 1
-        assert same["at_fpr"]["0.0001"] is None  # walkers/tiny has too few pairs
-    kept = calibration.read_calibration(folder)
-    assert (kept.dataset, kept.step, kept.metric) == ("walkers/tiny", 4, "l2")
-    assert kept.weights == checkpoints.Checkpoints(trained_attention).fingerprint(4)
+        verification = row["verification"]
+        assert 0 <= verification["at_fpr"]["0.1"]["tpr"] <= 1
+        assert 0 <= verification["equal_error_rate"] <= 1
+        assert (
+            verification["at_fpr"]["0.0001"] is None
+        )  # walkers/tiny has too few pairs
+    thresholds = calibration.read_calibration(folder)
+    assert (thresholds.dataset, thresholds.step, thresholds.metric) == (
+        "walkers/tiny",
+        4,
+        "l2",
+    )
+    assert thresholds.weights == checkpoints.Checkpoints(trained_attention).fingerprint(
+        4
+    )
     point = rows[0]["verification"]["at_fpr"]["0.1"]
-    assert kept.threshold(0.1) == (point["distance"], point["tpr"])
+    assert thresholds.threshold(0.1) == (point["distance"], point["tpr"])
     assert (trained_attention / "config.json").exists()
     assert list((trained_attention / "tensorboard").iterdir())
     printed = (trained_attention / "printed.txt").read_text()

@@ -56,11 +56,11 @@ def _run(given: argparse.Namespace) -> None:
                 raise UserError(f"--out={given.out}: a name ending in .npz is needed.")
             if peers.is_main_process():  # only it writes
                 output.check(given.out.parent, [given.out.name], plan, [given.cameras])
-    kept = _cache_folder(run, given)
+    cache_folder = _cache_folder(run, given)
     with progress.shown() as show:
-        embedding.embed_together(run, plan, kept=kept, progress=show)
+        embedding.embed_together(run, plan, cache_folder=cache_folder, progress=show)
         if peers.is_main_process():
-            seen = embedding.embed(run, plan, kept=kept, progress=show)
+            seen = embedding.embed(run, plan, cache_folder=cache_folder, progress=show)
     if peers.is_main_process():
         _write(run, plan, seen, given)
     peers.wait_for_all("written")

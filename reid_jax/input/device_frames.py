@@ -48,7 +48,7 @@ class DeviceFrames:
         padded = sizes.max(axis=0)
         shape = (len(sizes), *padded.tolist(), 3)
         _check_room(shape, mesh.local_devices)
-        self._show_windows = jax.jit(
+        self._cut_windows = jax.jit(
             lambda frames, sizes, ids, windows: resize(frames[ids], sizes[ids], windows)
         )
         size = quantities.gigabytes(int(np.prod(shape, dtype=np.int64)))
@@ -76,9 +76,9 @@ class DeviceFrames:
         rate = quantities.rate(shape[0] / seconds, "frames")
         print(f"decoded in {quantities.duration(seconds)}: {rate}", flush=True)
 
-    def show(self, frame_ids: jax.Array, windows: Windows) -> jax.Array:
+    def cut_windows(self, frame_ids: jax.Array, windows: Windows) -> jax.Array:
         """Computes the windows of the frames with these numbers, uint8 pixels."""
-        return self._show_windows(self._frames, self._sizes, frame_ids, windows)
+        return self._cut_windows(self._frames, self._sizes, frame_ids, windows)
 
 
 @functools.partial(jax.jit, donate_argnums=0)

@@ -33,8 +33,8 @@ def lines(result: Result) -> list[list[str]]:
             100 * measurement.intervals,
         )
         deviation = ["" if np.isnan(s) else f"±{s:.1f}" for s in std]
-        both = zip(mean, deviation, strict=True)
-        measured = [f"{m:.1f}{deviation}" for m, deviation in both]
+        pairs = zip(mean, deviation, strict=True)
+        measured = [f"{m:.1f}{deviation}" for m, deviation in pairs]
         cells.append(["", _measured_label(measurement), *measured])
         if not np.isnan(ends).all():
             cells.append(["", "95 %", *(f"{a:.1f}–{b:.1f}" for a, b in ends)])
@@ -88,7 +88,7 @@ def _title(number: str) -> str:
     return f"Figure {number.removeprefix('figure')}" if is_figure else f"Table {number}"
 
 
-def show(result: Result) -> str:
+def as_text(result: Result) -> str:
     """The table as text, with the commands of missing rows and what was left out."""
     parts = [*heading(result), "", text_tables.aligned(lines(result), num_left=2)]
     if result.commands:

@@ -16,13 +16,13 @@ from tests import ROOT
 
 
 @pytest.mark.parametrize(
-    ("error", "number", "said"),
+    ("error", "number", "message"),
     [
         ("KeyboardInterrupt", signal.SIGINT, "interrupted."),
         ("ending.Terminated", signal.SIGTERM, "terminated."),
     ],
 )
-def test_an_interrupted_program_ends_by_its_signal(programs, error, number, said):
+def test_an_interrupted_program_ends_by_its_signal(programs, error, number, message):
     """So that a shell's loop over such programs ends too."""
     code = f"""
 from reid_jax.cli import ending
@@ -32,7 +32,7 @@ ending.guard(main)
 """
     ended = programs.run("-c", code)
     assert ended.returncode == -number
-    assert ended.stderr == f"-c: {said}\n"
+    assert ended.stderr == f"-c: {message}\n"
 
 
 @pytest.mark.parametrize("error", [None, ValueError("a fault"), SystemExit(0)])
@@ -84,15 +84,15 @@ ending.guard(main)
 
 
 @pytest.mark.parametrize(
-    ("number", "said"),
+    ("number", "message"),
     [(signal.SIGINT, "interrupted."), (signal.SIGTERM, "terminated.")],
 )
-def test_an_interrupt_that_python_ignores_comes_again(programs, number, said):
+def test_an_interrupt_that_python_ignores_comes_again(programs, number, message):
     """Until it comes where it is not lost."""
     start = time.monotonic()
     ended = programs.run("-c", _LOSES.format(number=int(number)))
     assert ended.stdout == "gc __del__ __del__ __del__\n"
-    assert ended.stderr == f"-c: {said}\n"
+    assert ended.stderr == f"-c: {message}\n"
     assert ended.returncode == -number
     assert time.monotonic() - start < 20
 

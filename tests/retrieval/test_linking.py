@@ -71,17 +71,23 @@ def test_constraints_hold_and_it_is_the_whole_tree_cut(seed, num, threshold):
     near = set(map(tuple, links.as_near.tolist()))
     for track in range(num):
         others = together[track] & (everybody != track)
-        own = plain[track, others].mean() if others.any() else np.nan
-        np.testing.assert_allclose(links.distance[track], own, rtol=1e-6)
+        own_distance = plain[track, others].mean() if others.any() else np.nan
+        np.testing.assert_allclose(links.distance[track], own_distance, rtol=1e-6)
         for person in set(links.labels.tolist()) - {int(links.labels[track])}:
             members = links.labels == person
             is_possible = not is_forbidden[track, members].any()
             # Only persons of the track's component are looked at.
             is_connected = (matrix[track, members] <= threshold).any()
-            if is_connected and is_possible and plain[track, members].mean() < own:
+            if (
+                is_connected
+                and is_possible
+                and plain[track, members].mean() < own_distance
+            ):
                 assert (track, person) in near
             if (track, person) in near:
-                assert is_possible and plain[track, members].mean() <= own + 1e-6
+                assert (
+                    is_possible and plain[track, members].mean() <= own_distance + 1e-6
+                )
 
 
 def test_a_track_that_is_as_near_to_somebody_else():

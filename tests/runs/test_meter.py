@@ -126,7 +126,7 @@ def test_a_collapse_is_said_once(
     for step in range(1, 13):
         scalars = {"loss": 5.2, "triplet": triplet, "active_triplets": active}
         scalars_of.add(step, {k: jnp.float32(v) for k, v in scalars.items()})
-    said = capsys.readouterr().out.count(
+    num_printed = capsys.readouterr().out.count(
         "warning: the triplet loss stays at its margin"
     )
-    assert said == warnings
+    assert num_printed == warnings

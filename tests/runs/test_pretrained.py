@@ -58,7 +58,7 @@ def test_a_backbone_file(tmp_path, config, tiny_model, capsys):
     for module in ("classifier", "attention_conv", "attention_fc"):
         assert f"{module}.weight" in record["initialised"]
         assert module in out.split("initialised:")[1].split(";")[0]
-    assert out.endswith("not used of it: classifier, lstm.\n")
+    assert out.endswith("not used: classifier, lstm.\n")
     # The bias would fit; it is not taken without its weight.
     assert record["unused"] == [
         "classifier.bias",
@@ -116,10 +116,10 @@ def test_what_the_weights_are_of(shapes, description, normalizations):
     if "conv1" in str(shapes) or "base.0" in str(shapes):
         shapes["layer1.0.conv1.weight"] = (1,) * 4
     weights = {key: np.zeros(shape) for key, shape in shapes.items()}
-    words, wants = recognition.recognise(weights)
+    words, found_normalizations = recognition.recognise(weights)
     assert words.startswith(description)
-    assert wants[: len(normalizations)] == normalizations
-    assert bool(wants) == bool(normalizations)
+    assert found_normalizations[: len(normalizations)] == normalizations
+    assert bool(found_normalizations) == bool(normalizations)
 
 
 def _trunk(config, tiny_model, seed: int = 0) -> dict[str, np.ndarray]:
@@ -175,7 +175,7 @@ def test_a_trunk_within_a_larger_file(tmp_path, config, tiny_model, capsys):
         "text.layer1.0.bn1.weight",
     }
     out = capsys.readouterr().out
-    assert out.endswith("not used of it: model (1 tensors), text (3 tensors).\n")
+    assert out.endswith("not used: model (1 tensors), text (3 tensors).\n")
 
 
 def test_keys_under_the_prefix_must_fit(tmp_path, config, tiny_model):
@@ -222,7 +222,7 @@ def test_wrong_pixels_are_warned_about(tmp_path, config, tiny_model, capsys):
     config.data.normalization = "c3d"
     checkpoint_files.write_checkpoint(config.init_from, given)
     pretrained.start(tiny_model(config), config, LABELS)
-    assert "normalization='imagenet', this run has 'c3d'." in capsys.readouterr().err
+    assert "normalization='imagenet'; this run has 'c3d'." in capsys.readouterr().err
     # What the file says of itself counts more than what it looks like.
     noted = {"normalization": "c3d,c3d_cube"}
     checkpoint_files.write_checkpoint(config.init_from, given, noted)
@@ -355,9 +355,9 @@ def test_heads_that_the_file_holds_must_fit(tmp_path, config, tiny_model, capsys
     config.model.temporal = "gru"
     config.train.max_steps = 0
     pretrained.start(tiny_model(config), config, ("other", [1, 2]))
-    said = capsys.readouterr()
-    assert re.search("initialised: (classifier, gru|gru, classifier);", said.out)
-    assert "max_steps=0 gru stay random" in said.err
+    printed = capsys.readouterr()
+    assert re.search("initialised: (classifier, gru|gru, classifier);", printed.out)
+    assert "max_steps=0, gru stay random" in printed.err
 
 
 def test_notes_that_cannot_be(tmp_path, config, tiny_model):

@@ -71,12 +71,12 @@ def test_a_fresh_evaluation_does_each_thing_once(config, workdir, monkeypatch, u
         (steps, "make_embed_step"),
     ):
         _counted(monkeypatch, owner, name, counts)
-    made = []
+    embed_steps = []
     make = steps.make_embed_step
 
     def noted(graphdef, config):
-        made.append(make(graphdef, config))
-        return made[-1]
+        embed_steps.append(make(graphdef, config))
+        return embed_steps[-1]
 
     monkeypatch.setattr(steps, "make_embed_step", noted)
 
@@ -93,7 +93,7 @@ def test_a_fresh_evaluation_does_each_thing_once(config, workdir, monkeypatch, u
         "open_source": 1,
         "make_embed_step": 1,
     }
-    (embed_step,) = made
+    (embed_step,) = embed_steps
     assert embed_step._cache_size() == 1
 
 

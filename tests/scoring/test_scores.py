@@ -95,13 +95,13 @@ def test_no_distractor_takes_person_0_out():
     splits = {"query": query, "gallery": gallery}
     metric = metrics.training_metric("l2")
     scored = scores.score("trained", splits, metric, "no_distractor", "step")
-    kept = gallery.pids != 0
+    is_kept = gallery.pids != 0
     expected = ranking.evaluate(
-        np.asarray(metric.distances(query.embeddings, gallery.embeddings[kept])),
-        *(query.pids, gallery.pids[kept], query.camids, gallery.camids[kept]),
+        np.asarray(metric.distances(query.embeddings, gallery.embeddings[is_kept])),
+        *(query.pids, gallery.pids[is_kept], query.camids, gallery.camids[is_kept]),
     )
-    assert 0 < kept.sum() < 9
-    assert scored.row()["num_gallery"] == kept.sum()
+    assert 0 < is_kept.sum() < 9
+    assert scored.row()["num_gallery"] == is_kept.sum()
     np.testing.assert_array_equal(scored.ranking.ap, expected.ap)
     np.testing.assert_array_equal(scored.ranking.cmc, expected.cmc)
 

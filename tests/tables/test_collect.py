@@ -60,8 +60,8 @@ def runs(settings, tmp_path_factory):
 def test_what_is_lacking_is_trained(settings, runs, capsys):
     plans, there = table_plans.plans("98", **settings), table_runs.read(runs)
     assert table_runs.missing_runs(plans, there, 2) == []
-    (wanted,) = table_runs.missing_runs(plans, there, 3)
-    assert wanted.seed == 2
+    (missing,) = table_runs.missing_runs(plans, there, 3)
+    assert missing.seed == 2
     assert table_runs.count_runs(plans, 3) == 3
     train.train_table("98", runs, 2, **settings)
     assert "run 1" not in capsys.readouterr().out
@@ -157,7 +157,7 @@ def test_all_formats_hold_the_same(settings, runs):
 
 def test_without_runs_there_are_commands(tmp_path):
     result = measured_tables.collect("5", tmp_path / "none")
-    text = table_output.show(result)
+    text = table_output.as_text(result)
     assert text.count("python train.py --config=configs/attn_") == 2
     assert "weights/resnet50-19c8e357.pth" in text
     assert "75.8" in text and "measured, " not in text
