@@ -53,7 +53,7 @@ def main() -> None:
 
 
 def _two_starts(config: str, data_dir: str, folder: pathlib.Path) -> dict[str, dict]:
-    """Prints and returns how long two starts of a run take, and what they keep."""
+    """Prints and returns the seconds of two starts of a run, and their programs."""
     name = pathlib.Path(config).stem
     fields = _SHORT | {"data.data_dir": data_dir}
     flags = [f"--config.{field}={value}" for field, value in fields.items()]
@@ -73,7 +73,7 @@ def _two_starts(config: str, data_dir: str, folder: pathlib.Path) -> dict[str, d
 
 
 def _seconds(arguments: list[str], **environment: str) -> float:
-    """How long a Python process with these arguments takes."""
+    """Seconds that a Python process with these arguments takes."""
     inherited = dict(os.environ)
     inherited.pop("JAX_COMPILATION_CACHE_DIR", None)  # a user's own would be warm
 

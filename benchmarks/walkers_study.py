@@ -60,7 +60,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser = measuring.parser(__doc__)
     parser.add_argument("--runs", default="runs", help="the folder of all workdirs")
     parser.add_argument("--preset", default="small", choices=list(table_plans.PRESETS))
-    parser.add_argument("--dataset", help="what the runs are scored on")
+    parser.add_argument("--dataset", help="dataset that the runs are scored on")
     args = parser.parse_args(arguments)
     ending.quieten()
     collected = functools.cache(

@@ -51,11 +51,11 @@ def main() -> None:
     base = distances["numpy"]
     for name, row in results.items():
         row["kept"] = num_dims = models[name].metric.shape[0]
-        row["difference"] = difference = (
-            abs(distances[name] - base).max() / abs(base).max()
-        )
+        difference = abs(distances[name] - base).max() / abs(base).max()
+        row["difference"] = difference
         print(
-            f"{name}: {num_dims} dimensions kept, {difference:.0e} from numpy's distances"
+            f"{name}: {num_dims} dimensions kept, largest difference from numpy's "
+            f"distances {difference:.0e}"
         )
     measuring.print_json(machine, results)
 

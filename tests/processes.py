@@ -70,7 +70,7 @@ def run(*arguments, **environment: str) -> subprocess.CompletedProcess[str]:
 
 
 def end(*processes: subprocess.Popen, status: int = 0) -> list[str]:
-    """What they printed; they all have to end with `status`."""
+    """Returns the output of processes, which all have to end with `status`."""
     try:
         printed = [process.communicate(timeout=400)[0] for process in processes]
     finally:

@@ -150,7 +150,7 @@ ending.guard(main)
 
 
 def _two(*arguments: tuple[str, str]) -> list[str]:
-    """What two processes print that run `_LATE` and end in a line about an error."""
+    """Output of two processes that run `_LATE` and end in a line about an error."""
     address = processes.free_address()
     programs = [
         processes.start(

@@ -45,7 +45,7 @@ def _mars_tracklets(data_dir):
 
 @pytest.fixture
 def config(walkers_tiny):
-    """That of `trained_attention`."""
+    """The config of `trained_attention`."""
     return attention_run(walkers_tiny)
 
 
@@ -187,7 +187,7 @@ def test_interrupted_and_resumed_is_the_same_run(
         with pytest.raises(ending.Terminated):
             train.train(config, tmp_path / "resumed")
     assert checkpoints.Checkpoints(tmp_path / "resumed").latest_step() == 3
-    # What a run that went on without saving left behind is not logged twice.
+    # Lines of a run that went on without saving are not logged twice.
     with (tmp_path / "resumed" / "metrics.jsonl").open("a") as log:
         log.write('{"step": 4, "loss": -1.0}\n{"ste')
     train.train(config, tmp_path / "resumed")

@@ -81,7 +81,7 @@ def search(run: Run, plan: Plan, seen: Appearances, given: argparse.Namespace) -
         nobody = "nobody: every other track is in the picture at the same time"
         print(f"{result.query}: {text or nobody}")
     print(f"written to {given.out}: {', '.join(FILES)}")
-    print(f"\nnext, see what was found: {given.out / 'found.html'} (for any browser)")
+    print(f"\nnext, see the result: {given.out / 'found.html'} (for any browser)")
 
 
 def _read_queries(

@@ -38,7 +38,7 @@ class Study:
 
     @property
     def unit(self) -> str:
-        """What a level measures, in words."""
+        """The quantity that a level measures, in words."""
         return _unit(self.name)
 
     def curves(self) -> dict[str, dict[str, list[tuple[str, float]]]]:

@@ -77,7 +77,7 @@ _PAPER_DATASETS = {
     "mars": "MARS",
     "prid2011": "PRID-2011",
     "ilids_vid": "iLIDS-VID",
-    "p_destre": "an aerial set of its own",
+    "p_destre": "a private aerial set",
 }
 """Dataset → the paper's name for what it measured there."""
 

@@ -36,7 +36,7 @@ class Runs:
     def workdirs(self, plan: Plan) -> dict[int, pathlib.Path]:
         """Seed → workdir of the runs that were trained as planned, sorted by seed.
 
-        Of several runs with one seed it is the first by name.
+        Among several runs with one seed, it is the first by name.
         """
         by_seed = {}
         for workdir, config in self.configs.items():

@@ -113,7 +113,7 @@ def test_other_errors_that_python_ignores_go_where_they_went(monkeypatch):
 
 
 def _line(capsys, error: BaseException, *given: object) -> str:
-    """What `one_line_errors` prints for an error that it ends the program for."""
+    """Line that `one_line_errors` prints for an error that ends the program."""
     with (
         pytest.raises(SystemExit) as ended,
         ending.one_line_errors(given, program="prog"),
@@ -215,7 +215,7 @@ def test_a_platform_that_is_not_here_is_one_line(programs, platform):
 
 
 def _catches_ctrl_c(process: subprocess.Popen) -> bool:
-    """Whether a process has a handler of its own for SIGINT."""
+    """Whether a process has set a handler for SIGINT."""
     status = pathlib.Path(f"/proc/{process.pid}/status").read_text()
     caught = int(status.partition("SigCgt:")[2].split()[0], 16)
     return bool(caught >> (signal.SIGINT - 1) & 1)

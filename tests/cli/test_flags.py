@@ -1,4 +1,4 @@
-"""What train.py and evaluate.py say to command lines: mistakes, --help."""
+"""Messages of train.py and evaluate.py about command lines: mistakes, --help."""
 
 import jax
 import numpy as np

@@ -85,7 +85,7 @@ def _whole(config):
 
 
 def _reader(format, embed, clips):
-    """What calls the function that a file of the format holds."""
+    """Returns a function that calls the program in a file of the format."""
     if format == "stablehlo":
         exported = jax.export.deserialize(program.stablehlo(embed, clips))
         assert exported.platforms == ("cpu", "cuda", "tpu")

@@ -186,7 +186,7 @@ def _embed(workdir, recordings, **settings):
 
 
 def test_embeddings_are_those_of_the_crops(workdir, station):
-    """As `Run.embed` has them, though clips of all tracks come mixed."""
+    """They equal those of `Run.embed`, though clips of all tracks come mixed."""
     folder = station.parent
     recordings = cameras.single(folder / "hall.mkv", folder / "hall.txt")
     _, seen = _embed(workdir, recordings, min_frames=1, every=2)

@@ -228,7 +228,7 @@ def test_outputs_and_statistics(name, convolutions):
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["tp_avg", "image"])
 def test_activations_after_each_layer(name):
-    """Where to look first when an output differs."""
+    """The first thing to look at when an output differs."""
     golden = reference.golden(name)
     graphdef, state = nnx.split(reference.network(name, "float64").base)
     clips = reference.clips(name, 1, 2, 4).astype(np.float64)

@@ -1,4 +1,4 @@
-"""What is said while a run trains: progress, and a warning of a collapse."""
+"""Lines that are printed while a run trains: progress, a warning of a collapse."""
 
 import contextlib
 import sys

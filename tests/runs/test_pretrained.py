@@ -130,7 +130,7 @@ def _trunk(config, tiny_model, seed: int = 0) -> dict[str, np.ndarray]:
 
 
 def _start(path, weights, config, tiny_model):
-    """Loads weights from a file; what was recorded, and the first kernel's weight."""
+    """Loads weights from a file; returns the record and the first kernel."""
     checkpoint_files.write_checkpoint(path, weights)
     config.init_from = str(path)
     model = tiny_model(config)
@@ -223,7 +223,7 @@ def test_wrong_pixels_are_warned_about(tmp_path, config, tiny_model, capsys):
     checkpoint_files.write_checkpoint(config.init_from, given)
     pretrained.start(tiny_model(config), config, LABELS)
     assert "normalization='imagenet'; this run has 'c3d'." in capsys.readouterr().err
-    # What the file says of itself counts more than what it looks like.
+    # The file's metadata counts more than a guess from its shapes.
     noted = {"normalization": "c3d,c3d_cube"}
     checkpoint_files.write_checkpoint(config.init_from, given, noted)
     record = pretrained.start(tiny_model(config), config, LABELS)

@@ -27,7 +27,7 @@ from tests import ROOT
 
 @pytest.fixture
 def config(tiny_run):
-    """That of `trained`."""
+    """The config of `trained`."""
     tiny_run.train.max_steps = 2
     return tiny_run
 
@@ -40,7 +40,7 @@ def workdir(trained, tmp_path):
 
 @pytest.fixture
 def undrawn(monkeypatch):
-    """Pictures are one pixel, with what says what they are made from."""
+    """Pictures are one pixel, with the key of what they are made from."""
 
     def save(canvas, path, *, made_from=None):
         info = PngImagePlugin.PngInfo()

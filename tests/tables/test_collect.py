@@ -1,4 +1,4 @@
-"""What the runs of a table measured, as text and as files."""
+"""Results of the runs of a table, as text and as files."""
 
 import csv
 import json
