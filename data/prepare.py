@@ -365,7 +365,7 @@ def _builder_class(name: str):
     if _has_free_configs(module.Builder):
         if config and not re.fullmatch(CONFIG_NAME, config):
             raise DatasetError(
-                f"{name!r} cannot be: what follows {dataset}/ is a letter, then "
+                f"{name!r} is not a name: what follows {dataset}/ is a letter, then "
                 "letters, digits, - and _."
             )
     elif config and config not in configs:

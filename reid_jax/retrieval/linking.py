@@ -122,7 +122,7 @@ def link_into(
     num_allowed = int(np.sum(tree[:, 2] < _NEVER / num**2))
     if num_persons < num - num_allowed:
         raise UserError(
-            f"So few persons ({num_persons}) cannot be: tracks that are not one person "
+            f"--persons={num_persons} is too few: tracks that are not one person "
             f"make at least {num - num_allowed}."
         )
     heights = np.concatenate([[0.0], tree[:, 2]])
@@ -133,10 +133,10 @@ def link_into(
 
 
 def check_number(num_persons: int, num_tracks: int, memory_gb: float | int) -> None:
-    """Raises a UserError if the tracks cannot be linked into so many persons."""
+    """Raises a UserError if that number of persons is impossible for the tracks."""
     if not 1 <= num_persons <= num_tracks:
         raise UserError(
-            f"--persons={num_persons}: {num_tracks} tracks are at most so many persons."
+            f"--persons={num_persons}: it must be from 1 to the {num_tracks} tracks."
         )
     if gigabytes(num_tracks) > memory_gb:
         raise UserError(

@@ -105,7 +105,7 @@ def test_as_many_persons_as_asked_for(seed, num, num_persons):
     try:
         links, threshold = linking.link_into(num_persons, x, forbidden)
     except UserError as error:
-        assert "So few" in str(error) or num_persons > num
+        assert "too few" in str(error) or num_persons > num
         return
     assert len(set(links.labels.tolist())) == num_persons
     everybody = np.arange(num)
@@ -118,9 +118,9 @@ def test_as_many_persons_as_asked_for(seed, num, num_persons):
 
 def test_numbers_of_persons_that_cannot_be():
     x = _on_a_line(0, 1, 2)
-    with pytest.raises(UserError, match="3 tracks are at most so many"):
+    with pytest.raises(UserError, match="must be from 1 to the 3 tracks"):
         linking.link_into(4, x, _nothing)
-    with pytest.raises(UserError, match=r"So few persons \(1\) cannot be.* at least 2"):
+    with pytest.raises(UserError, match=r"is too few: .* at least 2"):
         linking.link_into(1, x, _pairs((0, 2)))
 
 
