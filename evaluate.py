@@ -90,13 +90,45 @@ def _score(run: Run, draws: bool, with_report: bool) -> list[dict]:
     _show(run, rows, headline)
     if draws:
         draw.draw_run(run, headline, curves, rocs)
-    print(f"\nwritten to {run.folder}")
     if with_report:
         draw.draw_study(run, studies.load_or_run(run, "noise"))
+    names = [name for name in _FILES if (run.folder / name).exists()]
+    pictures = ["pictures (.png)"] * draws
+    print(f"\nwritten to {run.folder}: {', '.join([*names, *pictures])}")
+    if with_report:
         path = report_page.write(run, headline, summary)
-        print(f"\nreport: {path}, for any browser")
+        print(f"report for any browser: {path}")
         print(f"model card: {report_card.write(run, headline, summary)}")
     return rows
+
+
+_FILES = (
+    *("scores.json", "queries.csv", "cmc.csv", "roc.csv"),
+    *("calibration.json", "embeddings.npz"),
+)
+"""Files that an evaluation writes, besides pictures."""
+
+
+def print_next(
+    workdir: pathlib.Path, *, dataset: str = "", has_report: bool = False
+) -> None:
+    """Prints the command to try next, in the first process.
+
+    Args:
+        workdir: folder of the run.
+        dataset: name of the scored dataset, if it is not that of the config.
+        has_report: whether the report was written just now.
+    """
+    if not peers.is_main_process():
+        return
+    command = f"python evaluate.py --workdir={workdir}"
+    if dataset:
+        command += f" --config.data.name={dataset}"
+    if has_report:
+        print("\nnext, other distances and re-ranking:")
+        print(f"  {command} --config.eval.metric=l2,cosine --config.eval.rerank=True")
+    else:
+        print(f"\nnext, all about the run on one page:\n  {command} --report")
 
 
 def _write(
@@ -151,10 +183,11 @@ def _draw_together(folders: dict[pathlib.Path, pathlib.Path]) -> None:
 def print_table(number: str, runs: pathlib.Path, **settings) -> None:
     """Prints and writes a table of the papers; the arguments are those of `collect`."""
     result = collect.collect(number, runs, **settings)
-    print(f"\n{table_output.show(result)}")
+    print(f"\n{table_output.as_text(result)}")
     if runs.exists():
         path = table_output.write(result, runs)
-        print(f"\nwritten to {path}: .md .csv .tex .json")
+        suffixes = (".md", ".csv", ".tex", ".json")
+        print(f"\nwritten: {', '.join(f'{path}{suffix}' for suffix in suffixes)}")
 
 
 def main() -> None:
@@ -182,7 +215,7 @@ def _score_all(values: flags.FlagValues) -> None:
     levels = _numbers("levels", values.levels)
     workdirs = [pathlib.Path(text) for text in values.workdir.split(",")]
     if len({workdir.resolve() for workdir in workdirs}) < len(workdirs):
-        raise UserError(f"--workdir={values.workdir} names one twice.")
+        raise UserError(f"--workdir={values.workdir} names a folder twice.")
     for workdir in workdirs:  # check all before the first is scored
         run_folder.load_config(workdir)
     overrides = config_flags.get_override_values(values["config"])
@@ -204,7 +237,7 @@ def _score_all(values: flags.FlagValues) -> None:
             requirements.check(config, run.source)
             study = studies.run_study(run, values.study, levels, values.side)
             picture = draw.draw_study(run, study)
-            print(f"\nwritten to {study.path} and {picture.name}")
+            print(f"\nwritten: {study.path}, {picture}")
             all_rows.append(study.rows)
     if not peers.is_main_process():
         return
@@ -213,13 +246,18 @@ def _score_all(values: flags.FlagValues) -> None:
     if len(all_rows) > 1:
         print(f"\nmean of {len(all_rows)} runs, and standard deviation (n - 1)")
         print(text_tables.format_means(all_rows))
+    print_next(
+        workdirs[0],
+        dataset=overrides.get("data.name", ""),
+        has_report=values.report,
+    )
 
 
 def _of_mixture(mixture: Sequence[str], position: int, workdir: pathlib.Path) -> str:
     if position >= len(mixture):
         raise UserError(
             f"--of_mixture={position}: {workdir} was trained on {len(mixture)} "
-            f"({', '.join(mixture)}), counted from 0."
+            f"datasets, counted from 0: {', '.join(mixture)}."
         )
     return mixture[position]
 

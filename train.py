@@ -126,7 +126,7 @@ def train(config, workdir: pathlib.Path, run: tuple[int, int] = (0, 1)) -> None:
         if peers.any_process(stop.is_set) or int(state.step) < num_steps:
             print(
                 f"Interrupted: step {int(state.step)} of {num_steps} is saved in "
-                f"{workdir}; the same command goes on."
+                f"{workdir}. The same command continues from there."
             )
             peers.leave()
             raise stop.error
@@ -154,12 +154,12 @@ def train_table(number: str, runs: pathlib.Path, num_seeds: int, **settings) -> 
     total = table_runs.count_runs(plans, num_seeds)
     began = time.monotonic()
     for i, plan in enumerate(missing):
-        time_left = ""
-        if i > 0:
-            minutes = (time.monotonic() - began) / i * (len(missing) - i) / 60
-            time_left = f" (about {minutes:.0f} minutes left)"
         run = (total - len(missing) + i, total)
-        print(f"\nrun {run[0] + 1} of {total}: {plan.workdir}{time_left}", flush=True)
+        seconds_left = None
+        if i > 0:
+            seconds_left = (time.monotonic() - began) / i * (len(missing) - i)
+        title = table_runs.title(run, plan.workdir, seconds_left)
+        print(f"\n{title}", flush=True)
         train(plan.config, plan.workdir, run)
 
 
@@ -179,6 +179,7 @@ def main() -> None:
     file = config_flags.get_config_filename(values["config"])
     workdir = pathlib.Path(values.workdir or f"runs/{variants.slug(file)}")
     train(values.config, workdir)
+    evaluate.print_next(workdir)
 
 
 if __name__ == "__main__":

@@ -28,7 +28,7 @@ COMMANDS = {
     "render": ["--rounds=2", "--world=street_small"],
     "demo": ["--rounds=2"],
 }
-"""Those that take minutes together; others (walkers.py trains 42 networks) do not."""
+"""Scripts that take minutes together; walkers.py trains 42 networks, for hours."""
 
 _HEAD = """# Benchmarks
 
@@ -57,20 +57,24 @@ def main(arguments: list[str] | None = None, root: pathlib.Path = ROOT) -> None:
     for name in names:
         print(f"== {name}", flush=True)
         if name == "networks" and importlib.util.find_spec("torch") is None:
-            print("PyTorch is not installed: this section stays as it is.")
+            print("PyTorch is not installed: this section stays unchanged.")
             continue
         began = time.monotonic()
         sections[name], results[name] = _section(root, name)
         print(f"== {name}: {(time.monotonic() - began) / 60:.1f} minutes")
-        kept = {known: results[known] for known in COMMANDS if known in results}
-        figures.write_text(json.dumps(kept, ensure_ascii=False, indent=1) + "\n")
-        ordered = [sections[known] for known in COMMANDS if known in sections]
+        known_results = {
+            section: results[section] for section in COMMANDS if section in results
+        }
+        figures.write_text(
+            json.dumps(known_results, ensure_ascii=False, indent=1) + "\n"
+        )
+        ordered = [sections[section] for section in COMMANDS if section in sections]
         page.write_text("\n".join([_HEAD, *ordered]))
     print(f"== written to {page}")
 
 
 def _written(page: pathlib.Path) -> dict[str, str]:
-    """The sections of the page as it is, by the names of their scripts."""
+    """The sections of the present page, by the names of their scripts."""
     _, *sections = page.read_text().split("\n## ") if page.exists() else [""]
     command = re.compile(r"^\$ python benchmarks/(\w+)\.py", re.MULTILINE)
     return {command.search(s)[1]: f"## {s.rstrip()}\n" for s in sections}
@@ -92,7 +96,7 @@ def _section(root: pathlib.Path, name: str) -> tuple[str, dict]:
             if not line.startswith("Rendering "):  # into a temporary folder
                 lines.append(line.rstrip() + "\n")
     if child.returncode:
-        sys.exit(f"{command[0]} failed; its section of the page stays as it was.")
+        sys.exit(f"{command[0]} failed; its section of the page is unchanged.")
     script = (root / command[0]).read_text()
     title, _, words = ast.get_docstring(ast.parse(script)).partition("\n")
     _, _, words = words.strip().partition("\n\n")

@@ -78,7 +78,7 @@ def main() -> None:
 
 
 def build_stages(split: frame_cache.Split, config) -> dict[str, Iterator]:
-    """What is compared: endless batches of the same clips, made less and less far."""
+    """The compared stages: endless batches of the same clips."""
     from reid_jax.input import files
     from reid_jax.input.datasets import Dataset
 
@@ -169,7 +169,7 @@ def _jpeg(frame) -> bytes:
 
 
 def _rate(batches: Iterator, frames: int) -> float:
-    """Frames a second, of batches of so many, when what was read ahead is used up."""
+    """Frames per second, once the batches that were read ahead are used up."""
     time.sleep(_REST)
     for _ in range(_READ_AHEAD):
         jax.block_until_ready(next(batches))
@@ -178,7 +178,7 @@ def _rate(batches: Iterator, frames: int) -> float:
 
 
 def _device_waits(cache: str, folder: str) -> float:
-    """The median of what a run of `_STEPS` steps logs."""
+    """The median of the shares that a run of `_STEPS` steps logs."""
     import train
 
     config = demo.get_config()

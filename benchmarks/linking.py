@@ -58,9 +58,9 @@ def main() -> None:
         f"planted; {extra:,.0f} MB at most"
     )
     for name in names[1:]:
-        one, other = labels["ours"], labels[name]
-        pairs = len(set(zip(one.tolist(), other.tolist(), strict=True)))
-        print(f"{name}: the same persons: {pairs == persons == len(set(other))}")
+        our_labels, their_labels = labels["ours"], labels[name]
+        pairs = len(set(zip(our_labels.tolist(), their_labels.tolist(), strict=True)))
+        print(f"{name}: the same persons: {pairs == persons == len(set(their_labels))}")
     measuring.print_json(machine, results | {"megabytes": extra, "persons": persons})
 
 

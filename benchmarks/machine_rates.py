@@ -1,4 +1,4 @@
-"""What a device can do at most, measured, and what a compiled program asks of it."""
+"""Measures a device's highest rates, and counts the work of a compiled program."""
 
 import dataclasses
 from collections.abc import Callable
@@ -21,7 +21,7 @@ class MachineRates:
 
 @dataclasses.dataclass(frozen=True)
 class Program:
-    """A compiled function, and what a call of it needs by XLA's own account.
+    """A compiled function, and the work of a call by XLA's count.
 
     `flops` of the function as written, `bytes` that its operations read and write as
     compiled, `memory` in bytes at most, arguments and results included.
@@ -51,7 +51,7 @@ def measure(dtype: str) -> MachineRates:
 
 
 def _fastest(function: Callable, value) -> float:
-    """Seconds of the fastest call, each with what the one before returned."""
+    """Seconds of the fastest call; each call gets the result of the one before."""
 
     def call() -> None:
         nonlocal value

@@ -1,4 +1,4 @@
-"""What every benchmark needs: a machine, rounds in turn, medians with spread, JSON."""
+"""Measures for all benchmarks: machine, rounds in turn, medians, spread, JSON."""
 
 import argparse
 import dataclasses
@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 
 HUGE_PAGES = {"GLIBC_TUNABLES": "glibc.malloc.hugetlb=1"}
-"""What the Makefile exports too; glibc reads it as a process starts."""
+"""Variables that the Makefile exports too; glibc reads them at a process's start."""
 
 _PACKAGES = ("jax", "flax", "numpy", "tensorflow-cpu", "torch")
 
@@ -34,7 +34,7 @@ class Figure:
 
 
 def figure(values: Iterable[float]) -> Figure:
-    """The figure of what was measured in each round."""
+    """The figure of the values of all rounds."""
     values = sorted(values)
     if len(values) < 2:
         return Figure(values[0], None)
@@ -50,7 +50,7 @@ def ratio(ours: Sequence[float], theirs: Sequence[float]) -> Figure:
 def in_turn(
     measures: dict[str, Callable[[], float]], rounds: int
 ) -> dict[str, list[float]]:
-    """What each returns in every round, after one call that is not counted."""
+    """Results of each function in every round, after one call that is not counted."""
     for measure in measures.values():
         measure()
     found = {name: [] for name in measures}
@@ -61,7 +61,7 @@ def in_turn(
 
 
 def seconds(run: Callable[[], object], calls: int = 1) -> float:
-    """How long a call takes, the mean of `calls`."""
+    """Seconds of a call, the mean of `calls`."""
     start = time.perf_counter()
     for _ in range(calls):
         run()
@@ -69,12 +69,12 @@ def seconds(run: Callable[[], object], calls: int = 1) -> float:
 
 
 def rate(make: Callable[[], int]) -> Callable[[], float]:
-    """The measure of how many a second `make` makes; it returns how many it made."""
+    """Returns a measure of the items per second; `make` returns its number of items."""
 
     def measure() -> float:
         start = time.perf_counter()
-        made = make()
-        return made / (time.perf_counter() - start)
+        num_made = make()
+        return num_made / (time.perf_counter() - start)
 
     return measure
 
@@ -99,10 +99,10 @@ def megabytes(field: str) -> float:
 
 def parser(doc: str, *, rounds: int | None = None) -> argparse.ArgumentParser:
     """The flags of a script with this docstring: --rounds, where it has a default."""
-    made = argparse.ArgumentParser(description=doc.partition("\n")[0])
+    program_parser = argparse.ArgumentParser(description=doc.partition("\n")[0])
     if rounds is not None:
-        made.add_argument("--rounds", type=at_least(1), default=rounds)
-    return made
+        program_parser.add_argument("--rounds", type=at_least(1), default=rounds)
+    return program_parser
 
 
 def at_least(least: int) -> Callable[[str], int]:
@@ -121,9 +121,9 @@ def at_least(least: int) -> Callable[[str], int]:
 
 
 def begin(args: argparse.Namespace) -> dict[str, object]:
-    """Prints and returns on what this runs, and what the program was asked for.
+    """Prints and returns the machine, the versions and the arguments.
 
-    That is JAX's device where JAX is imported, and what glibc was told.
+    JAX's device is among them where JAX is imported, and so are glibc's tunables.
     """
     affinity = getattr(os, "sched_getaffinity", None)  # not on every system
     machine = {

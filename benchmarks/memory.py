@@ -48,15 +48,15 @@ def main() -> None:
     for fields in _SETTINGS:
         config = get_config()
         config.update_from_flattened_dict(fields)
-        named = " ".join(f"{name}={value}" for name, value in fields.items()) or "whole"
-        kept, compiled = (n / 2**20 for n in _bytes(config))
-        results[named] = {"kept": kept, "compiled": compiled}
-        print(f"{named:60} {kept:10.0f} {compiled:14.0f}", flush=True)
+        label = " ".join(f"{name}={value}" for name, value in fields.items()) or "whole"
+        saved_mib, compiled_mib = (n / 2**20 for n in _bytes(config))
+        results[label] = {"kept": saved_mib, "compiled": compiled_mib}
+        print(f"{label:60} {saved_mib:10.0f} {compiled_mib:14.0f}", flush=True)
     measuring.print_json(machine, results)
 
 
 def _bytes(config) -> tuple[int, int]:
-    """What is kept, and what the compiled step needs beside its arguments."""
+    """Bytes that the backward pass needs, and temporary bytes of the compiled step."""
     optimizer = steps.build_optimizer(config, lambda step: 1e-3)
     graphdef = None
 
@@ -76,7 +76,7 @@ def _bytes(config) -> tuple[int, int]:
     step = steps.make_train_step(graphdef, optimizer, config)
     compiled = step.lower(state, batch).compile().memory_analysis()
 
-    def kept(params, batch_stats, clips):
+    def residuals_of(params, batch_stats, clips):
         def forward(params):
             model = nnx.merge(graphdef, params, batch_stats, copy=True)
             out = model(clips, train=True, rng=jax.random.key(0))
@@ -86,7 +86,7 @@ def _bytes(config) -> tuple[int, int]:
 
     part = (clips // config.train.accumulate, *size[1:])
     clip_part = jax.ShapeDtypeStruct(part, jnp.dtype(config.model.dtype))
-    residuals = jax.eval_shape(kept, state.params, state.batch_stats, clip_part)
+    residuals = jax.eval_shape(residuals_of, state.params, state.batch_stats, clip_part)
     sizes = (leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(residuals))
     return sum(sizes), compiled.temp_size_in_bytes
 

@@ -66,16 +66,16 @@ def main() -> None:
     device = _same_device_and_threads()
     machine = measuring.begin(args)
     machine["threads"] = torch.get_num_threads()
-    most = machine_rates.measure(args.dtype)
-    product, copy = most.flops / 1e12, most.bytes / 1e9
+    peaks = machine_rates.measure(args.dtype)
+    product, copy = peaks.flops / 1e12, peaks.bytes / 1e9
     print(f"a product: {product:.3f} TFLOP/s, a copy: {copy:.1f} GB/s")
     results = {}
     with convolution.by_xla(args.xla):
         for name in cases:
             for label, frames, program, pair in _calls(name, args, device):
                 print(f"\n{label}, {frames} frames, {args.dtype}")
-                results[label] = _measured(frames, program, pair, most, args.rounds)
-    measuring.print_json(machine | dataclasses.asdict(most), results)
+                results[label] = _measured(frames, program, pair, peaks, args.rounds)
+    measuring.print_json(machine | dataclasses.asdict(peaks), results)
 
 
 def _same_device_and_threads() -> torch.device:
@@ -131,7 +131,7 @@ def _calls(name: str, args, device: torch.device) -> Iterator[tuple]:
     yield f"{name} training step", frames, train, (our_step, their_step)
 
 
-def _measured(frames: int, program, pair, most, rounds: int) -> dict:
+def _measured(frames: int, program, pair, peaks, rounds: int) -> dict:
     """Prints and returns the rates of both sides, and ours beside the machine's."""
     on_gpu = jax.default_backend() == "gpu"
     num_calls = 20 if on_gpu else 2  # of a turn: a step there takes milliseconds
@@ -156,7 +156,7 @@ def _measured(frames: int, program, pair, most, rounds: int) -> dict:
     found = measuring.in_turn(measures, rounds)
     results = measuring.compare(found, "PyTorch", "frames/s", "8.1f")
     calls = measuring.figure(found["reid_jax"]).median / frames  # a second
-    shares = calls * program.flops / most.flops, calls * program.bytes / most.bytes
+    shares = calls * program.flops / peaks.flops, calls * program.bytes / peaks.bytes
     memory = {"reid_jax": program.memory / 2**20}
     if on_gpu:
         memory["PyTorch"] = torch.cuda.max_memory_allocated() / 2**20

@@ -49,7 +49,7 @@ def main() -> None:
 
 
 def _renderers(name: str, height: int, width: int) -> dict[str, Callable[[], int]]:
-    """What is compared; each returns how many frames it made."""
+    """The compared functions; each returns the number of frames it made."""
     short = {"median_frames": 24, "num_frames": (8, 40)}
     frame = {"frame_height": height, "frame_width": width}
     sizes = dataclasses.replace(SIZES[name], **frame, **short)

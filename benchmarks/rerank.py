@@ -58,7 +58,7 @@ def main() -> None:
 
 
 def _alone(name: str, queries: int, gallery: int):
-    """What `measure` returns in a new process."""
+    """Runs `measure` in a new process and returns its result."""
     context = multiprocessing.get_context("spawn")
     with futures.ProcessPoolExecutor(1, context) as pool:
         return pool.submit(measure, name, queries, gallery).result()

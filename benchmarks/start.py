@@ -53,7 +53,7 @@ def main() -> None:
 
 
 def _two_starts(config: str, data_dir: str, folder: pathlib.Path) -> dict[str, dict]:
-    """Prints and returns how long two starts of a run take, and what they keep."""
+    """Prints and returns the seconds of two starts of a run, and their programs."""
     name = pathlib.Path(config).stem
     fields = _SHORT | {"data.data_dir": data_dir}
     flags = [f"--config.{field}={value}" for field, value in fields.items()]
@@ -63,17 +63,17 @@ def _two_starts(config: str, data_dir: str, folder: pathlib.Path) -> dict[str, d
         command.append(f"--workdir={folder}/{name}_{start}")
         seconds = _seconds(command, XDG_CACHE_HOME=str(folder / name))
         first = first or seconds
-        kept = len(list((folder / name).rglob("*-cache")))
-        row = {"seconds": seconds, "ratio": seconds / first, "kept": kept}
+        num_kept = len(list((folder / name).rglob("*-cache")))
+        row = {"seconds": seconds, "ratio": seconds / first, "kept": num_kept}
         label = f"{config}, {start} start"
         results[label] = row
-        shown = f"{seconds:6.1f} seconds {row['ratio']:8.2f} of the first start"
-        print(f"{label:36} {shown}, {kept} programs kept", flush=True)
+        text = f"{seconds:6.1f} seconds {row['ratio']:8.2f} of the first start"
+        print(f"{label:36} {text}, {num_kept} programs kept", flush=True)
     return results
 
 
 def _seconds(arguments: list[str], **environment: str) -> float:
-    """How long a Python process with these arguments takes."""
+    """Seconds that a Python process with these arguments takes."""
     inherited = dict(os.environ)
     inherited.pop("JAX_COMPILATION_CACHE_DIR", None)  # a user's own would be warm
 

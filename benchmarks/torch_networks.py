@@ -180,9 +180,9 @@ def loss(embedding, logits, labels, margin: float = 0.3, smoothing: float = 0.1)
     """Batch-hard triplet and label-smoothed cross-entropy, as paper 1's."""
     embedding, logits = embedding.float(), logits.float()
     distances = torch.cdist(embedding, embedding)
-    same = labels[:, None] == labels
-    positive = distances.masked_fill(~same, 0).amax(1)
-    negative = distances.masked_fill(same, torch.inf).amin(1)
+    is_same_pid = labels[:, None] == labels
+    positive = distances.masked_fill(~is_same_pid, 0).amax(1)
+    negative = distances.masked_fill(is_same_pid, torch.inf).amin(1)
     triplet = (margin + positive - negative).relu().mean()
     return triplet + nn.functional.cross_entropy(
         logits, labels, label_smoothing=smoothing

@@ -1,4 +1,4 @@
-"""The small networks that benchmarks/walkers.py trains, and what it trains them on."""
+"""The small networks that benchmarks/walkers.py trains, and their training data."""
 
 import functools
 import io

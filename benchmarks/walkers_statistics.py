@@ -27,7 +27,7 @@ _FRAMES_EACH = 4
 
 
 def statistics(frames: np.ndarray) -> dict[str, float]:
-    """What frames, uint8 [N, 128, 64, 3], are like; all in [0, 1]."""
+    """Statistics of frames, uint8 [N, 128, 64, 3]; all in [0, 1]."""
     hsv = [np.asarray(Image.fromarray(frame).convert("HSV")) for frame in frames]
     hsv = np.stack(hsv) / 255
     figure = frames[:, 21:107, 21:43] / 255

@@ -60,7 +60,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser = measuring.parser(__doc__)
     parser.add_argument("--runs", default="runs", help="the folder of all workdirs")
     parser.add_argument("--preset", default="small", choices=list(tables.PRESETS))
-    parser.add_argument("--dataset", help="what the runs are scored on")
+    parser.add_argument("--dataset", help="dataset that the runs are scored on")
     args = parser.parse_args(arguments)
     ending.quieten()
     collected = functools.cache(
@@ -84,12 +84,12 @@ def judge(conclusion: Conclusion, result: collect.Result) -> list[str]:
     theirs = result.measured[conclusion.worse]
     if ours is None or theirs is None:
         return [conclusion.text, in_paper, "-", "-", "not run"]
-    sure = summary.difference(
-        [one.ranking for one in ours.scored],
-        [one.ranking for one in theirs.scored],
+    interval = summary.difference(
+        [scored.ranking for scored in ours.scored],
+        [scored.ranking for scored in theirs.scored],
         ours.scored[0].query.pids,
     )
-    low, high = 100 * sure.mean_ap
+    low, high = 100 * interval.mean_ap
     if conclusion.alike:
         verdict = "no difference seen" if low <= 0 <= high else "they differ"
     elif low > 0:

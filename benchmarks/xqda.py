@@ -50,9 +50,13 @@ def main() -> None:
     distances = {n: xqda.distances(m, query, gallery) for n, m in models.items()}
     base = distances["numpy"]
     for name, row in results.items():
-        row["kept"] = kept = models[name].metric.shape[0]
-        row["difference"] = away = abs(distances[name] - base).max() / abs(base).max()
-        print(f"{name}: {kept} dimensions kept, {away:.0e} from numpy's distances")
+        row["kept"] = num_dims = models[name].metric.shape[0]
+        difference = abs(distances[name] - base).max() / abs(base).max()
+        row["difference"] = difference
+        print(
+            f"{name}: {num_dims} dimensions kept, largest difference from numpy's "
+            f"distances {difference:.0e}"
+        )
     measuring.print_json(machine, results)
 
 

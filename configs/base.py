@@ -243,7 +243,7 @@ def get_config(variant: str = "") -> config_dict.ConfigDict:
 
 
 def whole_dataset(name: str) -> str:
-    """Whose persons a dataset's name has: two splits of one data set share them."""
+    """Names the data set behind a dataset's name: its splits share their persons."""
     dataset = name.split("/")[0]
     # Each config of these has persons of its own.
     is_own = dataset in ("walkers", "tracklet_folder", "image_folder")

@@ -251,7 +251,7 @@ _PAPER_2 = {
             ),
         ),
         dataset="prid2011/all0",
-        note="XQDA's Top-1 is from the text; Baseline is C3D of Sports-1M as it is, "
+        note="XQDA's Top-1 is from the text; Baseline is C3D of Sports-1M unchanged, "
         "with XQDA; P-DESTRE stands in for the paper's private aerial set",
     ),
     "II": Table(

@@ -21,9 +21,11 @@ if __name__ == "__main__":  # Ctrl-C ends the slow imports below quietly
 
 import glob
 import pathlib
+import re
 import shutil
 from collections.abc import Collection
 
+from data import prepare
 from data.sources import checks, image_files
 from data.tracklet_folder import additions, manifest
 from data.videos import crop_files, mot, pictures, track_pids
@@ -126,11 +128,22 @@ _PROGRAM = "python -m data.cut_video"
 def main(arguments: list[str] | None = None) -> None:
     """Runs the command line; SystemExit with status 1 for errors the user can fix."""
     parser = cli_arguments.parser("data.cut_video", __doc__)
-    parser.add_argument("video", type=pathlib.Path)
-    parser.add_argument("tracks", type=pathlib.Path)
-    parser.add_argument("out", type=pathlib.Path)
+    parser.add_argument(
+        "video", type=pathlib.Path, help="video file, folder of pictures, or pattern"
+    )
+    parser.add_argument(
+        "tracks", type=pathlib.Path, help="file of boxes (MOTChallenge)"
+    )
+    parser.add_argument(
+        "out", type=pathlib.Path, help="folder that the crops and rows are added to"
+    )
     parser.add_argument("--camid", type=int, required=True, help="camera, from 0")
-    parser.add_argument("--split", choices=manifest.SPLITS, required=True)
+    parser.add_argument(
+        "--split",
+        choices=manifest.SPLITS,
+        required=True,
+        help="split of all tracks of the video",
+    )
     parser.add_argument(
         "--pids",
         type=pathlib.Path,
@@ -139,8 +152,8 @@ def main(arguments: list[str] | None = None) -> None:
     )
     parser.add_argument(
         "--name",
-        help="folder of the video in OUT; default: the video's name, or that of the "
-        "folder of pictures (of its parent, if the folder is called img1 or similar)",
+        help="folder of the video in OUT; default: the name of the video, or of the "
+        "folder of pictures (its parent, if the folder is called img1 or similar)",
     )
     parser.add_argument(
         "--first_frame",
@@ -190,9 +203,11 @@ def main(arguments: list[str] | None = None) -> None:
             replace=flags.replace,
         )
     print(summary)
+    name = flags.out.resolve().name
+    name = name if re.fullmatch(prepare.CONFIG_NAME, name) else "NAME"
     print(
-        "When all videos are cut: "
-        f"python -m data.prepare tracklet_folder/NAME --source={flags.out}"
+        "\nnext, when all videos are cut:\n"
+        f"  python -m data.prepare tracklet_folder/{name} --source={flags.out}"
     )
 
 

@@ -26,6 +26,7 @@ import tempfile
 
 import numpy as np
 
+from configs import base
 from data.sources import checks
 from reid_jax import files, locks
 from reid_jax.cli import arguments as cli_arguments
@@ -34,6 +35,8 @@ from reid_jax.errors import UserError
 
 _DATA = pathlib.Path(__file__).parent
 _PROGRAM = "python -m data.prepare"
+CONFIG_NAME = "[A-Za-z][A-Za-z0-9_-]*"
+"""Regular expression of the names that users may give to configs."""
 
 
 class DatasetError(UserError):
@@ -229,10 +232,14 @@ def not_prepared_message(name: str, data_dir: str | os.PathLike) -> str:
     )
 
 
-def summary(builder) -> str:
-    """A table of a prepared dataset as text, one line for each split."""
+def summary(builder) -> tuple[str, int]:
+    """A table of a prepared dataset as text, and the number of training persons.
+
+    The table has one line for each split.
+    """
     titles = ("split", "tracklets", "persons", "cameras", "frames")
     rows = [(*titles, "shortest", "median", "longest")]
+    num_training_persons = 0
     for split in builder.info.splits:
         lengths, pids, camids = [], set(), set()
         for example in builder.as_data_source(split):
@@ -240,17 +247,20 @@ def summary(builder) -> str:
             pids.add(int(example["pid"]))
             camids.add(int(example["camid"]))
         persons = sum(pid > 0 for pid in pids)  # distractors and junk are not persons
+        if split == "train":
+            num_training_persons = persons
         counts = [len(lengths), persons, len(camids), sum(lengths), min(lengths)]
         counts += [round(float(np.median(lengths))), max(lengths)]
         rows.append([split, *(f"{count:,}" for count in counts)])
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return "\n".join(
+    lines = (
         "  ".join(
             cell.rjust(width) if column else cell.ljust(width)
             for column, (cell, width) in enumerate(zip(row, widths, strict=True))
         )
         for row in rows
     )
+    return "\n".join(lines), num_training_persons
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -292,11 +302,29 @@ def _run(flags) -> None:
         print(f"{flags.name} is already in {builder.data_dir} (--rebuild replaces it):")
     else:
         build(builder, flags.source)
-    print(summary(builder))
-    setting = f"--config.data.name={flags.name}"
+    text, num_persons = summary(builder)
+    print(text)
+    print(f"\n{_next_command(flags, num_persons)}")
+
+
+def _next_command(flags, num_persons: int) -> str:
+    """Says how to use a dataset with so many training persons."""
+    command = f"--config.data.name={flags.name}"
     if flags.data_dir != "datasets":
-        setting += f" --config.data.data_dir={flags.data_dir}"
-    print(f"\nUse it in train.py and evaluate.py with {setting}")
+        command += f" --config.data.data_dir={flags.data_dir}"
+    if num_persons < 2:
+        return (
+            "next, score a network that was trained on rendered people:\n"
+            f"  python evaluate.py --workdir=weights/rendered {command}"
+        )
+    if num_persons < base.get_config().data.p:
+        command += f" --config.data.p={num_persons}"
+    workdir = f"runs/attn_tconv-{flags.name.replace('/', '-')}"
+    return (
+        "next, train a network on it:\n"
+        f"  python train.py --config=configs/attn_tconv.py --workdir={workdir} "
+        f"{command}"
+    )
 
 
 def _rebuild(builder, flags):
@@ -335,9 +363,9 @@ def _builder_class(name: str):
     module = importlib.import_module(f"data.{dataset}.{dataset}_dataset_builder")
     configs = list(module.Builder.builder_configs)
     if _has_free_configs(module.Builder):
-        if config and not re.fullmatch(r"[A-Za-z][A-Za-z0-9_-]*", config):
+        if config and not re.fullmatch(CONFIG_NAME, config):
             raise DatasetError(
-                f"{name!r} cannot be: what follows {dataset}/ is a letter, then "
+                f"{name!r} is not a name: what follows {dataset}/ is a letter, then "
                 "letters, digits, - and _."
             )
     elif config and config not in configs:

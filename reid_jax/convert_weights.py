@@ -4,12 +4,11 @@
     python -m reid_jax.convert_weights runs/attn_tconv attn_tconv.pth.tar
     python -m reid_jax.convert_weights c3d.pickle            (prints its parameters)
 
-A file of weights is a checkpoint of the original code; a run is one of train.py.
-A run is written under the original code's names and in its layouts (Video-Person-ReID,
-3D-ResNets-PyTorch, C3D), so that PyTorch loads it; a file under its own names without
-a prefix that all have (`module.`), any style of C3D as conv1 … fc8. A .safetensors file
-says which pixels its weights want (config.data.normalization). --config.init_from reads
-all of these.
+SOURCE is a file of weights, or the workdir of a run. OUTPUT has the names and layouts
+of the original code (Video-Person-ReID, 3D-ResNets-PyTorch, C3D), so that PyTorch can
+load it. The names of a file stay, without a prefix that all of them have (`module.`);
+those of C3D become conv1 … fc8. A .safetensors file also holds the convention of the
+pixels, config.data.normalization. --config.init_from reads all of these files.
 """
 
 import signal
@@ -32,7 +31,7 @@ _PROGRAM = "python -m reid_jax.convert_weights"
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """The command line; SystemExit with status 1 for what the user can mend."""
+    """Runs the command line; exits with status 1 for errors that the user can mend."""
     parser = cli_arguments.parser("reid_jax.convert_weights", __doc__)
     parser.add_argument(
         "source", help="a checkpoint file or the workdir of a run (its latest state)"
@@ -40,19 +39,21 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument(
         "output",
         nargs="?",
-        help=f"file to write: {' '.join(checkpoint_files.SUFFIXES)} (torch's need "
-        "PyTorch); without it only the parameters are printed",
+        help=f"file to write: {' '.join(checkpoint_files.SUFFIXES)} (all but the "
+        "first two need PyTorch); without it, the parameters are only printed",
     )
     parser.add_argument(
         "--normalization",
-        help="pixels that the weights were trained on, where it is not known by itself",
+        help="convention of the pixels that the weights were trained on: "
+        f"{', '.join(pixels.NORMALIZATIONS)} (default: guessed from the source)",
     )
     parser.add_argument(
         "--prefix",
-        help="take the weights whose names begin so, of a file with several networks",
+        help="take only the weights whose names begin with this, from a file with "
+        "several networks",
     )
     parser.add_argument(
-        "--quiet", action="store_true", help="print no table of the parameters"
+        "--quiet", action="store_true", help="do not print the table of parameters"
     )
     values = parser.parse_args(arguments)
     ending.quieten()
@@ -74,60 +75,73 @@ def convert(
     prefix: str | None = None,
     quiet: bool = False,
 ) -> None:
-    """Print what `source` holds; write it to `output` if given.
+    """Prints the weights in `source`, and writes them to `output` if given.
 
-    `normalization`, a name of `pixels.NORMALIZATIONS`, is noted in the file instead of
-    what is known of `source`. Of a file with several networks `prefix` says which; what
-    is under no network's prefix is not written. Raises UserError for what cannot be
-    read or written.
+    Args:
+        source: a file of weights, or the workdir of a run.
+        output: the file to write.
+        normalization: a name of `pixels.NORMALIZATIONS`, which is stored in the output
+            in place of the one that was found for `source`.
+        prefix: chooses a network in a file with several. Weights that belong to no
+            network are not written.
+        quiet: whether to leave the table of parameters out.
+
+    Raises:
+        UserError: `source` cannot be read, or `output` cannot be written.
     """
     if normalization is not None and normalization not in pixels.NORMALIZATIONS:
-        known = ", ".join(pixels.NORMALIZATIONS)
-        raise UserError(f"--normalization={normalization} is unknown; known: {known}.")
+        names = ", ".join(pixels.NORMALIZATIONS)
+        raise UserError(f"--normalization={normalization} is unknown; known: {names}.")
     if output is not None:
         kind = checkpoint_files.kind(output)
         if normalization is not None and kind != "safetensors":
             raise UserError(
-                f"--normalization is noted in .safetensors files only, not in {output}."
+                "--normalization is stored in .safetensors files only, not in "
+                f"{output}."
             )
     given = weight_sources.read(source, prefix=prefix)
     weights = torch_weights.published_weights(given.weights)
     if not quiet:
         print(parameter_table(weights))
-    wants = (normalization,) if normalization else given.normalizations
-    print(
-        f"{source}: {given.description}{given.location}; config.data.normalization: "
-        f"{' or '.join(wants) or 'not known'}"
-    )
+    normalizations = (normalization,) if normalization else given.normalizations
+    print(f"{source}: {given.description}{given.location}")
+    print(f"config.data.normalization: {' or '.join(normalizations) or 'unknown'}")
     if given.left_out:
-        print(f"not taken of it: {', '.join(weight_sources.parts(given.left_out))}")
-    if output is not None:
-        noted = {"source": given.description}
-        if wants:
-            noted["normalization"] = ",".join(wants)
-        checkpoint_files.write_checkpoint(output, weights, noted)
-        print(f"written to {output}")
-        if wants and kind != "safetensors":
-            print("(which does not say what pixels it wants; .safetensors would)")
+        print(f"left out: {', '.join(weight_sources.parts(given.left_out))}")
+    if output is None:
+        return
+    metadata = {"source": given.description}
+    if normalizations:
+        metadata["normalization"] = ",".join(normalizations)
+    checkpoint_files.write_checkpoint(output, weights, metadata)
+    print(f"written to {output}")
+    print("\nnext, start a run from it (with a config of the same network):")
+    setting = f"--config.init_from={output}"
+    if normalizations and kind != "safetensors":  # this file does not hold it
+        setting += f" --config.data.normalization={normalizations[0]}"
+    print(f"  python train.py --config=configs/NAME.py {setting}")
 
 
 def parameter_table(weights: Mapping[str, np.ndarray]) -> str:
-    """One line a parameter: its name and shape there and here, its values; the sum."""
-    lines = [("name", "shape", "in reid-jax", "shape", "values")]
+    """Formats a line for each parameter: name and shape in the file and in reid-jax."""
+    lines = [("name", "shape", "in reid-jax", "shape")]
     total = 0
     for key, value in weights.items():
         if key.endswith("num_batches_tracked"):
             continue
         ours, shape = torch_weights.our_parameter(key, value.shape) or ("-", ())
-        there, here = ("×".join(map(str, s)) for s in (value.shape, shape))
-        lines.append((key, there, ours, here, f"{value.size:,}"))
+        original_shape, our_shape = (
+            "×".join(map(str, sizes)) for sizes in (value.shape, shape)
+        )
+        lines.append((key, original_shape, ours, our_shape))
         total += value.size
-    lines.append((f"{len(lines) - 1} tensors", "", "", "", f"{total:,}"))
+    num_tensors = len(lines) - 1
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    return "\n".join(
+    texts = [
         "  ".join(text.ljust(n) for text, n in zip(line, widths, strict=True)).rstrip()
         for line in lines
-    )
+    ]
+    return "\n".join([*texts, f"{num_tensors} tensors, {total:,} values"])
 
 
 if __name__ == "__main__":

@@ -44,7 +44,7 @@ def write_whole(path: str | os.PathLike) -> Iterator[pathlib.Path]:
             remove(unfinished)
         if is_full_error(error):
             raise UserError(
-                f"No space left for {path}: nothing of it was kept. {ADVICE}"
+                f"No space left for {path}: no part of it was written. {ADVICE}"
             ) from None
         our_paths = map(str, (unfinished, path, path.parent))
         if isinstance(error, OSError) and str(error.filename) in our_paths:

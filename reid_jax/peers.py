@@ -1,4 +1,4 @@
-"""What the processes of a run tell each other: who is there, agreement, failures.
+"""Messages between the processes of a run: who is there, agreement, failures.
 
 The devices compute together through `parallel`. Here processes meet by a key-value
 store, so that a process may wait for hours while another one works.
@@ -138,12 +138,12 @@ def main_process_first():
 _DONE, _FAILED = "done", "failed"
 
 
-def check_same(values: Mapping[str, object], what: str) -> None:
+def check_same(values: Mapping[str, object], subject: str) -> None:
     """Checks that all processes have the same values.
 
     Args:
         values: the values of this process by name.
-        what: what the error calls them, such as "configs".
+        subject: name of the values in the error, such as "configs".
 
     Raises:
         UserError: in every process, when the values differ.
@@ -158,7 +158,7 @@ def check_same(values: Mapping[str, object], what: str) -> None:
         json.loads(text) for text in _exchange("same", json.dumps(digests))
     ]
     if any(other_digests.keys() != digests.keys() for other_digests in digests_of_all):
-        raise UserError(f"the processes of this run have different {what}.")
+        raise UserError(f"the processes of this run have different {subject}.")
     if names := [
         name
         for name in sorted(values)
@@ -166,7 +166,7 @@ def check_same(values: Mapping[str, object], what: str) -> None:
     ]:
         values_here = ", ".join(f"{name}={values[name]!r}" for name in names)
         raise UserError(
-            f"the processes of this run have different {what}; process "
+            f"the processes of this run have different {subject}; process "
             f"{jax.process_index()} has {values_here}."
         )
 

@@ -1,4 +1,4 @@
-"""Where the tests find the project and their reference numbers."""
+"""Paths of the project and of the reference numbers of the tests."""
 
 import pathlib
 

@@ -1,4 +1,4 @@
-"""What several test files share."""
+"""Fixtures that several test files share."""
 
 import contextlib
 import functools
@@ -51,7 +51,7 @@ def _once(tmp_path_factory, name):
 def _compile_once(tmp_path_factory):
     """Programs that several tests compile alike are compiled for the first one only.
 
-    Those of the programs that they start too, by JAX's own variables.
+    So are those of the programs that tests start, by JAX's environment variables.
     """
     options = {
         "jax_compilation_cache_dir": str(_of_all_workers(tmp_path_factory) / "xla"),
@@ -65,7 +65,7 @@ def _compile_once(tmp_path_factory):
 
 @pytest.fixture(scope="session", autouse=True)
 def _render_optimised():
-    """What renders walkers runs longer than it takes to compile it better."""
+    """Optimises the renderer: it runs longer than a better compilation takes."""
     from data.walkers import backdrop, render
 
     options = {"xla_backend_optimization_level": 1}
@@ -99,7 +99,7 @@ def _tiny_config():
 
 @pytest.fixture(scope="session")
 def walkers_tiny(tmp_path_factory):
-    """A `data_dir` with walkers/tiny, and with what a test adds to it."""
+    """A `data_dir` with walkers/tiny; a test may add to it."""
     from data import prepare
 
     with _once(tmp_path_factory, "walkers_tiny") as (built, is_new):

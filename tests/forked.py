@@ -52,7 +52,7 @@ class Programs:
         )
 
     def run(self, *argv, imported=()) -> subprocess.CompletedProcess[str]:
-        """As `processes.run`: the program, when it has ended.
+        """Like `processes.run`: returns the program when it has ended.
 
         The modules of `imported` are imported for it and all that follow.
         """

@@ -45,8 +45,14 @@ def start_all(*flags: tuple[str, ...], num_devices: int = 1, **environment: str)
     """The processes of one run; `flags` has the arguments of each."""
     both = (f"--coordinator={free_address()}", f"--num_processes={len(flags)}")
     return [
-        start(*own, *both, f"--process_id={i}", num_devices=num_devices, **environment)
-        for i, own in enumerate(flags)
+        start(
+            *own_flags,
+            *both,
+            f"--process_id={i}",
+            num_devices=num_devices,
+            **environment,
+        )
+        for i, own_flags in enumerate(flags)
     ]
 
 
@@ -64,7 +70,7 @@ def run(*arguments, **environment: str) -> subprocess.CompletedProcess[str]:
 
 
 def end(*processes: subprocess.Popen, status: int = 0) -> list[str]:
-    """What they printed; they all have to end with `status`."""
+    """Returns the output of processes, which all have to end with `status`."""
     try:
         printed = [process.communicate(timeout=400)[0] for process in processes]
     finally:

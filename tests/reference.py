@@ -129,7 +129,7 @@ def check_statistics(trunk, golden, tolerance):
 
 
 def check_c3d(model, clips, golden, tolerance):
-    """What follows each of the last layers; the embedding is fc7 after its ReLU."""
+    """Operations after each of the last layers; the embedding is fc7 after its ReLU."""
     base = model.base
     *_, pooled = jax.jit(lambda x: list(base.stages(x)))(clips)
     flat = np.moveaxis(np.asarray(pooled), -1, 1).reshape(len(clips), -1)

@@ -181,7 +181,7 @@ def write_ls_vid_layout(folder: pathlib.Path, num_frames: int = 3) -> None:
 
 
 def write_matlab_7_3(path: pathlib.Path, matrices: dict[str, np.ndarray]) -> None:
-    """As MATLAB writes HDF5: half a kilobyte in front, and the axes the other way."""
+    """Writes HDF5 as MATLAB does: half a kilobyte in front, and reversed axes."""
     with h5py.File(path, "w", userblock_size=512) as file:
         for name, matrix in matrices.items():
             file[name] = matrix.T

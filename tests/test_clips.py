@@ -63,13 +63,13 @@ def test_shares_are_exact_where_a_dataset_is_hardly_larger_than_a_batch():
         assert all(len(set(batch)) == p for batch in identities.tolist())
         return np.bincount(identities.ravel(), minlength=16) / len(identities)
 
-    often = drawn(6, weights)
-    np.testing.assert_allclose(often[:12], 5 / 12, atol=0.06)
-    np.testing.assert_allclose(often[12:], 1 / 4, atol=0.05)
+    frequency = drawn(6, weights)
+    np.testing.assert_allclose(frequency[:12], 5 / 12, atol=0.06)
+    np.testing.assert_allclose(frequency[12:], 1 / 4, atol=0.05)
     # Four identities cannot be half of twelve: each batch has them all.
-    often = drawn(12, np.where(labels < 12, 1 / 12, 1 / 4))
-    np.testing.assert_array_equal(often[12:], 1)
-    np.testing.assert_allclose(often[:12], 8 / 12, atol=0.06)
+    frequency = drawn(12, np.where(labels < 12, 1 / 12, 1 / 4))
+    np.testing.assert_array_equal(frequency[12:], 1)
+    np.testing.assert_allclose(frequency[:12], 8 / 12, atol=0.06)
     np.testing.assert_array_equal(drawn(16, weights), 1)
 
 

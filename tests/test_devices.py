@@ -101,8 +101,8 @@ def start_two(tmp_path, start):
         address = processes.free_address()
         both = (f"--coordinator={address}", "--num_processes=2")
         return [
-            start(tmp_path, 2, *both, f"--process_id={i}", *own)
-            for i, own in enumerate(flags)
+            start(tmp_path, 2, *both, f"--process_id={i}", *own_flags)
+            for i, own_flags in enumerate(flags)
         ]
 
     return start_

@@ -1,4 +1,4 @@
-"""What goes wrong while a run is trained, and what is left of the run then."""
+"""Failures while a run is trained, and the files that remain then."""
 
 import dataclasses
 import errno
@@ -33,7 +33,7 @@ def test_a_diverging_run_stops_before_anything_is_lost(tmp_path, tiny_run):
     tiny_run.train.log_every_steps = 10
     with pytest.raises(FloatingPointError, match="the loss of step 2 is not finite"):
         train.train(tiny_run, tmp_path)
-    tiny_run.train.max_steps = 1  # whose own loss is sound
+    tiny_run.train.max_steps = 1  # its loss is finite
     with pytest.raises(FloatingPointError, match="parameters after step 1 are not"):
         train.train(tiny_run, tmp_path)
     assert checkpoints.Checkpoints(tmp_path).latest_step() is None
@@ -227,8 +227,8 @@ def test_writes_that_fail_on_a_full_disk(tmp_path):
     assert ended.returncode == 0, ended.stderr
     of_saving, of_logging = ended.stdout.splitlines()
     assert "No space left for the checkpoint of step " in of_saving
-    kept = of_saving.partition("there: ")[2].partition(". ")[0]
-    assert kept != "none" and of_saving.endswith(f"{kept} []")
+    saved_steps = of_saving.partition("there: ")[2].partition(". ")[0]
+    assert saved_steps != "none" and of_saving.endswith(f"{saved_steps} []")
     assert f"log in {disk} cannot be written: No space left on device" in of_logging
     assert "Free some space and run the same command" in of_logging
 

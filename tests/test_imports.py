@@ -38,7 +38,7 @@ FLOORS = (
         "reid_jax.locks",
     ),
     ("reid_jax.files", "reid_jax.angular_losses"),
-    ("reid_jax.arrays", "reid_jax.errors"),
+    ("reid_jax.arrays", "reid_jax.errors", "reid_jax.quantities"),
 )
 """Rooms from the top down: a module imports from its own room and from lower floors."""
 

@@ -68,9 +68,9 @@ def test_killed_at_random_moments_it_is_the_same_run(tmp_path, start, num_device
     for life in range(NUM_KILLS):
         process = start(workdir, num_devices)
         # One in five while it starts or resumes, the others once it trains.
-        wanted, moment = (0, 3.0) if life % 5 == 0 else (rng.randrange(1, 5), 0.3)
+        num_wanted, moment = (0, 3.0) if life % 5 == 0 else (rng.randrange(1, 5), 0.3)
         num_lines = 0
-        while num_lines < wanted and (line := process.stdout.readline()):
+        while num_lines < num_wanted and (line := process.stdout.readline()):
             num_lines += line.startswith("step ")
         time.sleep(rng.uniform(0, moment))
         process.kill()

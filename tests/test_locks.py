@@ -49,8 +49,8 @@ def _start(program: str, *arguments) -> subprocess.Popen:
 def test_no_two_hold_it_at_once(tmp_path):
     (tmp_path / "count").write_text("0")
     counters = [_start(_COUNT, tmp_path) for _ in range(3)]
-    said = [counter.communicate(timeout=100)[1] for counter in counters]
-    assert all(c.returncode == 0 for c in counters), "\n".join(said)
+    printed = [counter.communicate(timeout=100)[1] for counter in counters]
+    assert all(c.returncode == 0 for c in counters), "\n".join(printed)
     assert (tmp_path / "count").read_text() == "300"
     assert [path.name for path in tmp_path.iterdir()] == ["count"]
 
@@ -60,8 +60,8 @@ def test_who_waits_says_for_whom_and_goes_on_when_the_holder_is_killed(tmp_path)
     holder = _start(_HOLD, path)
     assert holder.stdout.readline() == "held\n"
     waiting = _start(_HOLD, path)
-    said = waiting.stderr.readline()
-    assert said == f"Waiting to count: another program has {path} locked.\n"
+    printed = waiting.stderr.readline()
+    assert printed == f"Waiting to count: another program has {path} locked.\n"
     holder.kill()
     holder.communicate()
     assert waiting.stdout.readline() == "held\n"

@@ -89,10 +89,10 @@ def test_an_offset_that_all_embeddings_share_costs_no_digits():
     labels = np.repeat(np.arange(4), 2)
     exact = embeddings.astype(np.float64)
     distances = np.linalg.norm(exact[:, None] - exact[None], axis=2)
-    same = labels[:, None] == labels
+    is_same_pid = labels[:, None] == labels
     expected = (
-        np.where(same, distances, 0).max(axis=1),
-        np.where(same, np.inf, distances).min(axis=1),
+        np.where(is_same_pid, distances, 0).max(axis=1),
+        np.where(is_same_pid, np.inf, distances).min(axis=1),
     )
     *_, gradient, _, hardest = _all_of_triplet(jnp.asarray(embeddings), labels, 0.3)
     np.testing.assert_allclose(hardest, expected, rtol=1e-5)

@@ -12,7 +12,7 @@ def test_rows_of_a_process_are_those_of_its_devices(monkeypatch):
     np.testing.assert_array_equal(parallel.local_rows(8, mesh), np.arange(8))
 
     class Sharding:
-        """Of a process that has the second and the fourth of four devices."""
+        """The process has the second and the fourth of four devices."""
 
         def __init__(self, *_):
             pass

@@ -150,11 +150,13 @@ ending.guard(main)
 
 
 def _two(*arguments: tuple[str, str]) -> list[str]:
-    """What two processes print that run `_LATE` and end in a line about an error."""
+    """Output of two processes that run `_LATE` and end in a line about an error."""
     address = processes.free_address()
     programs = [
-        processes.start("-c", _LATE, address, str(process), *own, JAX_PLATFORMS="cpu")
-        for process, own in enumerate(arguments)
+        processes.start(
+            "-c", _LATE, address, str(process), *own_arguments, JAX_PLATFORMS="cpu"
+        )
+        for process, own_arguments in enumerate(arguments)
     ]
     printed = processes.end(*programs, status=1)
     assert "Traceback" not in "".join(printed)

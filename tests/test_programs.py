@@ -45,7 +45,7 @@ def _mars_tracklets(data_dir):
 
 @pytest.fixture
 def config(walkers_tiny):
-    """That of `trained_attention`."""
+    """The config of `trained_attention`."""
     return attention_run(walkers_tiny)
 
 
@@ -81,15 +81,23 @@ def test_a_whole_run(trained_attention):
         curve = [row["cmc"][rank] for rank in ("1", "5", "10", "20")]
         assert curve == sorted(curve)
         assert row["num_valid"] <= row["num_queries"]
-        same = row["verification"]
-        assert 0 <= same["at_fpr"]["0.1"]["tpr"] <= 1
-        assert 0 <= same["equal_error_rate"] <= 1
-        assert same["at_fpr"]["0.0001"] is None  # walkers/tiny has too few pairs
-    kept = calibration.read_calibration(folder)
-    assert (kept.dataset, kept.step, kept.metric) == ("walkers/tiny", 4, "l2")
-    assert kept.weights == checkpoints.Checkpoints(trained_attention).fingerprint(4)
+        verification = row["verification"]
+        assert 0 <= verification["at_fpr"]["0.1"]["tpr"] <= 1
+        assert 0 <= verification["equal_error_rate"] <= 1
+        assert (
+            verification["at_fpr"]["0.0001"] is None
+        )  # walkers/tiny has too few pairs
+    thresholds = calibration.read_calibration(folder)
+    assert (thresholds.dataset, thresholds.step, thresholds.metric) == (
+        "walkers/tiny",
+        4,
+        "l2",
+    )
+    assert thresholds.weights == checkpoints.Checkpoints(trained_attention).fingerprint(
+        4
+    )
     point = rows[0]["verification"]["at_fpr"]["0.1"]
-    assert kept.threshold(0.1) == (point["distance"], point["tpr"])
+    assert thresholds.threshold(0.1) == (point["distance"], point["tpr"])
     assert (trained_attention / "config.json").exists()
     assert list((trained_attention / "tensorboard").iterdir())
     printed = (trained_attention / "printed.txt").read_text()
@@ -179,7 +187,7 @@ def test_interrupted_and_resumed_is_the_same_run(
         with pytest.raises(ending.Terminated):
             train.train(config, tmp_path / "resumed")
     assert checkpoints.Checkpoints(tmp_path / "resumed").latest_step() == 3
-    # What a run that went on without saving left behind is not logged twice.
+    # Lines of a run that went on without saving are not logged twice.
     with (tmp_path / "resumed" / "metrics.jsonl").open("a") as log:
         log.write('{"step": 4, "loss": -1.0}\n{"ste')
     train.train(config, tmp_path / "resumed")

@@ -13,7 +13,7 @@ from tests.source_layouts import write_video
 
 @pytest.fixture
 def workdir(trained, tmp_path):
-    """A run without what was embedded of it."""
+    """A run without stored embeddings."""
     folder = shutil.copytree(trained, tmp_path / "run")
     shutil.rmtree(folder / "eval", ignore_errors=True)
     return folder

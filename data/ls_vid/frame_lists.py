@@ -56,7 +56,7 @@ def read(folder: pathlib.Path, name: str, problems: list[str]) -> list[Line]:
 def find_frames(folder: pathlib.Path, prefixes: list[str]) -> dict[str, list[str]]:
     """The images whose paths start with each prefix, in natural order.
 
-    Of several prefixes of a path the longest counts: `0001_10_3_1.jpg` belongs to
+    Among several prefixes of a path, the longest counts: `0001_10_3_1.jpg` belongs to
     `0001_10`, not to `0001_1`. A prefix that is a folder has all images in it.
     """
     frames: dict[str, list[str]] = {prefix: [] for prefix in prefixes}

@@ -99,7 +99,7 @@ def _read_halves(
 
 
 def _split_problems(split) -> list[str]:
-    """What is wrong with one split of the file, a text each."""
+    """Describes each problem of one split of the file."""
     if not isinstance(split, dict) or not all(
         isinstance(split.get(half), list) and split[half] for half in ("train", "test")
     ):

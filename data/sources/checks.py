@@ -73,7 +73,7 @@ def warn(subject: str, warnings: Sequence[str]) -> None:
 
 
 def damage(image: bytes) -> str | None:
-    """What is wrong with an encoded image, in words, or None; without decoding it.
+    """Describes what is wrong with an encoded image, or returns None; decodes nothing.
 
     - JPEG: compressed data cannot hold the end marker FFD9. So the file is whole when
       one follows the start of the last scan (FFDA).
@@ -103,7 +103,7 @@ _EXIF_ORIENTATION = 0x0112
 
 
 def _header_damage(image: bytes) -> str | None:
-    """What is wrong according to an image's header, in words, or None."""
+    """Describes what an image's header says is wrong, or returns None."""
     try:
         with (
             warnings.catch_warnings(action="ignore"),
@@ -139,7 +139,7 @@ def beyond_8_bits(picture: Image.Image) -> str | None:
 
 
 def _png_damage(image: bytes) -> str | None:
-    """What is wrong with the chunks of a PNG, in words, or None."""
+    """Describes what is wrong with the chunks of a PNG, or returns None."""
     start = len(_PNG_SIGNATURE)
     while start + 12 <= len(image):
         length = int.from_bytes(image[start : start + 4], "big")

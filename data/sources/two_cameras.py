@@ -1,7 +1,7 @@
 """Reads datasets where each of two cameras saw every person once, as folders of PNGs.
 
-Training persons come with both tracklets. Of a test person, the first camera's tracklet
-is the query and the second camera's is in the gallery.
+Training persons come with both tracklets. For a test person, the first camera's
+tracklet is the query and the second camera's is in the gallery.
 """
 
 import dataclasses
@@ -15,7 +15,7 @@ from data.sources.image_files import FileTracklet
 
 @dataclasses.dataclass(frozen=True)
 class Layout:
-    """Where a dataset keeps its persons: `<camera>/<person>/*.png` in its source."""
+    """Folders of a dataset's persons in its source: `<camera>/<person>/*.png`."""
 
     dataset: str
     """Name of the dataset in errors."""

@@ -22,7 +22,7 @@ RECORD = ".cut_from.json"
 
 @dataclasses.dataclass(frozen=True)
 class Origin:
-    """What crops were cut from: the full path of a video, its camera, the split."""
+    """Origin of crops: the full path of a video, its camera, the split."""
 
     video: str
     camid: int
@@ -98,7 +98,7 @@ def write_record(folder: pathlib.Path, origin: Origin) -> None:
 
 
 def _read_record(folder: pathlib.Path) -> Origin | None:
-    """What the crops in `folder` were cut from; None where that is not recorded."""
+    """Reads the origin of the crops in `folder`; None where it is not recorded."""
     try:
         return Origin(**json.loads((folder / RECORD).read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError):

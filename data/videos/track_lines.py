@@ -121,8 +121,8 @@ def with_ids(
 ) -> bytes:
     """The bytes of a tracks file with other ids in some lines.
 
-    All else stays as it is, to the byte: the encoding and its mark, the ends of lines,
-    and bytes that are no text in that encoding.
+    Everything else stays unchanged, to the byte: the encoding and its mark, the ends of
+    lines, and bytes that are no text in that encoding.
 
     Args:
         path: The file.

@@ -52,7 +52,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--dtype",
         choices=("float32", "bfloat16"),
-        help="dtype of the computation (default: that of the run)",
+        help="dtype of the computation (default: the run's dtype)",
     )
     return parser
 

@@ -83,6 +83,16 @@ def export(
     json_path = out.with_name(f"{out.name}.json")
     files.write_json(json_path, describe(run, format, jax.eval_shape(embed, clips)))
     print(f"{run.workdir}, step {run.step}: written to {out} and {json_path}")
+    print(f"\nnext, in Python: {_READERS[format].format(out)}")
+    print("docs/export.md has a whole program that reads it.")
+
+
+_READERS = {
+    "stablehlo": 'jax.export.deserialize(open("{}", "rb").read()).call(clips)',
+    "onnx": 'onnxruntime.InferenceSession("{}").run(None, {{"clips": clips}})',
+    "saved_model": 'tensorflow.saved_model.load("{}").signatures["serving_default"]',
+}
+"""Python expressions that read the file of a format."""
 
 
 def _publish(run: Run, folder: pathlib.Path) -> None:
@@ -91,8 +101,8 @@ def _publish(run: Run, folder: pathlib.Path) -> None:
     )
     print(
         f"{run.workdir}, step {run.step}: written to {path}, SHA-256 "
-        f"{published.digest(path)}\n"
-        f"thresholds for it: python evaluate.py --workdir={folder}"
+        f"{published.digest(path)}\n\n"
+        f"next, measure its thresholds:\n  python evaluate.py --workdir={folder}"
     )
 
 

@@ -27,7 +27,7 @@ def threshold(run: Run, given: argparse.Namespace) -> tuple[float, str]:
         UserError: the run has no threshold for the rate in the flags.
     """
     if given.threshold is not None:
-        return given.threshold, f"Threshold {given.threshold:g}, as given."
+        return given.threshold, f"Threshold {given.threshold:g} was given."
     rate = FALSE_LINKS if given.false_links is None else given.false_links
     dataset = given.calibration or run.config.data.name
     folder = run_folder.eval_folder(run.workdir, dataset)
@@ -42,11 +42,12 @@ def threshold(run: Run, given: argparse.Namespace) -> tuple[float, str]:
             f"--config.eval.center_cameras={is_centered} makes those that fit here."
         )
     distance, tpr = calibrated.threshold(rate)
-    where = ", ".join([calibrated.dataset, *calibrated.conditions])
+    conditions = ", ".join(calibrated.conditions)
+    where = calibrated.dataset + f" ({conditions})" * bool(conditions)
     return distance, (
-        f"{name} distance up to {distance:.4g}: on {where} that links {100 * rate:g} % "
-        f"of the pairs of two persons, and {100 * tpr:.1f} % of the pairs of one. "
-        "Other footage has other rates."
+        f"{name} distance up to {distance:.4g}: on {where}, this links {100 * rate:g} "
+        f"% of the pairs of two persons, and {100 * tpr:.1f} % of the pairs of one "
+        "person. Other footage has other rates."
     )
 
 

@@ -56,7 +56,7 @@ def _sharing_a_frame(frames, recordings) -> sparse.csr_array:
     recording_ids = np.repeat(np.asarray(recordings, int), lengths)
     # A column for each frame of a recording, in order of the frames.
     keys = recording_ids * (numbers.max(initial=0) + 1) + numbers
-    distinct, columns = np.unique(keys, return_inverse=True)
+    frame_keys, columns = np.unique(keys, return_inverse=True)
     # A track enters in a frame if it was not in the frame before. If two tracks share
     # frames, one of them enters in the first frame of such a row of shared frames. So
     # it is enough to compare entered frames with all frames.
@@ -66,11 +66,11 @@ def _sharing_a_frame(frames, recordings) -> sparse.csr_array:
     def incidence(chosen) -> sparse.csr_array:
         indices = tracks[chosen], columns[chosen]
         values = np.ones(len(indices[0]), bool)
-        return sparse.coo_array((values, indices), shape=(num, len(distinct))).tocsr()
+        return sparse.coo_array((values, indices), shape=(num, len(frame_keys))).tocsr()
 
     first, second = (incidence(enters) @ incidence(slice(None)).T).nonzero()
     is_pair = first != second
     first, second = first[is_pair], second[is_pair]
-    both = np.concatenate([first, second]), np.concatenate([second, first])
-    values = np.ones(len(both[0]), bool)
-    return sparse.coo_array((values, both), shape=(num, num)).tocsr()
+    indices = np.concatenate([first, second]), np.concatenate([second, first])
+    values = np.ones(len(indices[0]), bool)
+    return sparse.coo_array((values, indices), shape=(num, num)).tocsr()

@@ -8,10 +8,10 @@ import numpy as np
 from data.videos import cutting, mot
 from reid_jax import peers
 from reid_jax.errors import UserError
-from reid_jax.footage import kept_embeddings
+from reid_jax.footage import stored_embeddings
 from reid_jax.footage.appearances import Appearances
 from reid_jax.footage.cameras import Recording
-from reid_jax.footage.kept_embeddings import Part
+from reid_jax.footage.stored_embeddings import Part
 from reid_jax.footage.tracks import Plan
 from reid_jax.report import html, strips
 from reid_jax.runs.run import Run
@@ -24,7 +24,7 @@ def embed(
     run: Run,
     plan: Plan,
     *,
-    kept: pathlib.Path | None,
+    cache_folder: pathlib.Path | None,
     progress: Callable[[int, int, str], None] = lambda *_: None,
     report: Callable[[str], None] = print,
 ) -> Appearances:
@@ -33,8 +33,8 @@ def embed(
     Args:
         run: the run whose network embeds.
         plan: the recordings and their tracks.
-        kept: folder of stored embeddings; None: none are stored. A recording is read
-            from it if the weights, the video, its tracks and the settings are
+        cache_folder: folder of stored embeddings; None: none are stored. A recording
+            is read from it if the weights, the video, its tracks and the settings are
             unchanged.
         progress: called with (boxes done, all boxes, name of the recording).
         report: called with a line for everything that is left out.
@@ -42,18 +42,20 @@ def embed(
     Raises:
         UserError: a recording cannot be read, or no track has a box in the picture.
     """
-    done, parts = 0, []
+    done, parts, settings = 0, [], plan.settings
     for recording, tracks in zip(plan.recordings, plan.tracks, strict=True):
-        part = kept_embeddings.load(kept, run, recording, plan.settings)
+        part = stored_embeddings.load(cache_folder, run, recording, settings)
         if part is None:
 
             def advance(boxes: int, before: int = done, r=recording) -> None:
                 progress(before + boxes, plan.num_boxes, r.name)
 
             part = _embed_recording(run, recording, tracks, plan, advance)
-            problem = kept_embeddings.save(kept, run, recording, plan.settings, part)
+            problem = stored_embeddings.save(
+                cache_folder, run, recording, settings, part
+            )
             if problem:
-                report(f"embeddings of {recording.video} are not kept: {problem}")
+                report(f"embeddings of {recording.video} are not stored: {problem}")
         for line in part.warnings:
             report(f"{recording.tracks}: {line}")
         done += _num_boxes(tracks)
@@ -80,7 +82,7 @@ def embed_together(
     run: Run,
     plan: Plan,
     *,
-    kept: pathlib.Path | None,
+    cache_folder: pathlib.Path | None,
     progress: Callable[[int, int, str], None] = lambda *_: None,
 ) -> None:
     """Embeds each recording in one of the processes, and stores it for `embed`.
@@ -88,28 +90,28 @@ def embed_together(
     All processes must call this. A single process does nothing.
 
     Raises:
-        UserError: there is no folder `kept`, it is not the same folder for all
+        UserError: there is no `cache_folder`, it is not the same folder for all
             processes, or they have different weights, videos, tracks or settings.
     """
     if peers.share() == (0, 1):
         return
-    if kept is None:
+    if cache_folder is None:
         raise UserError(
             "several processes meet in the folder of --keep: --keep=none is for one."
         )
     recordings, settings = plan.recordings, plan.settings
     keys = {
-        recording.name: kept_embeddings.key(run, recording, settings)
+        recording.name: stored_embeddings.key(run, recording, settings)
         for recording in recordings
     }
     peers.check_same(keys, "weights, videos, tracks or settings")
-    peers.check_shared(kept)
+    peers.check_shared(cache_folder)
     missing = []
     if peers.is_main_process():  # its answer is used by all
         missing = [
             number
             for number, recording in enumerate(recordings)
-            if kept_embeddings.load(kept, run, recording, settings) is None
+            if stored_embeddings.load(cache_folder, run, recording, settings) is None
         ]
     missing = peers.told_by_all(missing)[0]
     process, num_processes = peers.share()
@@ -124,10 +126,10 @@ def embed_together(
             progress(before + boxes, total, name)
 
         part = _embed_recording(run, recording, tracks, plan, advance)
-        problem = kept_embeddings.save(kept, run, recording, settings, part)
+        problem = stored_embeddings.save(cache_folder, run, recording, settings, part)
         if problem:
             raise UserError(
-                f"embeddings of {recording.video} cannot be kept for the first "
+                f"embeddings of {recording.video} cannot be stored for the first "
                 f"process: {problem}"
             )
         done += _num_boxes(tracks)

@@ -2,6 +2,7 @@
 
 import argparse
 import pathlib
+import shlex
 
 from reid_jax.cli import arguments, processes
 
@@ -45,6 +46,17 @@ def parser(doc: str) -> argparse.ArgumentParser:
         if name == "embed":
             processes.add_to(command)
     return main_parser
+
+
+def command_line(given: argparse.Namespace, command: str, *more: str) -> str:
+    """Returns the command line of another command on the same videos."""
+    words = ["python", "-m", "reid_jax.footage", command]
+    names = ("workdir", "cameras", "video", "tracks", "first_frame", "classes", "fps")
+    for name in names:
+        if (value := getattr(given, name)) is not None:
+            text = ",".join(map(str, value)) if name == "classes" else value
+            words.append(f"--{name}={text}")
+    return shlex.join([*words, *more])
 
 
 def _add_common(command: argparse.ArgumentParser, out: str) -> None:

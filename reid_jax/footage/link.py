@@ -5,8 +5,9 @@ import pathlib
 
 import numpy as np
 
+from reid_jax import quantities
 from reid_jax.errors import UserError
-from reid_jax.footage import agreement, comparing, output, page, persons
+from reid_jax.footage import agreement, comparing, flags, output, page, persons
 from reid_jax.footage.appearances import Appearances
 from reid_jax.footage.tracks import Plan
 from reid_jax.retrieval import linking
@@ -33,9 +34,10 @@ def check(run: Run, plan: Plan, given: argparse.Namespace) -> None:
     if given.persons is not None:
         linking.check_number(given.persons, num, given.memory_gb)
     elif linking.gigabytes(num) > given.memory_gb:
+        size = quantities.three_digits(linking.gigabytes(num))
         print(
-            f"note: {num:,} tracks take {linking.gigabytes(num):.1f} GB if the "
-            f"threshold connects them all; --memory_gb={given.memory_gb:g} allows "
+            f"note: {num:,} tracks take {size} GB if the threshold connects them all; "
+            f"--memory_gb={given.memory_gb:g} allows "
             f"{linking.most_connected(given.memory_gb):,} connected tracks."
         )
 
@@ -81,6 +83,10 @@ def link(run: Run, plan: Plan, seen: Appearances, given: argparse.Namespace) -> 
     names = [f"{recording.name}.txt" for recording in plan.recordings]
     printed_names = [*names[:3], *["…"] * (len(names) > 3), *FILES]
     print(f"written to {given.out}: {', '.join(printed_names)}")
+    query = f"--query={seen.name(0)}"
+    command = flags.command_line(given, "search", query, "--out=found")
+    print(f"\nnext, see the persons: {given.out / 'persons.html'} (for any browser)")
+    print(f"or find a track again, such as {seen.name(0)}:\n  {command}")
 
 
 def _write_table(

@@ -148,8 +148,8 @@ def histogram(pairs: PairDistances, threshold: float) -> str:
     """
     canvas = style.new_figure(7, 2.6)
     axes = canvas.subplots()
-    looks = zip(pairs.counts.items(), style.COLORS, style.DASHES, strict=False)
-    for (name, counts), color, dashes in looks:
+    styled_counts = zip(pairs.counts.items(), style.COLORS, style.DASHES, strict=False)
+    for (name, counts), color, dashes in styled_counts:
         if total := counts.sum():
             label = f"{name} ({total:,} pairs)"
             share = 100 * counts / total

@@ -35,11 +35,11 @@ def run_command(given: argparse.Namespace) -> None:
                 raise UserError(f"--out={given.out}: a name ending in .npz is needed.")
             if peers.is_main_process():  # only it writes
                 output.check(given.out.parent, [given.out.name], plan, [given.cameras])
-    kept = _cache_folder(run, given)
+    cache_folder = _cache_folder(run, given)
     with progress.shown() as show:
-        embedding.embed_together(run, plan, kept=kept, progress=show)
+        embedding.embed_together(run, plan, cache_folder=cache_folder, progress=show)
         if peers.is_main_process():
-            seen = embedding.embed(run, plan, kept=kept, progress=show)
+            seen = embedding.embed(run, plan, cache_folder=cache_folder, progress=show)
     if peers.is_main_process():
         _write(run, plan, seen, given)
     peers.wait_for_all("written")
@@ -56,6 +56,10 @@ def _write(run: Run, plan: Plan, seen: Appearances, given: argparse.Namespace) -
                 output.write_embeddings(unfinished, seen)
             dim = seen.embeddings.shape[1]
             print(f"{len(seen)} tracks, {dim} numbers each, written to {given.out}")
+            print(
+                f'\nnext, in Python: numpy.load("{given.out}")["embeddings"]'
+                f"  # float32 [{len(seen)}, {dim}]"
+            )
 
 
 def _recordings(given: argparse.Namespace) -> list[cameras.Recording]:

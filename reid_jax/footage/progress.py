@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterator
 import rich.console
 import rich.progress
 
+from reid_jax.cli import bars
+
 
 @contextlib.contextmanager
 def shown() -> Iterator[Callable[[int, int, str], None]]:
@@ -17,8 +19,8 @@ def shown() -> Iterator[Callable[[int, int, str], None]]:
             rich.progress.TextColumn("{task.description}"),
             rich.progress.BarColumn(bar_width=20),
             rich.progress.MofNCompleteColumn(),
-            rich.progress.TextColumn("boxes  left"),
-            rich.progress.TimeRemainingColumn(),
+            rich.progress.TextColumn("boxes"),
+            bars.TimeLeft(),
         )
         console = rich.console.Console(stderr=True)
         with rich.progress.Progress(*columns, console=console) as bar:
@@ -35,8 +37,10 @@ def shown() -> Iterator[Callable[[int, int, str], None]]:
         if now - last_shown > 10 and done:
             last_shown = now
             seconds_left = (now - start) * (total - done) / done
+            num_done = f"{done:{len(f'{total:,}')},}"
+            time_left = bars.time_left(seconds_left).rstrip()
             print(
-                f"{camera}: {done:,} of {total:,} boxes, {seconds_left:.0f} s left",
+                f"{camera}: {num_done} of {total:,} boxes  {time_left}",
                 file=sys.stderr,
                 flush=True,
             )

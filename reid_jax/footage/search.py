@@ -52,7 +52,7 @@ def search(run: Run, plan: Plan, seen: Appearances, given: argparse.Namespace) -
     for text, key in query_tracks.items():
         track = numbers.get(key)
         if track is None:
-            raise UserError(f"--query {text}: no box of it is inside the picture.")
+            raise UserError(f"--query {text}: none of its boxes is inside the picture.")
         is_together = constraints(all_tracks[[track]], all_tracks)[0]
         others = np.flatnonzero(~is_together & (all_tracks != track))
         nearest = _nearest(compared, compared.embeddings[track], others, metric, given)
@@ -81,6 +81,7 @@ def search(run: Run, plan: Plan, seen: Appearances, given: argparse.Namespace) -
         nobody = "nobody: every other track is in the picture at the same time"
         print(f"{result.query}: {text or nobody}")
     print(f"written to {given.out}: {', '.join(FILES)}")
+    print(f"\nnext, see the result: {given.out / 'found.html'} (for any browser)")
 
 
 def _read_queries(

@@ -25,9 +25,9 @@ class Plan:
     recordings: Sequence[Recording]
     settings: Settings
     files: list[mot.Tracks]
-    """By recording: the content of its track file."""
+    """Content of the track file of each recording."""
     tracks: list[dict[int, mot.Track]]
-    """By recording: the tracks with enough boxes."""
+    """Tracks with enough boxes, of each recording."""
 
     @property
     def num_tracks(self) -> int:

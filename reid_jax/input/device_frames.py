@@ -10,7 +10,7 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jaxtyping import Int
 
-from reid_jax import parallel
+from reid_jax import parallel, quantities
 from reid_jax.errors import UserError
 from reid_jax.input import decoding
 from reid_jax.input.augmentation import Windows
@@ -48,13 +48,11 @@ class DeviceFrames:
         padded = sizes.max(axis=0)
         shape = (len(sizes), *padded.tolist(), 3)
         _check_room(shape, mesh.local_devices)
-        self._show_windows = jax.jit(
+        self._cut_windows = jax.jit(
             lambda frames, sizes, ids, windows: resize(frames[ids], sizes[ids], windows)
         )
-        gigabytes = np.prod(shape, dtype=np.int64) / 1e9
-        print(
-            f"{shape[0]:,} frames, {gigabytes:.1f} GB, for the device ...", flush=True
-        )
+        size = quantities.gigabytes(int(np.prod(shape, dtype=np.int64)))
+        print(f"Decoding {shape[0]:,} frames ({size}) for the device ...", flush=True)
         began = time.perf_counter()
         self._sizes = parallel.replicate(sizes, mesh)
         on_every_device = NamedSharding(mesh, PartitionSpec())
@@ -74,11 +72,13 @@ class DeviceFrames:
             )
             self._frames = _put(self._frames, pixels, request.content)
         self._frames.block_until_ready()
-        print(f"decoded in {time.perf_counter() - began:.0f} s", flush=True)
+        seconds = time.perf_counter() - began
+        rate = quantities.rate(shape[0] / seconds, "frames")
+        print(f"decoded in {quantities.duration(seconds)}: {rate}", flush=True)
 
-    def show(self, frame_ids: jax.Array, windows: Windows) -> jax.Array:
+    def cut_windows(self, frame_ids: jax.Array, windows: Windows) -> jax.Array:
         """Computes the windows of the frames with these numbers, uint8 pixels."""
-        return self._show_windows(self._frames, self._sizes, frame_ids, windows)
+        return self._cut_windows(self._frames, self._sizes, frame_ids, windows)
 
 
 @functools.partial(jax.jit, donate_argnums=0)
@@ -98,7 +98,7 @@ def _check_room(shape: tuple[int, ...], devices: Sequence) -> None:
             num, height, width, _ = shape
             raise UserError(
                 f"config.data.cache='device': {num:,} frames of {height}×{width} are "
-                f"{num_bytes / 1e9:.1f} GB, and {device} has {free / 1e9:.1f} GB left, "
-                f"{1 - _MEMORY_SHARE:.0%} of it for the steps. Take "
-                "config.data.cache='disk'."
+                f"{quantities.gigabytes(num_bytes)}, and {device} has "
+                f"{quantities.gigabytes(free)} left, of which the steps get "
+                f"{1 - _MEMORY_SHARE:.0%}. Take config.data.cache='disk'."
             )

@@ -211,7 +211,7 @@ class FilesSource:
         for batch in batches:
             windows = _rows_of(batch.windows, rows)
             ids = batch.frame_ids[rows].astype(np.int32)
-            yield batch, frames.show(*parallel.shard((ids, windows), mesh))
+            yield batch, frames.cut_windows(*parallel.shard((ids, windows), mesh))
 
     def _num_taps(self, sizes: Int[np.ndarray, "... 2"]) -> int:
         return resizing.num_taps(sizes, self._augmentation.whole_size)

@@ -97,7 +97,7 @@ class Jitter:
         def power(name: str, reach: float):
             return jittered((1 + reach) ** (2 * u[name] - 1), reach, 1.0)
 
-        def happens(name: str, probability: float):
+        def is_drawn(name: str, probability: float):
             return u[name] < probability if probability else None
 
         kernels = self._kernels(u["blur"] < self.blur, u["sigma"])
@@ -109,8 +109,8 @@ class Jitter:
             hue=jittered(self.hue * (2 * u["hue"] - 1), self.hue, 0.0),
             gain=None if gains[0] is None else np.stack(gains, axis=-1),
             gamma=power("gamma", self.gamma),
-            autocontrast=happens("autocontrast", self.autocontrast),
-            grayscale=happens("grayscale", self.grayscale),
+            autocontrast=is_drawn("autocontrast", self.autocontrast),
+            grayscale=is_drawn("grayscale", self.grayscale),
             blur=kernels if self.blur else None,
         )
         repeats = clip_length // draws

@@ -67,7 +67,7 @@ class JoinedSplit:
 
 
 def join(splits: Mapping[str, Split]) -> Split | JoinedSplit:
-    """Joins the splits of worlds by name; a single one stays as it is."""
+    """Joins the splits of worlds by name; a single one is unchanged."""
     if len(splits) == 1:
         return next(iter(splits.values()))
     fingerprint = " ".join(split.fingerprint for split in splits.values())

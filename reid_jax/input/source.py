@@ -1,4 +1,4 @@
-"""Where a run's batches come from: `open_source(config)` opens the dataset."""
+"""Opens the dataset that a run's batches come from: `open_source(config)`."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Protocol, runtime_checkable

@@ -84,8 +84,8 @@ def read_metadata(path: str | os.PathLike) -> dict[str, str]:
     """Reads the metadata of a `.safetensors` file; empty for other files."""
     if content_kind(path) != "safetensors":
         return {}
-    what = "safetensors file"
-    with refused(path, what), safetensors.safe_open(path, "numpy") as file:
+    format_name = "safetensors file"
+    with refused(path, format_name), safetensors.safe_open(path, "numpy") as file:
         return dict(file.metadata() or {})
 
 
@@ -217,9 +217,10 @@ def _read_npz(path: pathlib.Path) -> dict[str, np.ndarray]:
                 if file.read(6) != b"\x93NUMPY":
                     raise UserError(f"{name} is no array")
             with archive.open(name) as file:
-                if (stated := _stated_bytes(file)) > member.file_size:
+                if (num_bytes := _stated_bytes(file)) > member.file_size:
                     raise UserError(
-                        f"{name} has {member.file_size} bytes and says it has {stated}"
+                        f"{name} has {member.file_size} bytes, and says it has "
+                        f"{num_bytes}"
                     )
             with archive.open(name) as file:
                 array = np.lib.format.read_array(file, allow_pickle=False)

@@ -7,17 +7,17 @@ from reid_jax.errors import UserError
 
 
 @contextlib.contextmanager
-def refused(path: str | os.PathLike, what: str):
-    """Turns every error of the block into a UserError: `path` is damaged or no `what`.
+def refused(path: str | os.PathLike, format_name: str):
+    """Turns every error of the block into a UserError: `path` cannot be read.
 
-    `what` names the expected format, such as "safetensors file".
+    `format_name` is the expected format, such as "safetensors file".
     """
     try:
         yield
     except Exception as error:
         reason = first_sentence(error)
         raise UserError(
-            f"{path} was refused: it is damaged or no {what} ({reason})."
+            f"{path} was refused: it is damaged or no {format_name} ({reason})."
         ) from None
 
 

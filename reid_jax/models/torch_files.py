@@ -96,19 +96,19 @@ def choose(
     return candidates[name], name, others
 
 
-def import_torch(path: pathlib.Path, doing: str):
+def import_torch(path: pathlib.Path, action: str):
     """Imports PyTorch; a UserError says what needs it ("Reading", "Writing")."""
     try:
         import torch
     except ImportError:
         raise UserError(
-            f"{doing} {path} needs PyTorch (pip install torch); a .safetensors file of "
-            "the same weights does not."
+            f"{action} {path} needs PyTorch (pip install torch); a .safetensors file "
+            "of the same weights does not."
         ) from None
     version = torch.__version__.partition("+")[0].split(".")[:2]
     if tuple(map(int, version)) < (2, 6):
         raise UserError(
-            f"{doing} {path} safely needs PyTorch 2.6, not {torch.__version__}."
+            f"{action} {path} safely needs PyTorch 2.6, not {torch.__version__}."
         )
     return torch
 

@@ -30,7 +30,7 @@ class AmbiguousPrefixError(UserError):
         listed = ", ".join(shown_prefix(prefix) for prefix in self.prefixes)
         super().__init__(
             f"It holds {len(self.prefixes)} networks that fit equally well, under the "
-            f"prefixes {listed}. Write the one you want into a file of its own: "
+            f"prefixes {listed}. Write the one you want into a separate file: "
             "python -m reid_jax.convert_weights FILE ONE.safetensors "
             f"--prefix={self.prefixes[-1]}"
         )

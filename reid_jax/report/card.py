@@ -7,7 +7,7 @@ import numpy as np
 
 from reid_jax import files
 from reid_jax.report import choices, html
-from reid_jax.retrieval import places
+from reid_jax.retrieval import match_ranks
 from reid_jax.runs import folder as run_folder
 from reid_jax.runs.run import Run
 from reid_jax.scoring import roc, scores
@@ -49,7 +49,7 @@ def write(run: Run, scored: scores.Scored, summary: dict) -> pathlib.Path:
         num_query_pids=len(np.unique(scored.query.pids)),
         num_gallery_pids=len(np.unique(scored.gallery.pids[scored.gallery.pids > 0])),
         num_queries=len(scored.query.pids),
-        num_gallery=int(np.sum(scored.gallery.pids != places.JUNK_PID)),
+        num_gallery=int(np.sum(scored.gallery.pids != match_ranks.JUNK_PID)),
         is_rendered=all(
             name.startswith("walkers/") for name in trained_on.split(" + ")
         ),

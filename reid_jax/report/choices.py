@@ -10,7 +10,7 @@ from reid_jax.arrays import Array
 from reid_jax.input.source import Source
 from reid_jax.report import strips
 from reid_jax.report.strips import NUM_RESULTS, RankedRow, Result, Strip
-from reid_jax.retrieval import places, ranking, shared_ids
+from reid_jax.retrieval import match_ranks, ranking, shared_ids
 from reid_jax.runs.embeddings import Embedded
 from reid_jax.scoring import color_histogram
 from reid_jax.scoring.scores import Scored
@@ -102,7 +102,7 @@ def _ranked_entries(scored: Scored, q: int) -> list[int]:
         gallery.pids,
         query.camids[q],
         gallery.camids,
-        gallery.pids == places.JUNK_PID,
+        gallery.pids == match_ranks.JUNK_PID,
     )
     order = np.argsort(scored.distances[q], kind="stable")
     return order[is_ranked[order]].tolist()

@@ -6,7 +6,7 @@ import numpy as np
 from jaxtyping import Integer
 
 from reid_jax.arrays import Array
-from reid_jax.retrieval import places, ranking
+from reid_jax.retrieval import match_ranks, ranking
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,17 +47,17 @@ def camera_pairs(
     """
     camids = np.union1d(query_camids, gallery_camids)
     num = len(camids)
-    query_cameras, gallery_cameras = places.same_codes(query_camids, gallery_camids)
-    match_places = result.found
-    match_cameras = gallery_cameras[match_places.entry]
+    query_cameras, gallery_cameras = match_ranks.same_codes(
+        query_camids, gallery_camids
+    )
+    matches = result.matches
+    match_cameras = gallery_cameras[matches.entry]
     group = np.where(
-        match_cameras != query_cameras[match_places.query],
-        match_places.query * num + match_cameras,
+        match_cameras != query_cameras[matches.query],
+        matches.query * num + match_cameras,
         -1,
     )
-    group_scores = ranking.score_groups(
-        match_places, group, len(query_cameras) * num, ap
-    )
+    group_scores = ranking.score_groups(matches, group, len(query_cameras) * num, ap)
     is_first = np.where(np.isnan(group_scores.ap), np.nan, group_scores.first_rank == 1)
     scores = np.stack([group_scores.ap, is_first]).reshape(2, -1, num)
     has_match = ~np.isnan(scores[0])

@@ -85,14 +85,14 @@ def _tiles(query, gallery, metric: str, mesh: Mesh | None):
     num = len(gallery)
     num_parts = -(-num // _BLOCK)
     size = -(-num // num_parts)
-    whole, shared = _shardings(mesh, num_parts)
+    replicated, shared = _shardings(mesh, num_parts)
     step = size * shared.mesh.size
     parts = {}
     for start in range(0, num, step):
         y = _padded(gallery[start : start + step], step)
         parts[start] = expand.prepare(y, "gallery", start, shared)
     for rows in row_blocks(len(query), num):
-        x = expand.prepare(query[rows], "query", 0, whole)
+        x = expand.prepare(query[rows], "query", 0, replicated)
         tiles = (
             (start, np.asarray(expand.block(x, y, size))[:, : num - start])
             for start, y in parts.items()
@@ -164,7 +164,7 @@ def top_k(
         _check_k(k, len(gallery))
         num_blocks = -(-len(gallery) // block)
         gallery = [gallery]
-    whole, shared = _shardings(mesh, num_blocks)
+    replicated, shared = _shardings(mesh, num_blocks)
     num_devices = shared.mesh.size
     expand = None
     num_seen = 0
@@ -172,7 +172,7 @@ def top_k(
         if expand is None:
             expand = expansion.Expansion(query, metric, _dtype(query, rows))
             parts = [
-                expand.prepare(query[i : i + _BLOCK], "query", 0, whole)
+                expand.prepare(query[i : i + _BLOCK], "query", 0, replicated)
                 for i in range(0, len(query), _BLOCK)
             ]
             with expansion.precision(expand.dtype):

@@ -21,6 +21,7 @@ from scipy import sparse
 from scipy.cluster import hierarchy
 from scipy.sparse import csgraph
 
+from reid_jax import quantities
 from reid_jax.errors import UserError
 from reid_jax.retrieval import distances
 
@@ -121,7 +122,7 @@ def link_into(
     num_allowed = int(np.sum(tree[:, 2] < _NEVER / num**2))
     if num_persons < num - num_allowed:
         raise UserError(
-            f"So few persons ({num_persons}) cannot be: tracks that are not one person "
+            f"--persons={num_persons} is too few: tracks that are not one person "
             f"make at least {num - num_allowed}."
         )
     heights = np.concatenate([[0.0], tree[:, 2]])
@@ -132,21 +133,25 @@ def link_into(
 
 
 def check_number(num_persons: int, num_tracks: int, memory_gb: float | int) -> None:
-    """Raises a UserError if the tracks cannot be linked into so many persons."""
+    """Raises a UserError if that number of persons is impossible for the tracks."""
     if not 1 <= num_persons <= num_tracks:
         raise UserError(
-            f"--persons={num_persons}: {num_tracks} tracks are at most so many persons."
+            f"--persons={num_persons}: it must be from 1 to the {num_tracks} tracks."
         )
     if gigabytes(num_tracks) > memory_gb:
         raise UserError(
-            f"--persons takes {gigabytes(num_tracks):.3g} GB for {num_tracks:,} "
-            f"tracks, more than {memory_gb:g}. A threshold or more --memory_gb helps."
+            f"--persons takes {_size(num_tracks)} for {num_tracks:,} tracks, more than "
+            f"{memory_gb:g} GB. A threshold or more --memory_gb helps."
         )
 
 
 def gigabytes(num_connected: int) -> float:
     """Memory in 10⁹ bytes that clustering so many connected tracks takes."""
     return _BYTES_A_PAIR * num_connected**2 / 1e9
+
+
+def _size(num_connected: int) -> str:
+    return f"{quantities.three_digits(gigabytes(num_connected))} GB"
 
 
 def most_connected(memory_gb: float | int) -> int:
@@ -190,12 +195,11 @@ def _members(labels: np.ndarray) -> list[np.ndarray]:
 
 
 def _check_memory(num_connected: int, num: int, memory_gb: float) -> None:
-    needed = gigabytes(num_connected)
-    if needed > memory_gb:
+    if gigabytes(num_connected) > memory_gb:
         raise UserError(
             f"The threshold connects {num_connected:,} of {num:,} tracks: clustering "
-            f"them takes {needed:.3g} GB, more than {memory_gb:g}. A smaller threshold "
-            "(or share of false links), or a larger --memory_gb helps."
+            f"them takes {_size(num_connected)}, more than {memory_gb:g} GB. A smaller "
+            "threshold (or share of false links), or a larger --memory_gb helps."
         )
 
 

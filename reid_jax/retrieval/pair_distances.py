@@ -7,7 +7,7 @@ from jaxtyping import Bool, Float, Real
 
 from reid_jax.arrays import Array
 from reid_jax.retrieval import distances as distances_
-from reid_jax.retrieval import places
+from reid_jax.retrieval import match_ranks
 
 
 class PairDistances:
@@ -21,9 +21,12 @@ class PairDistances:
         self, distances, query_pids, gallery_pids, query_camids, gallery_camids
     ):
         self._distances = distances
-        self._pids = places.same_codes(query_pids, gallery_pids)
+        self._pids = match_ranks.same_codes(query_pids, gallery_pids)
         self._camids = query_camids, gallery_camids
-        self._are_junk = query_pids == places.JUNK_PID, gallery_pids == places.JUNK_PID
+        self._are_junk = (
+            query_pids == match_ranks.JUNK_PID,
+            gallery_pids == match_ranks.JUNK_PID,
+        )
 
     def genuine(self) -> Real[np.ndarray, "_"]:
         """Returns the distances of the genuine pairs."""

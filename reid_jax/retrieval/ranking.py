@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Int, Integer, Real
 
 from reid_jax.arrays import Array
-from reid_jax.retrieval import places
+from reid_jax.retrieval import match_ranks
 
 AP_RULES = ("step", "trapezoid")
 
@@ -24,7 +24,8 @@ class Ranking:
       query without a right match (Ye et al., "Deep Learning for Person
       Re-identification: A Survey and Outlook", arXiv:2001.04193).
     - `first_rank` [Q]: rank, from 1, of the first right match; nan without a match.
-    - `found`: the places that the scores were computed from.
+    - `matches`: ranks of the entries with the queries' pids, from which the scores
+      were computed.
     """
 
     cmc: np.ndarray
@@ -34,7 +35,7 @@ class Ranking:
     inp: np.ndarray
     mean_inp: float
     first_rank: np.ndarray
-    found: places.Places
+    matches: match_ranks.MatchRanks
 
 
 def evaluate(
@@ -74,28 +75,28 @@ def evaluate(
     if max_rank < 1:
         raise ValueError(f"max_rank={max_rank} must be at least 1.")
     query_pids, gallery_pids, query_camids, gallery_camids = labels
-    match_places = places.find(distances, query_pids, gallery_pids)
-    return of_places(
-        match_places, query_camids, gallery_camids, ap=ap, max_rank=max_rank
+    matches = match_ranks.find(distances, query_pids, gallery_pids)
+    return score_matches(
+        matches, query_camids, gallery_camids, ap=ap, max_rank=max_rank
     )
 
 
-def of_places(
-    match_places: places.Places,
+def score_matches(
+    matches: match_ranks.MatchRanks,
     query_camids: Integer[Array, "_"],
     gallery_camids: Integer[Array, "_"],
     *,
     ap: str = "step",
     max_rank: int = 50,
 ) -> Ranking:
-    """Computes the scores from the places of the entries with the queries' pids.
+    """Computes the scores from the ranks of the entries with the queries' pids.
 
     Raises:
         ValueError: no query has a right match under another camera.
     """
-    is_right = gallery_camids[match_places.entry] != query_camids[match_places.query]
-    group = np.where(is_right, match_places.query, -1)
-    scores = score_groups(match_places, group, len(query_camids), ap)
+    is_right = gallery_camids[matches.entry] != query_camids[matches.query]
+    group = np.where(is_right, matches.query, -1)
+    scores = score_groups(matches, group, len(query_camids), ap)
     valid = np.isfinite(scores.ap)
     if not valid.any():
         raise ValueError(
@@ -111,7 +112,7 @@ def of_places(
         scores.inp,
         float(scores.inp[valid].mean()),
         scores.first_rank,
-        match_places,
+        matches,
     )
 
 
@@ -141,7 +142,7 @@ def as_labels(query_pids, gallery_pids, query_camids, gallery_camids):
             raise ValueError(
                 f"{name} are {labels.dtype} {labels.shape}: expected whole numbers [N]."
             )
-    camids = places.same_codes(query_camids, gallery_camids)
+    camids = match_ranks.same_codes(query_camids, gallery_camids)
     return np.asarray(query_pids), np.asarray(gallery_pids), *camids
 
 
@@ -155,7 +156,7 @@ class Scores:
 
 
 def score_groups(
-    match_places: places.Places,
+    matches: match_ranks.MatchRanks,
     group: Int[np.ndarray, "_"],
     num_groups: int,
     ap_rule: str,
@@ -163,7 +164,7 @@ def score_groups(
     """Scores groups of right matches; all matches of a group belong to one query.
 
     Args:
-        match_places: the places of the entries with the queries' pids.
+        matches: the ranks of the entries with the queries' pids.
         group: the group of each of these entries; -1: it counts neither as right nor as
             wrong. Entries in other groups of the same query do not count either.
         num_groups: number of groups.
@@ -175,9 +176,9 @@ def score_groups(
     if ap_rule not in AP_RULES:
         raise ValueError(f"ap={ap_rule!r} is unknown; known: {', '.join(AP_RULES)}.")
     nearer_of_person = np.arange(len(group)) - np.searchsorted(
-        match_places.query, match_places.query
+        matches.query, matches.query
     )
-    num_wrong = match_places.place - nearer_of_person
+    num_wrong = matches.rank - nearer_of_person
     order = np.argsort(group, kind="stable")
     order = order[np.searchsorted(group[order], 0) :]
     group, num_wrong = group[order], num_wrong[order]

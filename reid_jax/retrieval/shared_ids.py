@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Bool, Real
 
 from reid_jax.arrays import Array
-from reid_jax.retrieval import places, ranking
+from reid_jax.retrieval import match_ranks, ranking
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,15 +51,15 @@ def evaluate(
     for camid in np.unique(query.camids):
         rows = np.flatnonzero(query.camids == camid)
         is_excluded = _is_distractor(gallery) & (gallery.camids == camid)
-        parts += _places_by_ids(distances[rows], query, gallery, rows, is_excluded)
-    query_index, entry, place = (
+        parts += _matches_by_ids(distances[rows], query, gallery, rows, is_excluded)
+    query_index, entry, rank = (
         np.concatenate(column) for column in zip(*parts, strict=True)
     )
     # An entry that matches by two ids counts once.
     _, first = np.unique(np.stack([query_index, entry]), axis=1, return_index=True)
-    order = first[np.lexsort((place[first], query_index[first]))]
-    match_places = places.Places(query_index[order], entry[order], place[order])
-    return ranking.of_places(match_places, query.camids, gallery.camids, ap=ap)
+    order = first[np.lexsort((rank[first], query_index[first]))]
+    matches = match_ranks.MatchRanks(query_index[order], entry[order], rank[order])
+    return ranking.score_matches(matches, query.camids, gallery.camids, ap=ap)
 
 
 def share(query: Ids, gallery: Ids) -> Bool[np.ndarray, "Q G"]:
@@ -68,29 +68,31 @@ def share(query: Ids, gallery: Ids) -> Bool[np.ndarray, "Q G"]:
     for query_ids in (query.pids, query.others):
         for gallery_ids in (gallery.pids, gallery.others):
             shared |= (query_ids[:, None] == gallery_ids) & (query_ids > 0)[:, None]
-    return shared & (gallery.pids != places.JUNK_PID)
+    return shared & (gallery.pids != match_ranks.JUNK_PID)
 
 
 def are_kept(query: Ids, gallery: Ids) -> Bool[np.ndarray, "Q G"]:
     """Marks the gallery entries that are ranked for each query."""
     same_camera = query.camids[:, None] == gallery.camids
     is_excluded = share(query, gallery) | _is_distractor(gallery)
-    return ~(same_camera & is_excluded) & (gallery.pids != places.JUNK_PID)
+    return ~(same_camera & is_excluded) & (gallery.pids != match_ranks.JUNK_PID)
 
 
 def _is_distractor(gallery: Ids) -> Bool[np.ndarray, "G"]:
     return gallery.pids == 0
 
 
-def _places_by_ids(distances, query: Ids, gallery: Ids, rows, is_excluded):
-    """Yields the places of the queries `rows`, for first and second ids."""
+def _matches_by_ids(distances, query: Ids, gallery: Ids, rows, is_excluded):
+    """Yields the ranks of the queries `rows`, for first and second ids."""
     for query_ids in (query.pids[rows], query.others[rows]):
         for gallery_ids in (gallery.pids, gallery.others):
             # -2 and -3 stand for a missing id, so that they never match; -1 is junk.
-            is_junk = is_excluded | (gallery.pids == places.JUNK_PID)
+            is_junk = is_excluded | (gallery.pids == match_ranks.JUNK_PID)
             query_pids = np.where(query_ids > 0, query_ids, -2)
             gallery_pids = np.where(
-                is_junk, places.JUNK_PID, np.where(gallery_ids > 0, gallery_ids, -3)
+                is_junk,
+                match_ranks.JUNK_PID,
+                np.where(gallery_ids > 0, gallery_ids, -3),
             )
-            part = places.find(distances, query_pids, gallery_pids)
-            yield rows[part.query], part.entry, part.place
+            part = match_ranks.find(distances, query_pids, gallery_pids)
+            yield rows[part.query], part.entry, part.rank

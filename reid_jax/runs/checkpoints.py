@@ -288,11 +288,11 @@ _all_processes = ocp.options.MultiprocessingOptions
 
 def _this_process() -> ocp.options.MultiprocessingOptions:
     """Options with which this process waits for no other."""
-    this = jax.process_index()
+    process_id = jax.process_index()
     return ocp.options.MultiprocessingOptions(
-        primary_host=this,
-        active_processes={this},
-        barrier_sync_key_prefix=f"process_{this}",
+        primary_host=process_id,
+        active_processes={process_id},
+        barrier_sync_key_prefix=f"process_{process_id}",
     )
 
 

@@ -182,8 +182,10 @@ def _training_data(workdir: str | os.PathLike) -> dict[str, Any]:
         pids = [operator.index(pid) for pid in data["pids"]]
         return {"pids": pids, "fingerprint": str(data["fingerprint"])}
     except (OSError, ValueError, LookupError, TypeError) as error:
-        older = (path.parent / "identities.json").exists()
-        reason = "an earlier version of reid-jax trained here" if older else repr(error)
+        is_older = (path.parent / "identities.json").exists()
+        reason = repr(error)
+        if is_older:
+            reason = "an earlier version of reid-jax trained here"
         raise WorkdirError(
             f"{path} is missing or damaged ({reason}): without it nobody knows which "
             "person a label is; choose another --workdir or train again."

@@ -9,7 +9,8 @@ import time
 
 from rich import progress
 
-from reid_jax import files
+from reid_jax import files, quantities
+from reid_jax.cli import bars
 from reid_jax.runs.folder import WorkdirError
 
 
@@ -119,8 +120,12 @@ def read(workdir: str | os.PathLike) -> list[dict[str, float | int]]:
 TIMES = ("frames_per_second", "device_waits")
 """Logged scalars that differ between equal runs; the first line of a start has none."""
 
-_PRINTED = ("loss", "active_triplets", "precision_at_1", *TIMES)
-"""Logged scalars that a plain progress line prints."""
+_PRINTED = {
+    "loss": lambda value: f"{quantities.three_digits(value):>5}",
+    "active_triplets": lambda share: f"{quantities.percent(share):>7}",
+    "precision_at_1": lambda share: f"{quantities.percent(share):>7}",
+}
+"""Logged scalars that a plain progress line prints, with the functions that do it."""
 
 
 class TrainProgress:
@@ -139,8 +144,7 @@ class TrainProgress:
                 progress.MofNCompleteColumn(),
                 progress.BarColumn(bar_width=10),
                 progress.TimeElapsedColumn(),
-                progress.TextColumn("left"),
-                progress.TimeRemainingColumn(),
+                bars.TimeLeft(),
                 progress.TextColumn("{task.fields[note]}"),
             )
             self._task = self._bar.add_task("step", total=num_steps, note="")
@@ -161,20 +165,30 @@ class TrainProgress:
     def note(self, step: int, scalars: dict[str, float], seconds_left: float) -> None:
         """Shows scalars of a step beside the bar, or prints them as a line."""
         if self._bar:
-            note = f"loss {scalars['loss']:.4g}"
+            note = f"loss {quantities.three_digits(scalars['loss']):>5}"
             if rate := scalars.get("frames_per_second"):
-                note += f"  {rate:.0f} frames/s"
+                note += f"  {quantities.rate(rate, 'frames')}"
             self._bar.update(self._task, note=note)
             self.advance(step)
         else:
-            printed = [(name, scalars[name]) for name in _PRINTED if name in scalars]
-            text = "  ".join(f"{name} {value:.4g}" for name, value in printed)
-            is_unknown = seconds_left != seconds_left  # nan
-            time_left = "?" if is_unknown else f"{seconds_left:.0f} s"
-            number, num_runs = self._run
-            run = f"run {number + 1}/{num_runs}  " if num_runs > 1 else ""
-            step = f"{run}step {step}/{self._num_steps}"
-            print(f"{step}  {text}  left {time_left}", flush=True)
+            print(self._line(step, scalars, seconds_left), flush=True)
+
+    def _line(self, step: int, scalars: dict[str, float], seconds_left: float) -> str:
+        """Formats scalars as a line, whose columns are where those of others are."""
+        number, num_runs = self._run
+        columns = [f"run {number + 1}/{num_runs}"] if num_runs > 1 else []
+        columns.append(f"step {step:{len(str(self._num_steps))}}/{self._num_steps}")
+        columns += [
+            f"{name} {formatted(scalars[name])}"
+            for name, formatted in _PRINTED.items()
+            if name in scalars
+        ]
+        columns.append(bars.time_left(seconds_left))
+        if "frames_per_second" in scalars:  # not in the first line of a start
+            rate = quantities.rate(scalars["frames_per_second"], "frames")
+            waits = quantities.percent(scalars["device_waits"])
+            columns += [f"{rate:>14}", f"device_waits {waits:>7}"]
+        return "  ".join(columns).rstrip()
 
     def print(self, text: str) -> None:
         """Prints a line, above the bar if there is one."""

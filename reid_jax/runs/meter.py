@@ -8,7 +8,7 @@ from concurrent import futures
 import jax
 import numpy as np
 
-from reid_jax import steps
+from reid_jax import quantities, steps
 from reid_jax.errors import DivergedError
 from reid_jax.runs.checkpoints import Scalars
 from reid_jax.runs.log import MetricLog, TrainProgress
@@ -120,8 +120,9 @@ class Meter:
         if step == self._num_steps:
             self.log()
         self._log.write(step, scores)
-        percent = "  ".join(f"{name} {value:.1%}" for name, value in scores.items())
-        self._bar.print(f"step {step}: {percent} on {dataset}")
+        percent = quantities.percent
+        text = "  ".join(f"{name} {percent(value)}" for name, value in scores.items())
+        self._bar.print(f"step {step}: {text} on {dataset}")
 
     def _idle_seconds(self) -> float:
         """Seconds without a step on the device, since the clock was restarted.

@@ -53,27 +53,23 @@ def start(model: nnx.Module, config, labels: tuple[str, list[int]]) -> dict:
         f"Starting from {pretrained.source} "
         f"({pretrained.description}{pretrained.location}): "
         f"{len(report.loaded)} tensors loaded; initialised: "
-        f"{', '.join(initialised) or 'nothing'}; not used of it: "
+        f"{', '.join(initialised) or 'nothing'}; not used: "
         f"{', '.join(unused) or 'nothing'}."
     )
     normalization, possible = config.data.normalization, pretrained.normalizations
     if possible and normalization not in possible:
-        was = (
-            "was trained"
-            if pretrained.is_noted
-            else "by its shapes was probably trained"
-        )
+        verb = "was" if pretrained.is_noted else "was, judging by its shapes,"
         print(
-            f"Warning: {pretrained.source} {was} on pixels as in "
-            f"config.data.normalization={' or '.join(map(repr, possible))}, "
+            f"Warning: {pretrained.source} {verb} trained with "
+            f"config.data.normalization={' or '.join(map(repr, possible))}; "
             f"this run has {normalization!r}.",
             file=sys.stderr,
         )
     random = [name for name in initialised if name not in OF_PERSONS]
     if random and config.train.max_steps == 0:
         print(
-            f"Warning: with config.train.max_steps=0 {', '.join(random)} "
-            "stay random, and are scored so.",
+            f"Warning: with config.train.max_steps=0, {', '.join(random)} "
+            "stay random and are scored like that.",
             file=sys.stderr,
         )
     return {

@@ -168,7 +168,7 @@ class Run:
         Args:
             compute: for each (method, split), a function that computes the embeddings.
         """
-        if self.lacking(compute):
+        if self.missing(compute):
             self.network  # noqa: B018 (restores the checkpoint)
         stored = self._stored()
         self._has_given_embeddings = True
@@ -181,7 +181,7 @@ class Run:
             requested.setdefault(method, {})[split] = method_splits[split]
         return requested
 
-    def lacking(self, keys: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
+    def missing(self, keys: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
         """Returns the (method, split) whose embeddings are not stored."""
         stored = self._stored()
         return [key for key in keys if key[1] not in stored.get(key[0], {})]
@@ -248,10 +248,10 @@ class Run:
     def _shapes(self, mesh):
         """Returns `_abstract`, with the arrays replicated over `mesh`."""
         graphdef, *trees = self._abstract
-        everywhere = NamedSharding(mesh, PartitionSpec())
+        on_all_devices = NamedSharding(mesh, PartitionSpec())
 
         def on_every_device(leaf):
-            return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=everywhere)
+            return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=on_all_devices)
 
         return graphdef, *jax.tree.map(on_every_device, tuple(trees))
 

@@ -55,7 +55,7 @@ class Pretrained:
 
     @property
     def location(self) -> str:
-        """Where in a file the weights are, in words; empty if there is no choice."""
+        """Place of the weights in a file, in words; empty if there is no choice."""
         words = []
         if self.others:
             words.append(

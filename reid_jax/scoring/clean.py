@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from reid_jax.retrieval import places
+from reid_jax.retrieval import match_ranks
 from reid_jax.retrieval.shared_ids import Ids
 from reid_jax.runs.embeddings import Embedded
 
@@ -26,7 +26,7 @@ def relabel(
         The tracklets with the first ids as pids, and both ids with the camids.
     """
     cleaned = np.array([labels[str(name)] for name in side.tracklets]).reshape(-1, 2)
-    pids = np.where(side.pids > 0, cleaned[:, 0], places.JUNK_PID)
+    pids = np.where(side.pids > 0, cleaned[:, 0], match_ranks.JUNK_PID)
     relabelled = dataclasses.replace(side, pids=pids)
     return relabelled, Ids(pids, cleaned[:, 1], side.camids)
 
@@ -39,4 +39,4 @@ def single_persons(query: Ids, gallery: Ids) -> tuple[np.ndarray, np.ndarray]:
         two persons are shown.
     """
     is_single = [(s.others < 1) | (s.others == s.pids) for s in (query, gallery)]
-    return is_single[0], np.where(is_single[1], gallery.pids, places.JUNK_PID)
+    return is_single[0], np.where(is_single[1], gallery.pids, match_ranks.JUNK_PID)

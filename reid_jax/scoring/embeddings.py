@@ -9,7 +9,7 @@ from flax import nnx
 
 from reid_jax import parallel, peers
 from reid_jax.models import build_model
-from reid_jax.retrieval import centering, places
+from reid_jax.retrieval import centering, match_ranks
 from reid_jax.runs import folder as run_folder
 from reid_jax.runs import pretrained
 from reid_jax.runs.embeddings import Embedded, Methods, Network, embed_tracklets
@@ -39,7 +39,7 @@ def embed_run_together(run: Run, *, baselines: bool = False) -> None:
     if peers.share() == (0, 1):
         return
     compute = _computations(run, baselines, together=True)
-    missing = peers.told_by_all(run.lacking(compute))[0]
+    missing = peers.told_by_all(run.missing(compute))[0]
     if not missing:
         return
     run.network  # noqa: B018 (opens the checkpoint)
@@ -96,7 +96,7 @@ def as_scored(splits: dict[str, Embedded], config) -> dict[str, Embedded]:
     centered = dict(zip(SPLITS[:2], query_and_gallery, strict=True))
     if "train" in splits:
         train = splits["train"]
-        is_person = train.pids != places.JUNK_PID
+        is_person = train.pids != match_ranks.JUNK_PID
         centered["train"] = train.embeddings.copy()
         centered["train"][is_person] = centering.center_cameras(
             *(getattr(train, field)[is_person] for field in _CENTERED)

@@ -11,8 +11,8 @@ from reid_jax.errors import UserError
 from reid_jax.retrieval import (
     distances,
     kissme,
+    match_ranks,
     pairs,
-    places,
     query_expansion,
     rerank,
     xqda,
@@ -176,7 +176,7 @@ def _learn(name: str, config, train: Embedded) -> Callable:
     XQDA learns from pairs between two sets: with two cameras one set per camera, else,
     as in MARS's script, the two halves of each person's tracklets.
     """
-    is_person = train.pids != places.JUNK_PID
+    is_person = train.pids != match_ranks.JUNK_PID
     rows, pids = train.embeddings[is_person], train.pids[is_person]
     camids = train.camids[is_person]
     cameras = np.unique(camids)

@@ -13,7 +13,7 @@ from reid_jax import files
 from reid_jax.errors import UserError
 from reid_jax.retrieval import (
     camera_pairs,
-    places,
+    match_ranks,
     ranking,
     shared_ids,
     summary,
@@ -38,7 +38,7 @@ def protocol_gallery(query: Embedded, gallery: Embedded, protocol: str) -> Embed
     """
     if protocol == "no_distractor":
         is_distractor = gallery.pids == DISTRACTOR_PID
-        pids = np.where(is_distractor, places.JUNK_PID, gallery.pids)
+        pids = np.where(is_distractor, match_ranks.JUNK_PID, gallery.pids)
         return dataclasses.replace(gallery, pids=pids)
     if protocol != "official":
         return gallery
@@ -133,7 +133,7 @@ class Scored:
             },
             "num_queries": len(self.ranking.ap),
             "num_valid": self.ranking.num_valid,
-            "num_gallery": int(np.sum(self.gallery.pids != places.JUNK_PID)),
+            "num_gallery": int(np.sum(self.gallery.pids != match_ranks.JUNK_PID)),
             "verification": roc.summary(self.verification),
             "camera_pairs": {
                 "camids": pairs.camids.tolist(),
@@ -155,7 +155,7 @@ class Scored:
         else:
             same_person = self.gallery.pids == self.query.pids[:, None]
             same_camera = self.gallery.camids == self.query.camids[:, None]
-            is_junk = self.gallery.pids == places.JUNK_PID
+            is_junk = self.gallery.pids == match_ranks.JUNK_PID
             num_matches = (same_person & ~same_camera).sum(axis=1)
             num = (~is_junk & ~(same_person & same_camera)).sum(axis=1)
         return np.where(num_matches > 0, (num + 1) / (num_matches + 1), np.nan)

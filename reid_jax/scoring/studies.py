@@ -42,7 +42,7 @@ class Study:
 
     @property
     def unit(self) -> str:
-        """What a level measures, in words."""
+        """The quantity that a level measures, in words."""
         return _unit(self.name)
 
     def curves(self) -> dict[str, dict[str, list[tuple[str, float]]]]:
@@ -81,7 +81,10 @@ def run_study(
     train = embeddings.as_scored(clean_splits, config).get("train")
     built_metrics = metrics.build_metrics(config, train)
     protocol = scores.headline(config.eval.protocol, source)
-    print(f"\n{source.name}, step {run.step} of {run.workdir}: {_unit(name)}, {side}")
+    changed = "query and gallery" if side == "both" else f"{side} only"
+    print(
+        f"\n{source.name}, step {run.step} of {run.workdir}: {_unit(name)}, {changed}"
+    )
     _print_filled(
         run, study_names.SIDES[side], levels if name == study_names.FRAMES else ()
     )
@@ -230,4 +233,4 @@ def _table(study: Study) -> str:
     rows = [
         row | {"method": text_tables.level_name(row["level"])} for row in study.rows
     ]
-    return text_tables.format_table(rows, first_title=study.unit)
+    return text_tables.format_table(rows, first_title="level")

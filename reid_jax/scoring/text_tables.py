@@ -11,27 +11,37 @@ from reid_jax.scoring.scores import CMC_RANKS
 def format_table(rows: Sequence[dict], first_title: str = "method") -> str:
     """Formats score rows as an aligned table, in percent with one decimal.
 
-    The column "95 %" is the bootstrap interval of the mAP over the queries.
+    The column "95 %" is the bootstrap interval of the mAP over the queries. A line for
+    each protocol follows, with the numbers of queries and gallery tracklets.
     """
-    titles = [first_title, "metric", "re-rank", "protocol", "AP", "mAP", "95 %", "mINP"]
-    titles += [f"CMC-{r}" for r in CMC_RANKS] + ["queries", "valid", "gallery"]
+    titles = [first_title, "metric", "re-rank", "protocol", "mAP", "95 %", "mINP"]
+    titles += [f"CMC-{r}" for r in CMC_RANKS]
     cells = [
         [
             *(row["method"], row["metric"], "yes" if row["rerank"] else "no"),
-            *(row["protocol"], row["ap"]),
+            row["protocol"],
             f"{100 * row['mean_ap']:.1f}",
             "-".join(f"{100 * end:.1f}" for end in row["interval_95"]["mean_ap"]),
             *(f"{100 * v:.1f}" for v in (row["mean_inp"], *row["cmc"].values())),
-            *(f"{row[key]:,}" for key in ("num_queries", "num_valid", "num_gallery")),
         ]
         for row in rows
     ]
-    return aligned([titles, *cells], num_left=5)
+    table = aligned([titles, *cells], num_left=4)
+    return "\n".join([table, *dict.fromkeys(map(_counts, rows))])
+
+
+def _counts(row: dict) -> str:
+    """Says how many tracklets a protocol compares, and how AP is computed."""
+    return (
+        f"{row['protocol']}: {row['num_valid']:,} of {row['num_queries']:,} queries "
+        f"have a match among {row['num_gallery']:,} gallery tracklets; "
+        f"{row['ap']} AP"
+    )
 
 
 def level_name(level: float | int | None) -> str:
     """Name of a study's level in a table."""
-    return "as it is" if level is None else f"{level:g}"
+    return "unchanged" if level is None else f"{level:g}"
 
 
 def format_means(tables: Sequence[Sequence[dict]]) -> str:
@@ -42,26 +52,25 @@ def format_means(tables: Sequence[Sequence[dict]]) -> str:
     Raises:
         UserError: the runs have different rows.
     """
-    keys = ("method", "metric", "rerank", "protocol", "ap")
-    has_levels = "level" in tables[0][0]
-    keys += ("level",) * has_levels
-    headers = [[tuple(row[key] for key in keys) for row in table] for table in tables]
+    keys = ("method", "metric", "rerank", "protocol", "ap", "level")
+    headers = [[tuple(map(row.get, keys)) for row in table] for table in tables]
     if any(header != headers[0] for header in headers):
         raise UserError("The runs' tables have different rows: there is no mean.")
-    titles = ["method", "metric", "re-rank", "protocol", "AP"] + ["level"] * has_levels
+    first_title = "level" if "level" in tables[0][0] else "method"
+    titles = [first_title, "metric", "re-rank", "protocol"]
     lines = [[*titles, "mAP", "mINP", *(f"CMC-{r}" for r in CMC_RANKS)]]
     for rows in zip(*tables, strict=True):
         values = np.array(
             [[r["mean_ap"], r["mean_inp"], *r["cmc"].values()] for r in rows]
         )
         means, stds = 100 * values.mean(axis=0), 100 * values.std(axis=0, ddof=1)
-        cells = [str(rows[0][key]) for key in keys]
-        cells[2] = "yes" if rows[0]["rerank"] else "no"
-        if has_levels:
-            cells[5] = level_name(rows[0]["level"])
-        mean_std_pairs = zip(means, stds, strict=True)
+        row = rows[0]
+        name = level_name(row["level"]) if "level" in row else row["method"]
+        is_reranked = "yes" if row["rerank"] else "no"
+        pairs = zip(means, stds, strict=True)
         lines.append(
-            [*cells, *(f"{mean:.1f} ± {std:.1f}" for mean, std in mean_std_pairs)]
+            [name, row["metric"], is_reranked, row["protocol"]]
+            + [f"{mean:.1f}±{std:.1f}" for mean, std in pairs]
         )
     return aligned(lines, num_left=len(titles))
 

@@ -32,12 +32,12 @@ def lines(result: Result) -> list[list[str]]:
             100 * measurement.std,
             100 * measurement.intervals,
         )
-        deviation = ["" if np.isnan(s) else f" ± {s:.1f}" for s in std]
-        both = zip(mean, deviation, strict=True)
-        measured = [f"{m:.1f}{deviation}" for m, deviation in both]
+        deviation = ["" if np.isnan(s) else f"±{s:.1f}" for s in std]
+        pairs = zip(mean, deviation, strict=True)
+        measured = [f"{m:.1f}{deviation}" for m, deviation in pairs]
         cells.append(["", _measured_label(measurement), *measured])
         if not np.isnan(ends).all():
-            cells.append(["", "95 %", *(f"{a:.1f} to {b:.1f}" for a, b in ends)])
+            cells.append(["", "95 %", *(f"{a:.1f}–{b:.1f}" for a, b in ends)])
         pairs = zip(mean, row.paper, strict=True)
         differences = ["-" if v is None else f"{m - v:+.1f}" for m, v in pairs]
         cells.append(["", "difference", *differences])
@@ -77,7 +77,7 @@ _PAPER_DATASETS = {
     "mars": "MARS",
     "prid2011": "PRID-2011",
     "ilids_vid": "iLIDS-VID",
-    "p_destre": "an aerial set of its own",
+    "p_destre": "a private aerial set",
 }
 """Dataset → the paper's name for what it measured there."""
 
@@ -88,7 +88,7 @@ def _title(number: str) -> str:
     return f"Figure {number.removeprefix('figure')}" if is_figure else f"Table {number}"
 
 
-def show(result: Result) -> str:
+def as_text(result: Result) -> str:
     """The table as text, with the commands of missing rows and what was left out."""
     parts = [*heading(result), "", text_tables.aligned(lines(result), num_left=2)]
     if result.commands:
@@ -166,6 +166,7 @@ _LATEX = str.maketrans(
     {
         "\\": r"\textbackslash{}",
         "±": r"$\pm$",
+        "–": "--",
         "-": "$-$",
         "~": r"\textasciitilde{}",
         "^": r"\textasciicircum{}",

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from ml_collections import config_dict
 
 from configs import base
+from reid_jax import quantities
 from reid_jax.errors import UserError
 from reid_jax.runs import checkpoints
 from reid_jax.runs import folder as run_folder
@@ -35,7 +36,7 @@ class Runs:
     def workdirs(self, plan: Plan) -> dict[int, pathlib.Path]:
         """Seed → workdir of the runs that were trained as planned, sorted by seed.
 
-        Of several runs with one seed it is the first by name.
+        Among several runs with one seed, it is the first by name.
         """
         by_seed = {}
         for workdir, config in self.configs.items():
@@ -159,3 +160,18 @@ def missing_runs(plans: Iterable[Plan], runs: Runs, num_seeds: int) -> list[Miss
 def count_runs(plans: Iterable[Plan], num_seeds: int) -> int:
     """Number of runs that the plans need with `num_seeds` seeds, trained or not."""
     return len(missing_runs(plans, Runs(pathlib.Path(), {}, []), num_seeds))
+
+
+def title(
+    run: tuple[int, int], workdir: pathlib.Path, seconds_left: float | None
+) -> str:
+    """Names a run before it is trained: its number of all runs, and the time left.
+
+    `run` is the number, from 0, and the number of runs. The time is that of all runs
+    that are missing; None: not known yet.
+    """
+    number, num_runs = run
+    time_left = ""
+    if seconds_left is not None:
+        time_left = f" (about {quantities.duration(seconds_left)} left for all runs)"
+    return f"run {number + 1} of {num_runs}: {workdir}{time_left}"

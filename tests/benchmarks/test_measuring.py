@@ -27,8 +27,8 @@ def test_a_ratio_is_that_of_each_round(capsys):
     results = measuring.compare(found, "theirs", "frames/s")
     assert results["ours"] == {"frames/s": measuring.Figure(2, 1.5), "ratio": ratio}
     _, line = capsys.readouterr().out.splitlines()
-    said = " ".join(line.split())
-    assert said == "ours 2 ± 2 frames/s 2.00 ± 0.00 of theirs"
+    message = " ".join(line.split())
+    assert message == "ours 2 ± 2 frames/s 2.00 ± 0.00 of theirs"
 
 
 def test_runs_take_turns_after_a_call_that_is_not_counted():
@@ -92,9 +92,9 @@ def test_flags_of_a_script(capsys):
 
 
 @pytest.mark.parametrize(
-    ("text", "said"), [("1", "1: at least 2"), ("two", "'two': not a whole number")]
+    ("text", "message"), [("1", "1: at least 2"), ("two", "'two': not a whole number")]
 )
-def test_numbers_that_cannot_be(text, said):
+def test_numbers_that_cannot_be(text, message):
     assert measuring.at_least(2)("2") == 2
-    with pytest.raises(argparse.ArgumentTypeError, match=said):
+    with pytest.raises(argparse.ArgumentTypeError, match=message):
         measuring.at_least(2)(text)

@@ -43,8 +43,8 @@ def test_verdicts(shift, alike, verdict):
     }
     result = types.SimpleNamespace(table=tables.TABLES["2"], measured=found)
     conclusion = walkers_study.Conclusion("text", "2", "avg pool", "max pool", alike)
-    text, paper, here, interval, said = walkers_study.judge(conclusion, result)
-    assert (text, paper, said) == ("text", "+1.7", verdict)
+    text, paper, here, interval, judgement = walkers_study.judge(conclusion, result)
+    assert (text, paper, judgement) == ("text", "+1.7", verdict)
     low, high = map(float, interval.split())
     assert low <= float(here) <= high
     found["max pool"] = None

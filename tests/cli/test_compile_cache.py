@@ -28,11 +28,11 @@ _CACHE = "JAX_COMPILATION", "JAX_PERSISTENT"
 
 
 def _run(**environment):
-    kept = {k: v for k, v in os.environ.items() if not k.startswith(_CACHE)}
+    inherited = {k: v for k, v in os.environ.items() if not k.startswith(_CACHE)}
     return subprocess.run(
         [sys.executable, "-c", PROGRAM],
         cwd=ROOT,
-        env=kept | environment,
+        env=inherited | environment,
         capture_output=True,
         text=True,
         check=True,
@@ -48,9 +48,9 @@ def test_the_second_start_compiles_nothing(tmp_path):
 
 
 def test_users_say_where(tmp_path):
-    own = _run(JAX_COMPILATION_CACHE_DIR=str(tmp_path / "own"))
-    assert str(tmp_path / "own") in own
-    assert "least=0.1" in own
+    printed = _run(JAX_COMPILATION_CACHE_DIR=str(tmp_path / "own"))
+    assert str(tmp_path / "own") in printed
+    assert "least=0.1" in printed
     name = "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"
     assert "least=3.0" in _run(**{name: "3"}, XDG_CACHE_HOME=str(tmp_path / "home"))
     none = _run(JAX_COMPILATION_CACHE_DIR="", XDG_CACHE_HOME=str(tmp_path))

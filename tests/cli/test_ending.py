@@ -16,13 +16,13 @@ from tests import ROOT
 
 
 @pytest.mark.parametrize(
-    ("error", "number", "said"),
+    ("error", "number", "message"),
     [
         ("KeyboardInterrupt", signal.SIGINT, "interrupted."),
         ("ending.Terminated", signal.SIGTERM, "terminated."),
     ],
 )
-def test_an_interrupted_program_ends_by_its_signal(programs, error, number, said):
+def test_an_interrupted_program_ends_by_its_signal(programs, error, number, message):
     """So that a shell's loop over such programs ends too."""
     code = f"""
 from reid_jax.cli import ending
@@ -32,7 +32,7 @@ ending.guard(main)
 """
     ended = programs.run("-c", code)
     assert ended.returncode == -number
-    assert ended.stderr == f"-c: {said}\n"
+    assert ended.stderr == f"-c: {message}\n"
 
 
 @pytest.mark.parametrize("error", [None, ValueError("a fault"), SystemExit(0)])
@@ -84,15 +84,15 @@ ending.guard(main)
 
 
 @pytest.mark.parametrize(
-    ("number", "said"),
+    ("number", "message"),
     [(signal.SIGINT, "interrupted."), (signal.SIGTERM, "terminated.")],
 )
-def test_an_interrupt_that_python_ignores_comes_again(programs, number, said):
+def test_an_interrupt_that_python_ignores_comes_again(programs, number, message):
     """Until it comes where it is not lost."""
     start = time.monotonic()
     ended = programs.run("-c", _LOSES.format(number=int(number)))
     assert ended.stdout == "gc __del__ __del__ __del__\n"
-    assert ended.stderr == f"-c: {said}\n"
+    assert ended.stderr == f"-c: {message}\n"
     assert ended.returncode == -number
     assert time.monotonic() - start < 20
 
@@ -113,7 +113,7 @@ def test_other_errors_that_python_ignores_go_where_they_went(monkeypatch):
 
 
 def _line(capsys, error: BaseException, *given: object) -> str:
-    """What `one_line_errors` prints for an error that it ends the program for."""
+    """Line that `one_line_errors` prints for an error that ends the program."""
     with (
         pytest.raises(SystemExit) as ended,
         ending.one_line_errors(given, program="prog"),
@@ -216,7 +216,7 @@ def test_a_platform_that_is_not_here_is_one_line(programs, platform):
 
 
 def _catches_ctrl_c(process: subprocess.Popen) -> bool:
-    """Whether a process has a handler of its own for SIGINT."""
+    """Whether a process has set a handler for SIGINT."""
     status = pathlib.Path(f"/proc/{process.pid}/status").read_text()
     caught = int(status.partition("SigCgt:")[2].split()[0], 16)
     return bool(caught >> (signal.SIGINT - 1) & 1)

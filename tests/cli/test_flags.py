@@ -1,4 +1,4 @@
-"""What train.py and evaluate.py say to command lines: mistakes, --help."""
+"""Messages of train.py and evaluate.py about command lines: mistakes, --help."""
 
 import jax
 import numpy as np
@@ -47,7 +47,7 @@ from reid_jax.runs import folder
             "train.py: The variant data='walk' is unknown; known: paper, walkers.",
         ),
         (["evaluate.py", "--workdir=absent"], "absent holds no run"),
-        (["evaluate.py", "--workdir=a,./a"], "--workdir=a,./a names one twice"),
+        (["evaluate.py", "--workdir=a,./a"], "--workdir=a,./a names a folder twice"),
         (["evaluate.py", "--workdir=a", "--side=query"], "belong to a --study"),
         (
             ["evaluate.py", "--workdir=a", "--study=noise", "--coordinator=h:1"],

@@ -98,7 +98,7 @@ def test_names_that_are_not_numbered_alike_have_no_gaps():
 
 
 def test_a_reader_that_has_gone_stops_nothing(monkeypatch):
-    """As with `| head`."""
+    """Stderr is closed, as by `| head`."""
 
     class Closed(io.StringIO):
         def write(self, text):

@@ -68,9 +68,9 @@ def _files(folder: pathlib.Path) -> dict[str, bytes]:
 def test_cuts_frames_and_writes_the_manifest(run, tmp_path):
     status, out, err = run()
     assert (status, err) == (0, "")
-    done, command = out.splitlines()
+    done, _, _, command = out.splitlines()
     assert done == f"street: 3 tracks, 16 frames in {tmp_path / 'out'}"
-    assert command.endswith(f"tracklet_folder/NAME --source={tmp_path / 'out'}")
+    assert command.endswith(f"tracklet_folder/out --source={tmp_path / 'out'}")
     files = _files(tmp_path / "out")
     assert files.pop("tracklets.csv").decode() == (
         "frames,pid,camid,split,tracklet\n"

@@ -22,7 +22,7 @@ def published():
 
 
 def _numbers(table: np.ndarray) -> dict:
-    """What `mars_expected.json` says of a set of tracklets."""
+    """Counts of a set of tracklets, as in `mars_expected.json`."""
     lengths = table[:, 1] - table[:, 0] + 1
     pids = table[:, 2]
     return {

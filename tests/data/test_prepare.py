@@ -44,8 +44,9 @@ def test_builds_and_summarises(mars, tmp_path, capsys):
         "query 2 2 1 6 3 3 3",
         "gallery 6 2 3 18 3 3 3",
         "",
-        "Use it in train.py and evaluate.py with --config.data.name=mars "
-        f"--config.data.data_dir={data_dir}",
+        "next, train a network on it:",
+        "python train.py --config=configs/attn_tconv.py --workdir=runs/attn_tconv-mars "
+        f"--config.data.name=mars --config.data.data_dir={data_dir} --config.data.p=3",
     ]
     assert [path.name for path in data_dir.iterdir()] == ["mars"]
     assert [path.name for path in (data_dir / "mars").iterdir()] == ["1.0.0"]
@@ -227,14 +228,14 @@ def test_of_programs_that_start_together_one_builds(
     def start_another():
         if not others:
             others.append(processes.start("-m", "data.prepare", *station))
-            said.append(others[0].stdout.readline())
+            printed.append(others[0].stdout.readline())
 
-    said = []
+    printed = []
     _during_examples(monkeypatch, builder, start_another)
     prepare.build(builder, tmp_path / "station")
     lock = tmp_path / "d" / ".tracklet_folder-station.lock"
     waiting = "Waiting to prepare tracklet_folder/station: another program has"
-    assert said[0] == f"{waiting} {lock} locked.\n"
+    assert printed[0] == f"{waiting} {lock} locked.\n"
     (printed,) = processes.end(*others)
     assert "already in" in printed and "gallery" in printed
     assert [path.name for path in (tmp_path / "d").iterdir()] == ["tracklet_folder"]
@@ -263,7 +264,7 @@ def test_one_program_fills_the_frame_cache_for_all(
     tmp_path, station, builder, monkeypatch, capsys
 ):
     prepare.build(builder, tmp_path / "station")
-    place = station[0], str(tmp_path / "d")
+    dataset_and_folder = station[0], str(tmp_path / "d")
     write = frame_cache._write
     with futures.ThreadPoolExecutor() as pool:
         others = []
@@ -271,7 +272,7 @@ def test_one_program_fills_the_frame_cache_for_all(
         def write_while_another_starts(*arguments):
             written.append(arguments[0].name)
             if not others:
-                others.append(pool.submit(datasets.load_dataset, *place))
+                others.append(pool.submit(datasets.load_dataset, *dataset_and_folder))
                 while "Waiting to prepare" not in capsys.readouterr().err:
                     assert not others[0].done()
                     time.sleep(0.01)
@@ -279,7 +280,7 @@ def test_one_program_fills_the_frame_cache_for_all(
 
         written = []
         monkeypatch.setattr(frame_cache, "_write", write_while_another_starts)
-        dataset = datasets.load_dataset(*place)
+        dataset = datasets.load_dataset(*dataset_and_folder)
         assert others[0].result().fingerprint == dataset.fingerprint
     assert written == [f"{split}.index.npz" for split in ("train", "query", "gallery")]
 

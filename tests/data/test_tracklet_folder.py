@@ -74,7 +74,9 @@ def test_config_names(name, tmp_path):
     if not name:
         assert prepare.find_builder("tracklet_folder/", tmp_path)
         return
-    with pytest.raises(prepare.DatasetError, match="cannot be: what follows trackl"):
+    with pytest.raises(
+        prepare.DatasetError, match="is not a name: what follows trackl"
+    ):
         prepare.find_builder(f"tracklet_folder/{name}", tmp_path)
 
 

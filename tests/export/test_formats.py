@@ -47,12 +47,12 @@ class _AllHeads(nnx.Module):
     """One block, and every temporal model on it; their embeddings side by side."""
 
     def __init__(self, config):
-        same = {"dtype": np.dtype("float32"), "rngs": nnx.Rngs(0)}
-        self.base = ResNet(blocks=(1,), width=2, ibn_a=True, **same)
+        arguments = {"dtype": np.dtype("float32"), "rngs": nnx.Rngs(0)}
+        self.base = ResNet(blocks=(1,), width=2, ibn_a=True, **arguments)
         heads = []
         for config.temporal in sorted(set(temporal.TEMPORAL) - {"none"}):
             features = self.base.num_features
-            heads.append(temporal.build_temporal(config, features, (8, 4), **same))
+            heads.append(temporal.build_temporal(config, features, (8, 4), **arguments))
         self.heads = nnx.List(heads)
 
     def __call__(self, clips, train):
@@ -67,12 +67,16 @@ class _AllHeads(nnx.Module):
 def _few_layers(config):
     """A network with the layers of the config's, but few: quick to compile."""
     model = config.model
-    same = {"dtype": np.dtype("float32"), "rngs": nnx.Rngs(0)}
+    arguments = {"dtype": np.dtype("float32"), "rngs": nnx.Rngs(0)}
     if model.backbone == "c3d_w8":
-        trunk = C3D((model.clip_length, *model.frame_size), width=2, fc_dim=4, **same)
-        return VideoReID3D(trunk, 5, **same)
+        trunk = C3D(
+            (model.clip_length, *model.frame_size), width=2, fc_dim=4, **arguments
+        )
+        return VideoReID3D(trunk, 5, **arguments)
     if model.backbone == "resnet3d14_w8":
-        return VideoReID3D(ResNet(dims=3, blocks=(1,), width=2, **same), 5, **same)
+        return VideoReID3D(
+            ResNet(dims=3, blocks=(1,), width=2, **arguments), 5, **arguments
+        )
     return _AllHeads(model)
 
 
@@ -81,7 +85,7 @@ def _whole(config):
 
 
 def _reader(format, embed, clips):
-    """What calls the function that a file of the format holds."""
+    """Returns a function that calls the program in a file of the format."""
     if format == "stablehlo":
         exported = jax.export.deserialize(program.stablehlo(embed, clips))
         assert exported.platforms == ("cpu", "cuda", "tpu")

@@ -47,7 +47,8 @@ def test_the_code_of_the_docs_reads_it(format, trained, tmp_path, monkeypatch, c
         out.write_text("an older file")
     _export(trained, format, out.name)
     printed = capsys.readouterr().out
-    assert printed.endswith(f"written to {out.name} and {out.name}.json\n")
+    assert f"written to {out.name} and {out.name}.json\n" in printed
+    assert f'("{out.name}"' in printed.splitlines()[-2]
     assert sorted(path.name for path in tmp_path.iterdir()) == [
         *(out.name, f"{out.name}.json")
     ]

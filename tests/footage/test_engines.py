@@ -56,8 +56,12 @@ def test_the_nearest_tracks_by(engine, searched, seen, tmp_path):
         timeout=300,
     )
     assert ended.returncode == 0, ended.stderr
-    own = [i for i in range(_NUM) if seen.of(i).camera in searched]
-    nearest, places = distances.top_k(seen.embeddings[:1], seen.embeddings[own], 5)
+    searched_tracks = [i for i in range(_NUM) if seen.of(i).camera in searched]
+    nearest, positions = distances.top_k(
+        seen.embeddings[:1], seen.embeddings[searched_tracks], 5
+    )
     lines = [line.split() for line in ended.stdout.splitlines()]
-    assert [name for name, _ in lines] == [seen.name(own[i]) for i in places[0]]
+    assert [name for name, _ in lines] == [
+        seen.name(searched_tracks[i]) for i in positions[0]
+    ]
     np.testing.assert_allclose([float(d) for _, d in lines], nearest[0], atol=1e-3)

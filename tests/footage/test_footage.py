@@ -182,11 +182,11 @@ def test_what_was_embedded_is_used_again(workdir, station, monkeypatch):
 
 def _embed(workdir, recordings, **settings):
     plan = tracks.read(recordings, tracks.Settings(**settings))
-    return plan, embedding.embed(Run(workdir), plan, kept=None)
+    return plan, embedding.embed(Run(workdir), plan, cache_folder=None)
 
 
 def test_embeddings_are_those_of_the_crops(workdir, station):
-    """As `Run.embed` has them, though clips of all tracks come mixed."""
+    """They equal those of `Run.embed`, though clips of all tracks come mixed."""
     folder = station.parent
     recordings = cameras.single(folder / "hall.mkv", folder / "hall.txt")
     _, seen = _embed(workdir, recordings, min_frames=1, every=2)
@@ -255,11 +255,11 @@ def test_the_tracks_that_are_read_are_never_replaced(workdir, station, capsys):
     assert (station.parent / "hall.txt").read_text() == before
 
 
-def test_what_cannot_be_kept_is_said(workdir, station, capsys):
+def test_unstorable_embeddings_are_reported(workdir, station, capsys):
     blocked = station.parent / "blocked"
     blocked.write_text("a file")
     _run("embed", workdir, station, station.parent / "all.npz", f"--keep={blocked}")
-    assert "hall.mkv are not kept: " in capsys.readouterr().out
+    assert "hall.mkv are not stored: " in capsys.readouterr().out
     assert (station.parent / "all.npz").exists()
 
 
@@ -345,22 +345,25 @@ def test_labels_of_tracks_that_are_never_seen():
 def test_several_processes_share_the_videos(workdir, station, tmp_path, monkeypatch):
     run = Run(workdir)
     plan = tracks.read(cameras.read(station), tracks.Settings(min_frames=3))
-    alone = embedding.embed(run, plan, kept=None)
+    alone = embedding.embed(run, plan, cache_folder=None)
     monkeypatch.setattr(peers, "check_same", lambda *_: None)
     monkeypatch.setattr(peers, "check_shared", lambda _: None)
-    monkeypatch.setattr(peers, "told_by_all", lambda _: [[0, 1]])  # none is kept
+    monkeypatch.setattr(peers, "told_by_all", lambda _: [[0, 1]])  # none is stored
     seen = []
     for process in range(2):
         monkeypatch.setattr(peers, "share", lambda i=process: (i, 2))
         with pytest.raises(UserError, match="--keep=none is for one"):
-            embedding.embed_together(run, plan, kept=None)
+            embedding.embed_together(run, plan, cache_folder=None)
         embedding.embed_together(
-            run, plan, kept=tmp_path / "k", progress=lambda *now: seen.append(now)
+            run,
+            plan,
+            cache_folder=tmp_path / "k",
+            progress=lambda *now: seen.append(now),
         )
         assert len(list((tmp_path / "k").iterdir())) == process + 1
     assert seen[23] == (24, 24, "hall") and seen[-1] == (21, 21, "gate")
     monkeypatch.setattr(embedding, "_embed_recording", lambda *_: pytest.fail("again"))
-    together = embedding.embed(run, plan, kept=tmp_path / "k")
+    together = embedding.embed(run, plan, cache_folder=tmp_path / "k")
     np.testing.assert_array_equal(together.embeddings, alone.embeddings)
 
 

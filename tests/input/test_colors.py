@@ -127,14 +127,14 @@ def test_the_changes_are_pillows():
     grey = np.asarray(colors.change(clips, _only(grayscale=yes))[0, 1], int)
     assert np.abs(grey[..., 0] - np.asarray(picture.convert("L"))).max() <= 1
     stretched = np.asarray(colors.change(clips, _only(autocontrast=yes))[0, 0], int)
-    known = ImageOps.autocontrast(Image.fromarray(clips[0, 0]))
-    assert np.abs(stretched - np.asarray(known)).max() <= 1
+    expected = ImageOps.autocontrast(Image.fromarray(clips[0, 0]))
+    assert np.abs(stretched - np.asarray(expected)).max() <= 1
     # Its blur is made of boxes: alike in the mean.
     widest = jitter.Jitter(blur=1.0, blur_sigma=2.0)
     kernels = widest._kernels(yes, np.ones((2, 2)))
     blurred = np.asarray(colors.change(clips, _only(blur=kernels))[0, 1], float)
-    known = np.asarray(picture.filter(ImageFilter.GaussianBlur(2.0)))
-    assert np.abs(blurred - known).mean() < 2 < np.abs(clips[0, 1] - known).mean()
+    expected = np.asarray(picture.filter(ImageFilter.GaussianBlur(2.0)))
+    assert np.abs(blurred - expected).mean() < 2 < np.abs(clips[0, 1] - expected).mean()
 
 
 _ALL = {
@@ -193,8 +193,8 @@ def test_clips_that_were_not_drawn_stay_as_they_are():
     stay = (drawn.gamma == 1) & ~drawn.autocontrast & ~drawn.grayscale
     stay = (stay & (drawn.blur[..., 6] == 1))[:, 0]
     assert 0 < stay.sum() < 30
-    same = (changed == clips).all(axis=(1, 2, 3, 4))
-    np.testing.assert_array_equal(same, stay)
+    is_unchanged = (changed == clips).all(axis=(1, 2, 3, 4))
+    np.testing.assert_array_equal(is_unchanged, stay)
 
 
 class _Street:

@@ -12,12 +12,12 @@ from tests import hand_made
 def test_training_sees_the_same_wherever_frames_wait(tmp_path, tiny_config):
     tiny_config.augment.update(per_frame=True, erase=0.5)
     split = frame_cache.join(hand_made.of_many_sizes(tmp_path))
-    kept = {}
+    batches_of = {}
     for cache in ("disk", "device"):
         tiny_config.data.cache = cache
         batches = hand_made.source(split, tiny_config).train_batches()
-        kept[cache] = list(itertools.islice(batches, 6))
-    for one, other in zip(*kept.values(), strict=True):
+        batches_of[cache] = list(itertools.islice(batches, 6))
+    for one, other in zip(*batches_of.values(), strict=True):
         np.testing.assert_array_equal(one["clips"], other["clips"])
         np.testing.assert_array_equal(one["labels"], other["labels"])
 

@@ -71,8 +71,8 @@ def test_training_batches(split, tiny_config):
 
 def test_a_batch_is_a_function_of_seed_and_step(split, tiny_config):
     def batches(first_step, num):
-        made = hand_made.source(split, tiny_config).train_batches(first_step)
-        return list(itertools.islice(made, num))
+        train_batches = hand_made.source(split, tiny_config).train_batches(first_step)
+        return list(itertools.islice(train_batches, num))
 
     # Five persons, two a batch: three steps an epoch, so step 4 is in the second.
     assert hand_made.source(split, tiny_config).steps_per_epoch == 3

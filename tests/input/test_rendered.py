@@ -34,10 +34,10 @@ def test_a_batch_is_a_function_of_seed_and_step(config):
     source = rendered.RenderedSource(config)
 
     def batches(first_step, num):
-        made = source.train_batches(first_step)
+        batches = source.train_batches(first_step)
         return [
             {name: np.asarray(value) for name, value in batch.items()}
-            for batch in itertools.islice(made, num)
+            for batch in itertools.islice(batches, num)
         ]
 
     assert source.steps_per_epoch == 3

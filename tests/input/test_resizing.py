@@ -7,7 +7,7 @@ from PIL import Image
 from reid_jax.input import augmentation, resizing
 
 
-def _show(frame, padding, resized, corner, frame_size, flip=False):
+def _resized(frame, padding, resized, corner, frame_size, flip=False):
     """One frame in a batch of one clip, padded with noise."""
     height, width, _ = frame.shape
     rng = np.random.default_rng(1)
@@ -21,7 +21,7 @@ def _show(frame, padding, resized, corner, frame_size, flip=False):
     )
     clips = padded[None, None].astype(np.uint8)
     sizes = np.array([[[height, width]]])
-    made = resizing.resize_crop_flip(
+    frames = resizing.resize_crop_flip(
         clips,
         sizes,
         windows,
@@ -29,7 +29,7 @@ def _show(frame, padding, resized, corner, frame_size, flip=False):
         frame_size=frame_size,
         color=(0, 0, 0),
     )
-    return np.asarray(made)[0, 0]
+    return np.asarray(frames)[0, 0]
 
 
 @pytest.mark.parametrize("size", [(128, 64), (40, 31), (256, 128), (3, 1), (500, 90)])
@@ -37,19 +37,19 @@ def _show(frame, padding, resized, corner, frame_size, flip=False):
 def test_frames_are_resized_as_pil_does(size, padding):
     rng = np.random.default_rng(0)
     frame = rng.integers(256, size=(*size, 3)).astype(np.uint8)
-    ours = _show(frame, padding, (72, 36), (3, 1), (64, 32))
+    ours = _resized(frame, padding, (72, 36), (3, 1), (64, 32))
     resized = Image.fromarray(frame).resize((36, 72), Image.Resampling.BILINEAR)
     expected = np.asarray(resized)[3:67, 1:33]
     # PIL rounds after each axis.
     assert np.abs(ours.astype(int) - expected).max() <= 1
     assert np.mean(ours != expected) < 0.2
-    flipped = _show(frame, padding, (72, 36), (3, 1), (64, 32), flip=True)
+    flipped = _resized(frame, padding, (72, 36), (3, 1), (64, 32), flip=True)
     np.testing.assert_array_equal(flipped, ours[:, ::-1])
 
 
 def test_what_is_not_resized_stays():
     frame = np.random.default_rng(0).integers(256, size=(40, 24, 3)).astype(np.uint8)
-    ours = _show(frame, 9, (40, 24), (5, 2), (32, 20))
+    ours = _resized(frame, 9, (40, 24), (5, 2), (32, 20))
     np.testing.assert_array_equal(ours, frame[5:37, 2:22])
 
 

@@ -99,8 +99,8 @@ def test_every_2d_resnet_has_such_a_form():
 
 
 def test_a_published_file_fills_the_trunk(tmp_path, tiny_config, tiny_model, capsys):
-    same = {"blocks": (1, 1, 1, 1), "width": 8, "dtype": _FLOAT}
-    trunk = ResNet(ibn_a=True, **same, rngs=nnx.Rngs(9))
+    arguments = {"blocks": (1, 1, 1, 1), "width": 8, "dtype": _FLOAT}
+    trunk = ResNet(ibn_a=True, **arguments, rngs=nnx.Rngs(9))
     given = torch_weights.export_torch_weights(trunk)
     assert "layer1.0.bn1.BN.num_batches_tracked" in given
     given["fc.weight"], given["fc.bias"] = np.zeros((1000, 256)), np.zeros(1000)
@@ -113,7 +113,7 @@ def test_a_published_file_fills_the_trunk(tmp_path, tiny_config, tiny_model, cap
     norm = model.base.layer2[0].bn1
     np.testing.assert_array_equal(norm.BN.weight[...], given["layer2.0.bn1.BN.weight"])
     # A plain ResNet's file does not fit, and says where.
-    plain = ResNet(**same, rngs=nnx.Rngs(9))
+    plain = ResNet(**arguments, rngs=nnx.Rngs(9))
     plain = torch_weights.export_torch_weights(plain)
     with pytest.raises(ValueError, match=r"missing: layer1\.0\.bn1\.IN\.weight \(4,\)"):
         torch_weights.load_torch_weights(model, plain, partial=("classifier",))

@@ -26,21 +26,23 @@ _INITIALIZERS = {
 @pytest.mark.parametrize("shape", [(3, 3, 5, 7), (90, 70)])
 @pytest.mark.parametrize("name", _INITIALIZERS)
 def test_initial_numbers_are_those_of_flax_and_jax_random(name, shape):
-    ours, known = _INITIALIZERS[name]
+    ours, reference = _INITIALIZERS[name]
     key = jax.random.key(3)
     drawn = ours(key, shape, jnp.float32)
-    np.testing.assert_array_equal(drawn, known(key, shape, jnp.float32))
+    np.testing.assert_array_equal(drawn, reference(key, shape, jnp.float32))
     traced = jax.jit(lambda key: ours(key, shape, jnp.float32))(key)
     np.testing.assert_allclose(drawn, traced, rtol=1e-6)
 
 
 def test_initial_numbers_in_double_precision():
     with jax.enable_x64(True):
-        ours, known = _INITIALIZERS["he_normal_fan_out"]
+        ours, reference = _INITIALIZERS["he_normal_fan_out"]
         key, shape = jax.random.key(0), (3, 5)
         drawn = ours(key, shape, jnp.float64)
         assert drawn.dtype == "float64"
-        np.testing.assert_allclose(drawn, known(key, shape, jnp.float64), rtol=1e-15)
+        np.testing.assert_allclose(
+            drawn, reference(key, shape, jnp.float64), rtol=1e-15
+        )
 
 
 def _norm(x, weight, bias, mean, var, train):
@@ -85,8 +87,8 @@ def test_batch_norm_and_its_gradient(train):
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 def test_batch_norm_keeps_its_input_alone(dtype, train):
     x = jnp.ones((4, 6, 5, 3), dtype)
-    _, kept = jax.vjp(lambda x: _norm(x, 1.0, 0.0, 0.0, 1.0, train), x)
-    large = [leaf for leaf in jax.tree.leaves(kept) if leaf.size >= x.size]
+    _, residuals = jax.vjp(lambda x: _norm(x, 1.0, 0.0, 0.0, 1.0, train), x)
+    large = [leaf for leaf in jax.tree.leaves(residuals) if leaf.size >= x.size]
     assert [leaf.dtype for leaf in large] == [x.dtype]
 
 
@@ -110,7 +112,7 @@ def test_bfloat16_nearly_halves_what_is_kept(tiny_config, convolutions):
     def network():
         return build_model(config, 5, rngs=nnx.Rngs(0))
 
-    def kept(params, rest, clips):
+    def residuals(params, rest, clips):
         def forward(params):
             return nnx.merge(graphdef, params, rest, copy=True)(clips, train=True)
 
@@ -120,7 +122,7 @@ def test_bfloat16_nearly_halves_what_is_kept(tiny_config, convolutions):
     for config.dtype in ("float32", "bfloat16"):
         graphdef, params, rest = nnx.split(nnx.eval_shape(network), nnx.Param, ...)
         clips = jax.ShapeDtypeStruct((32, 3, 32, 16, 3), config.dtype)
-        leaves = jax.tree.leaves(jax.eval_shape(kept, params, rest, clips))
+        leaves = jax.tree.leaves(jax.eval_shape(residuals, params, rest, clips))
         num_bytes.append(sum(leaf.size * leaf.dtype.itemsize for leaf in leaves))
     # The parameters stay, and ReLU keeps a byte for each value.
     assert num_bytes[1] < 0.65 * num_bytes[0]

@@ -280,11 +280,11 @@ class _Flat(ResNet):
 
 @pytest.mark.parametrize("kind", ["2-D", "3-D"])
 def test_the_neck_stands_between_triplet_and_classifier(kind):
-    same = {"neck": True, "dtype": jnp.dtype("float32"), "rngs": nnx.Rngs(0)}
+    arguments = {"neck": True, "dtype": jnp.dtype("float32"), "rngs": nnx.Rngs(0)}
     if kind == "2-D":
-        model = VideoReID(_Flat(3), Pooling(3, "avg"), 5, **same)
+        model = VideoReID(_Flat(3), Pooling(3, "avg"), 5, **arguments)
     else:
-        model = VideoReID3D(_Flat(3), 5, **same)
+        model = VideoReID3D(_Flat(3), 5, **arguments)
     clips = _clips(4, 3, (2, 1))
     trained = model(clips, train=True)
     x = np.asarray(trained.embedding, np.float64)

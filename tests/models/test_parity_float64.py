@@ -58,10 +58,10 @@ def _summaries(graphdef, params, rest, names) -> np.ndarray:
 
 def _check_summaries(actual, expected, names, tolerance, floor=1e-12):
     """Norm, product with a fixed direction and first entries, relative to the norm."""
-    for name, row, wanted in zip(names, actual, expected, strict=True):
+    for name, row, bound in zip(names, actual, expected, strict=True):
         # A softmax ignores a constant: the gradient of that bias is zero.
-        error = np.abs(row - wanted).max()
-        assert error <= tolerance * wanted[0] + floor, (name, error, wanted[0])
+        error = np.abs(row - bound).max()
+        assert error <= tolerance * bound[0] + floor, (name, error, bound[0])
 
 
 def _check_training(model, golden, clips, names, num_adam_steps):
@@ -143,11 +143,11 @@ def test_statistics_of_the_trunk(trunk_maps):
 
 def _head(name: str, maps: jax.Array) -> VideoReID:
     """The network `name` after its trunk."""
-    same = {"dtype": jnp.dtype("float64"), "rngs": nnx.Rngs(0)}
+    arguments = {"dtype": jnp.dtype("float64"), "rngs": nnx.Rngs(0)}
     head = temporal.build_temporal(
-        reference.config_of(name, "float64"), 2048, (7, 4), **same
+        reference.config_of(name, "float64"), 2048, (7, 4), **arguments
     )
-    model = VideoReID(_Stored(maps), head, 625, **same)
+    model = VideoReID(_Stored(maps), head, 625, **arguments)
     torch_weights.load_torch_weights(model, _head_weights(reference.NETWORKS[name][0]))
     return model
 
@@ -228,7 +228,7 @@ def test_outputs_and_statistics(name, convolutions):
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["tp_avg", "image"])
 def test_activations_after_each_layer(name):
-    """Where to look first when an output differs."""
+    """The first thing to look at when an output differs."""
     golden = reference.golden(name)
     graphdef, state = nnx.split(reference.network(name, "float64").base)
     clips = reference.clips(name, 1, 2, 4).astype(np.float64)

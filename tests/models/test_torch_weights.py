@@ -254,5 +254,5 @@ def test_every_doubled_key_is_listed():
 
 def test_names_that_no_network_has():
     assert torch_weights.our_parameter("encoder.weight", (2, 3)) is None
-    kept = torch_weights.our_parameter("fc.weight", (5, 3))
-    assert kept == ("classifier.kernel", (3, 5))
+    name_and_shape = torch_weights.our_parameter("fc.weight", (5, 3))
+    assert name_and_shape == ("classifier.kernel", (3, 5))

@@ -88,12 +88,12 @@ def test_training_curves(tmp_path, figures):
 
 
 def test_study(tmp_path, figures):
-    levels = ["as it is", "0.5", "0.25"]
+    levels = ["unchanged", "0.5", "0.25"]
     curves = {
         "mAP": {"l2": list(zip(levels, [0.5, 0.25, 0.125], strict=True))},
         "CMC-1": {
             "l2": list(zip(levels, [0.75, 0.5, 0.25], strict=True)),
-            "x_$qda$": [("as it is", 1.0)],
+            "x_$qda$": [("unchanged", 1.0)],
         },
     }
     curve_pictures.study(tmp_path / "s.png", curves, "variance", title="$walkers$")

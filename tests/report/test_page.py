@@ -45,7 +45,7 @@ onload = () => {
 
 
 def look(text: str, folder: pathlib.Path, width: int) -> tuple[dict, list[str]]:
-    """What a browser shows of a page at a width, and what its console says."""
+    """Layout of a page in a browser of this width, and its console messages."""
     path = folder / "look.html"
     wrapped = LOOK.replace("WIDTH", f"{width}").replace("PAGE", html.escape(text))
     path.write_text(wrapped, encoding="utf-8")

@@ -31,10 +31,10 @@ def _pixels(path, mode: str) -> np.ndarray:
 
 
 def _has_color(path, color: str) -> bool:
-    wanted = tuple(bytes.fromhex(color.lstrip("#")))
+    rgb = tuple(bytes.fromhex(color.lstrip("#")))
     pixels = _pixels(path, "RGB")
     # A few pixels at the edges of letters may have any grey.
-    return int(np.sum(np.all(pixels == wanted, axis=-1))) > 500
+    return int(np.sum(np.all(pixels == rgb, axis=-1))) > 500
 
 
 def _boxes(canvas) -> list:

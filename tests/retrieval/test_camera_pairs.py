@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from reid_jax.retrieval import camera_pairs, places, ranking
+from reid_jax.retrieval import camera_pairs, match_ranks, ranking
 
 
 def _problem(seed=0, num_cameras=3):
@@ -26,13 +26,13 @@ def test_one_pair_is_the_ranking_without_other_right_matches(ap):
         for j, b in enumerate(found.camids):
             results = []
             for q in np.flatnonzero(q_camids == a):
-                kept = (g_pids != q_pids[q]) | ((g_camids == b) & (a != b))
+                is_kept = (g_pids != q_pids[q]) | ((g_camids == b) & (a != b))
                 try:
                     results.append(
                         ranking.evaluate(
                             distances[q : q + 1],
                             q_pids[q : q + 1],
-                            np.where(kept, g_pids, places.JUNK_PID),
+                            np.where(is_kept, g_pids, match_ranks.JUNK_PID),
                             q_camids[q : q + 1],
                             g_camids,
                             ap=ap,

@@ -61,9 +61,9 @@ def test_equal_rows_and_near_duplicates(metric, scale, mean):
         scale = 1  # the squares are below float32
         return
     found, wide = getattr(distances, metric)(x, y), _wide(x, y, metric)
-    same = (x[:, None] == y[None]).all(axis=2)
-    assert same.sum() >= 22
-    assert (found[same] == 0).all()
+    matched = (x[:, None] == y[None]).all(axis=2)
+    assert matched.sum() >= 22
+    assert (found[matched] == 0).all()
     # Wherever float64 sees a difference above rounding, so does the order.
     for row, of_wide in zip(found, wide, strict=True):
         order = np.argsort(of_wide)
@@ -103,8 +103,8 @@ def test_top_k_is_the_sorted_matrix(seed, num, block, num_nearest, metric):
         values, indices = distances.top_k(x, gallery, k, metric=metric, block=block)
         nearest = np.take_along_axis(matrix, order, axis=1)
         np.testing.assert_allclose(values, nearest, rtol=1e-5, atol=1e-7)
-        same = np.take_along_axis(matrix, indices, axis=1)
-        np.testing.assert_allclose(same, nearest, rtol=1e-5, atol=1e-7)
+        matched = np.take_along_axis(matrix, indices, axis=1)
+        np.testing.assert_allclose(matched, nearest, rtol=1e-5, atol=1e-7)
         assert all(len(set(row)) == k for row in indices.tolist())
 
 
@@ -157,10 +157,10 @@ def test_collapsed_rows(metric, dtype):
     kinds = _rows(3, 64, dtype)
     x, y = kinds[RNG.integers(3, size=300)], kinds[RNG.integers(3, size=500)]
     found = getattr(distances, metric)(x, y)
-    same = (x[:, None] == y[None]).all(axis=2)
-    assert (found[same] == 0).all()
+    matched = (x[:, None] == y[None]).all(axis=2)
+    assert (found[matched] == 0).all()
     wide = _wide(x, y, metric)
-    np.testing.assert_allclose(found[~same], wide[~same], rtol=1e-5)
+    np.testing.assert_allclose(found[~matched], wide[~matched], rtol=1e-5)
     found = getattr(distances, metric)(np.broadcast_to(kinds[:1], (300, 64)), y[:1])
     assert len(np.unique(found)) == 1
 
@@ -222,9 +222,9 @@ def test_two_devices_find_what_one_finds(monkeypatch, metric, num):
     for nearest, positions in found:
         np.testing.assert_array_equal(nearest, found[0][0])
         np.testing.assert_array_equal(positions, found[0][1])
-        same = np.take_along_axis(matrices[0], positions, axis=1)
+        matched = np.take_along_axis(matrices[0], positions, axis=1)
         sorted_ = np.take_along_axis(matrices[0], order, axis=1)
-        np.testing.assert_allclose(same, sorted_, rtol=1e-5, atol=1e-7)
+        np.testing.assert_allclose(matched, sorted_, rtol=1e-5, atol=1e-7)
     if num > 1:  # the copies of the query come first, in the order of the gallery
         assert found[0][1][0, :19].tolist() == list(range(3, 40, 2))
 

@@ -71,17 +71,23 @@ def test_constraints_hold_and_it_is_the_whole_tree_cut(seed, num, threshold):
     near = set(map(tuple, links.as_near.tolist()))
     for track in range(num):
         others = together[track] & (everybody != track)
-        own = plain[track, others].mean() if others.any() else np.nan
-        np.testing.assert_allclose(links.distance[track], own, rtol=1e-6)
+        own_distance = plain[track, others].mean() if others.any() else np.nan
+        np.testing.assert_allclose(links.distance[track], own_distance, rtol=1e-6)
         for person in set(links.labels.tolist()) - {int(links.labels[track])}:
             members = links.labels == person
             is_possible = not is_forbidden[track, members].any()
             # Only persons of the track's component are looked at.
             is_connected = (matrix[track, members] <= threshold).any()
-            if is_connected and is_possible and plain[track, members].mean() < own:
+            if (
+                is_connected
+                and is_possible
+                and plain[track, members].mean() < own_distance
+            ):
                 assert (track, person) in near
             if (track, person) in near:
-                assert is_possible and plain[track, members].mean() <= own + 1e-6
+                assert (
+                    is_possible and plain[track, members].mean() <= own_distance + 1e-6
+                )
 
 
 def test_a_track_that_is_as_near_to_somebody_else():
@@ -99,7 +105,7 @@ def test_as_many_persons_as_asked_for(seed, num, num_persons):
     try:
         links, threshold = linking.link_into(num_persons, x, forbidden)
     except UserError as error:
-        assert "So few" in str(error) or num_persons > num
+        assert "too few" in str(error) or num_persons > num
         return
     assert len(set(links.labels.tolist())) == num_persons
     everybody = np.arange(num)
@@ -112,15 +118,15 @@ def test_as_many_persons_as_asked_for(seed, num, num_persons):
 
 def test_numbers_of_persons_that_cannot_be():
     x = _on_a_line(0, 1, 2)
-    with pytest.raises(UserError, match="3 tracks are at most so many"):
+    with pytest.raises(UserError, match="must be from 1 to the 3 tracks"):
         linking.link_into(4, x, _nothing)
-    with pytest.raises(UserError, match=r"So few persons \(1\) cannot be.* at least 2"):
+    with pytest.raises(UserError, match=r"is too few: .* at least 2"):
         linking.link_into(1, x, _pairs((0, 2)))
 
 
 def test_memory_is_asked_for_before_it_is_taken():
     x = np.zeros((200, 2), np.float32)
-    with pytest.raises(UserError, match=r"connects 200 of 200 tracks: .* 0\.00032 GB"):
+    with pytest.raises(UserError, match=r"connects 200 of 200 tracks: .* 0\.000320 GB"):
         linking.link(x, 1, _nothing, memory_gb=1e-4)
     # Each ten of them are far from the others: no component is large.
     x += 100 * np.arange(20).repeat(10)[:, None]

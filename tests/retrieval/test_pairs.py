@@ -38,9 +38,9 @@ def test_halves_by_hand():
 
 
 def test_the_seed_decides():
-    one, same = (pairs.halves(PIDS, CAMIDS, seed=3) for _ in range(2))
-    np.testing.assert_array_equal(one, same)
-    assert not np.array_equal(one[0], pairs.halves(PIDS, CAMIDS, seed=4)[0])
+    first, second = (pairs.halves(PIDS, CAMIDS, seed=3) for _ in range(2))
+    np.testing.assert_array_equal(first, second)
+    assert not np.array_equal(first[0], pairs.halves(PIDS, CAMIDS, seed=4)[0])
 
 
 def test_two_cameras():

@@ -156,9 +156,11 @@ def _by_sorting(distances, q_pids, g_pids, q_camids, g_camids):
     rows = []
     for q, row in enumerate(distances):
         order = np.argsort(row, kind="stable")
-        own = g_pids[order] == q_pids[q]
-        kept = (g_pids[order] != -1) & ~(own & (g_camids[order] == q_camids[q]))
-        ranks = 1 + np.flatnonzero(own[kept])
+        is_person = g_pids[order] == q_pids[q]
+        is_kept = (g_pids[order] != -1) & ~(
+            is_person & (g_camids[order] == q_camids[q])
+        )
+        ranks = 1 + np.flatnonzero(is_person[is_kept])
         hits = np.arange(1, len(ranks) + 1)
         if len(ranks):
             rows.append(((hits / ranks).mean(), hits[-1] / ranks[-1], ranks[0]))
@@ -199,8 +201,8 @@ def test_blocks_of_queries_change_nothing(monkeypatch):
     monkeypatch.setattr(distances_, "_BLOCK_VALUES", 400 * 64)
     parts = ranking.evaluate(distances, *labels)
     np.testing.assert_array_equal(parts.ap, whole.ap)
-    for name in ("query", "entry", "place"):
-        found = (getattr(result.found, name) for result in (parts, whole))
+    for name in ("query", "entry", "rank"):
+        found = (getattr(result.matches, name) for result in (parts, whole))
         np.testing.assert_array_equal(*found)
 
 

@@ -46,8 +46,8 @@ def test_as_the_slow_implementation():
         np.testing.assert_allclose(result.ap, ap)
         np.testing.assert_array_equal(result.first_rank, first)
         assert result.num_valid == np.isfinite(ap).sum()
-        kept = shared_ids.are_kept(query, gallery)
-        right = shared_ids.share(query, gallery) & kept
+        is_kept = shared_ids.are_kept(query, gallery)
+        right = shared_ids.share(query, gallery) & is_kept
         assert (right.any(axis=1) == np.isfinite(ap)).all()
 
 

@@ -156,7 +156,7 @@ def _by_every_threshold(genuine, impostors):
 
 
 def _crossing(points):
-    """Where straight lines through the points have FPR + TPR = 1."""
+    """Finds where straight lines through the points have FPR + TPR = 1."""
     for (x0, y0, _), (x1, y1, _) in itertools.pairwise(points):
         if x1 + y1 >= 1:
             return x0 + (x1 - x0) * (1 - x0 - y0) / (x1 + y1 - x0 - y0)

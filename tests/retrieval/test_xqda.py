@@ -94,8 +94,10 @@ def test_covariances_are_means_over_all_pairs():
         found = jax.jit(xqda._covariances)(
             x + 1e4, y + 1e4, x_labels, y_labels, *counts
         )
-    for covariance, same in zip(found, (True, False), strict=True):
-        np.testing.assert_allclose(covariance, np.mean(pairs[same], axis=0), atol=1e-9)
+    for covariance, is_same_person in zip(found, (True, False), strict=True):
+        np.testing.assert_allclose(
+            covariance, np.mean(pairs[is_same_person], axis=0), atol=1e-9
+        )
 
 
 @pytest.mark.parametrize(
@@ -109,8 +111,8 @@ def test_singular_vectors_are_as_accurate_as_by_an_svd(largest, between, toleran
     extra = (vectors * values) @ vectors.T
     with linear_algebra.float64():
         left, found = map(np.asarray, xqda._singular(np.eye(7), extra, 7))
-    kept, expected = left[:, :4], vectors[:, :4]
-    np.testing.assert_allclose(kept @ kept.T, expected @ expected.T, atol=tolerance)
+    basis, expected = left[:, :4], vectors[:, :4]
+    np.testing.assert_allclose(basis @ basis.T, expected @ expected.T, atol=tolerance)
     np.testing.assert_allclose(found / largest, values / largest, atol=1e-14)
 
 

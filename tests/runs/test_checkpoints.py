@@ -170,7 +170,7 @@ assert not logging.getLogger("absl").filters
 
 
 def test_opened_in_a_notebook_it_is_silent(tmp_path):
-    """Where nobody has set what libraries may log."""
+    """For programs that have not set which messages libraries may log."""
     saved = checkpoints.Checkpoints(tmp_path, write=True)
     saved.save(_state(1))
     saved.close()

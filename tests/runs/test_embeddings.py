@@ -58,7 +58,7 @@ def test_the_next_batch_is_made_while_the_device_computes_the_last():
     events = []
 
     class Dispatched:
-        """What a device hands back at once; reading it waits."""
+        """An array that a device returns at once; reading it waits."""
 
         def __init__(self, number, rows):
             self.number, self.rows = number, rows

@@ -1,4 +1,4 @@
-"""What is said while a run trains: progress, and a warning of a collapse."""
+"""Lines that are printed while a run trains: progress, a warning of a collapse."""
 
 import contextlib
 import sys
@@ -16,10 +16,26 @@ def test_progress_in_plain_lines(capsys):
     bar = metric_log.TrainProgress(0, 20)
     bar.advance(5)
     bar.note(5, {"loss": 1.25}, seconds_left=61.2)
-    assert capsys.readouterr().out == "step 5/20  loss 1.25  left 61 s\n"
+    line = "step  5/20  loss  1.25  left 1 min 01 s\n"
+    assert capsys.readouterr().out == line
     bar = metric_log.TrainProgress(0, 20, (1, 3))
     bar.note(5, {"loss": 1.25}, seconds_left=61.2)
-    assert capsys.readouterr().out == "run 2/3  step 5/20  loss 1.25  left 61 s\n"
+    assert capsys.readouterr().out == f"run 2/3  {line}"
+
+
+def test_columns_of_plain_lines_stand_still(capsys):
+    bar = metric_log.TrainProgress(0, 400)
+    first = {"loss": 12.345, "active_triplets": 1.0, "precision_at_1": 0.03125}
+    bar.note(1, first, seconds_left=float("nan"))
+    times = {"frames_per_second": 1234.5, "device_waits": 0.0012}
+    last = {"loss": 0.41234, "active_triplets": 0.091, "precision_at_1": 1.0} | times
+    bar.note(400, last, seconds_left=0.0)
+    assert capsys.readouterr().out.splitlines() == [
+        "step   1/400  loss  12.3  active_triplets 100.0 %  precision_at_1   3.1 %  "
+        "left ?",
+        "step 400/400  loss 0.412  active_triplets   9.1 %  precision_at_1 100.0 %  "
+        "left 0.0 s        1,230 frames/s  device_waits   0.1 %",
+    ]
 
 
 def test_a_bar_for_the_run_and_one_for_all(monkeypatch):
@@ -110,7 +126,7 @@ def test_a_collapse_is_said_once(
     for step in range(1, 13):
         scalars = {"loss": 5.2, "triplet": triplet, "active_triplets": active}
         scalars_of.add(step, {k: jnp.float32(v) for k, v in scalars.items()})
-    said = capsys.readouterr().out.count(
+    num_printed = capsys.readouterr().out.count(
         "warning: the triplet loss stays at its margin"
     )
-    assert said == warnings
+    assert num_printed == warnings

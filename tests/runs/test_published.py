@@ -35,8 +35,8 @@ def test_a_published_run_embeds_like_the_run(trained, folder):
         np.random.default_rng(0).integers(0, 256, (2, 4, 40, 20, 3), np.uint8)
     )
     np.testing.assert_array_equal(opened.embed(tracks), run.embed(tracks))
-    query, same = opened.embed_split("query"), run.embed_split("query")
-    np.testing.assert_array_equal(query.embeddings, same.embeddings)
+    query, original = opened.embed_split("query"), run.embed_split("query")
+    np.testing.assert_array_equal(query.embeddings, original.embeddings)
     assert opened.embed([]).shape == (0, query.embeddings.shape[1])
 
 
@@ -49,8 +49,8 @@ def test_nothing_of_the_training_persons_is_published(trained, folder):
 def test_a_run_starts_from_published_weights(trained, folder):
     given = weight_sources.read(str(folder), labels=("walkers/tiny", [1, 2]))
     assert given.normalizations == ("imagenet",)
-    same = weight_sources.read(str(trained))
-    for key, value in same.weights.items():
+    original = weight_sources.read(str(trained))
+    for key, value in original.weights.items():
         if key.startswith("classifier"):
             assert key not in given.weights
         else:

@@ -27,7 +27,7 @@ from tests import ROOT
 
 @pytest.fixture
 def config(tiny_run):
-    """That of `trained`."""
+    """The config of `trained`."""
     tiny_run.train.max_steps = 2
     return tiny_run
 
@@ -40,7 +40,7 @@ def workdir(trained, tmp_path):
 
 @pytest.fixture
 def undrawn(monkeypatch):
-    """Pictures are one pixel, with what says what they are made from."""
+    """Pictures are one pixel, with the key of what they are made from."""
 
     def save(canvas, path, *, made_from=None):
         info = PngImagePlugin.PngInfo()
@@ -71,12 +71,12 @@ def test_a_fresh_evaluation_does_each_thing_once(config, workdir, monkeypatch, u
         (steps, "make_embed_step"),
     ):
         _counted(monkeypatch, owner, name, counts)
-    made = []
+    embed_steps = []
     make = steps.make_embed_step
 
     def noted(graphdef, config):
-        made.append(make(graphdef, config))
-        return made[-1]
+        embed_steps.append(make(graphdef, config))
+        return embed_steps[-1]
 
     monkeypatch.setattr(steps, "make_embed_step", noted)
 
@@ -93,7 +93,7 @@ def test_a_fresh_evaluation_does_each_thing_once(config, workdir, monkeypatch, u
         "open_source": 1,
         "make_embed_step": 1,
     }
-    (embed_step,) = made
+    (embed_step,) = embed_steps
     assert embed_step._cache_size() == 1
 
 

@@ -37,11 +37,11 @@ def run(trained, tmp_path):
 def test_thresholds_are_those_of_the_scores(run):
     found = calibration.read_calibration(run.folder, weights=run.fingerprint)
     row = json.loads((run.folder / "scores.json").read_text())["rows"][0]
-    same = row["verification"]
-    assert found.num_impostor == same["num_impostor"] > 50
-    assert found.num_genuine == same["num_genuine"]
+    verification = row["verification"]
+    assert found.num_impostor == verification["num_impostor"] > 50
+    assert found.num_genuine == verification["num_genuine"]
     assert (found.protocol, found.step, found.conditions) == ("standard", 1, [])
-    point = same["at_fpr"]["0.1"]
+    point = verification["at_fpr"]["0.1"]
     assert found.threshold(0.1) == (point["distance"], point["tpr"])
     assert found.threshold(0.105) == found.threshold(0.1)  # the rate below on the grid
     assert found.threshold(1).tpr == 1

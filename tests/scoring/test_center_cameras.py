@@ -59,8 +59,8 @@ def test_which_tracklets_make_a_mean(config, splits):
         for name, rows in zip(("query", "gallery"), seen, strict=True):
             found = shown[name].embeddings[splits[name].camids == camid]
             np.testing.assert_allclose(found, rows - mean, atol=1e-4)
-        known = (train.camids == camid) & (train.pids != -1)
-        found = shown["train"].embeddings[known]
+        is_person = (train.camids == camid) & (train.pids != -1)
+        found = shown["train"].embeddings[is_person]
         np.testing.assert_allclose(found.mean(axis=0), 0, atol=1e-4)
     for name, of in splits.items():
         assert shown[name].tracklets is of.tracklets

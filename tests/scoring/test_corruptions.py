@@ -103,9 +103,11 @@ def test_lost_frames_show_the_one_before():
     lost = shown != np.arange(40)
     assert not lost[:, 0].any()
     np.testing.assert_allclose(lost[:, 1:].mean(), 0.3, atol=0.03)
-    for row, gone in zip(shown, lost, strict=True):
-        kept = np.flatnonzero(~gone)
-        expected = kept[np.searchsorted(kept, np.arange(40), side="right") - 1]
+    for row, is_lost in zip(shown, lost, strict=True):
+        remaining = np.flatnonzero(~is_lost)
+        expected = remaining[
+            np.searchsorted(remaining, np.arange(40), side="right") - 1
+        ]
         np.testing.assert_array_equal(row, expected)
     all_lost = _changed("dropped_frames", 1, clips=clips)
     assert (all_lost == 0).all()

@@ -20,7 +20,7 @@ def workdir(trained, tmp_path_factory):
 
 @pytest.fixture
 def config(tiny_run):
-    """That of `trained`."""
+    """The config of `trained`."""
     tiny_run.train.max_steps = 2
     return tiny_run
 

@@ -1,4 +1,4 @@
-"""What the runs of a table measured, as text and as files."""
+"""Results of the runs of a table, as text and as files."""
 
 import csv
 import json
@@ -60,8 +60,8 @@ def runs(settings, tmp_path_factory):
 def test_what_is_lacking_is_trained(settings, runs, capsys):
     plans, there = table_plans.plans("98", **settings), table_runs.read(runs)
     assert table_runs.missing_runs(plans, there, 2) == []
-    (wanted,) = table_runs.missing_runs(plans, there, 3)
-    assert wanted.seed == 2
+    (missing,) = table_runs.missing_runs(plans, there, 3)
+    assert missing.seed == 2
     assert table_runs.count_runs(plans, 3) == 3
     train.train_table("98", runs, 2, **settings)
     assert "run 1" not in capsys.readouterr().out
@@ -96,8 +96,8 @@ def test_the_table_shows_paper_and_measured(settings, runs, capsys):
         for row, line in _with_names(table_output.lines(_result(settings, runs)))
     }
     assert cells["avg", "paper"] == "50.0"
-    assert cells["avg", "measured, 2 runs"] == f"{mean:.1f} ± {std:.1f}"
-    assert cells["avg", "95 %"] == f"{low:.1f} to {high:.1f}"
+    assert cells["avg", "measured, 2 runs"] == f"{mean:.1f}±{std:.1f}"
+    assert cells["avg", "95 %"] == f"{low:.1f}–{high:.1f}"
     assert cells["avg", "difference"] == f"{mean - 50:+.1f}"
     assert cells["re-ranked", "difference"] == "-"
     assert cells["another's & 100 %", "quoted"] == "10.0"
@@ -110,8 +110,7 @@ def test_the_table_shows_paper_and_measured(settings, runs, capsys):
     )
     both = (values + reranked) / 2
     assert (
-        cells["both", "measured, 2 runs"]
-        == f"{both.mean():.1f} ± {both.std(ddof=1):.1f}"
+        cells["both", "measured, 2 runs"] == f"{both.mean():.1f}±{both.std(ddof=1):.1f}"
     )
 
 
@@ -158,7 +157,7 @@ def test_all_formats_hold_the_same(settings, runs):
 
 def test_without_runs_there_are_commands(tmp_path):
     result = measured_tables.collect("5", tmp_path / "none")
-    text = table_output.show(result)
+    text = table_output.as_text(result)
     assert text.count("python train.py --config=configs/attn_") == 2
     assert "weights/resnet50-19c8e357.pth" in text
     assert "75.8" in text and "measured, " not in text
@@ -190,7 +189,7 @@ def test_a_level_of_a_study_is_a_column(settings, runs, monkeypatch):
     assert found.intervals[0].tolist() == of_level[1]["interval_95"]["cmc"]["1"]
     assert np.isnan(found.intervals[1]).all()
     assert found.protocol == "standard protocol, l2 distance"
-    assert list(found.curves) == ["as it is", "1", "2"]
+    assert list(found.curves) == ["unchanged", "1", "2"]
     monkeypatch.setattr(
         measured_tables.studies, "run_study", lambda *_: pytest.fail("was run again")
     )

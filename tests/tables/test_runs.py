@@ -40,24 +40,24 @@ def run(tmp_path, monkeypatch):
     return make
 
 
-def _lacking(number, folder, num_seeds):
+def _missing(number, folder, num_seeds):
     plans = table_plans.plans(number, preset="small")
     return table_runs.missing_runs(plans, table_runs.read(folder), num_seeds)
 
 
 def test_what_may_differ_and_what_may_not(tmp_path, run):
     (plan, *_) = table_plans.plans("4", preset="small")
-    same = run(plan, "same", seed=3, **{"eval.metric": "cosine"})
+    equal_run = run(plan, "same", seed=3, **{"eval.metric": "cosine"})
     run(plan, "also", seed=1, **{"train.log_every_steps": 7})
     run(plan, "longer", **{"train.max_steps": 3})
     run(plan, "other", **{"model.temporal": "max"})
     run(plan, "elsewhere", **{"data.name": "mars"})
     run(plan, "pretrained", **{"init_from": "weights/x.pth"})
     runs = table_runs.read(tmp_path)
-    assert runs.workdirs(plan) == {1: tmp_path / "also", 3: same}
+    assert runs.workdirs(plan) == {1: tmp_path / "also", 3: equal_run}
     assert runs.left_out == []
-    wanted = _lacking("4", tmp_path, 2)
-    assert [(w.plan.row.name, w.seed) for w in wanted] == [
+    missing = _missing("4", tmp_path, 2)
+    assert [(w.plan.row.name, w.seed) for w in missing] == [
         *(("softmax", 0), ("sigmoid", 0), ("sigmoid", 1))
     ]
 
@@ -91,26 +91,26 @@ def test_training_further_is_not_finished(tmp_path, run):
 def test_a_start_counts_wherever_it_is(tmp_path, run):
     (lstm, *_) = table_plans.plans("8", preset="small")
     image = run(lstm.first, "my_image")
-    wanted = _lacking("8", tmp_path, 1)
-    assert [w.plan.row.name for w in wanted] == ["LSTM", "GRU"]
-    assert all(w.config.init_from == str(image) for w in wanted)
-    assert all(f"--config.init_from={image}" in w.command for w in wanted)
+    missing = _missing("8", tmp_path, 1)
+    assert [w.plan.row.name for w in missing] == ["LSTM", "GRU"]
+    assert all(w.config.init_from == str(image) for w in missing)
+    assert all(f"--config.init_from={image}" in w.command for w in missing)
     # From nothing, or from another network, it is not the row's.
     other = run(lstm.first, "other", **{"model.clip_length": 2})
     run(lstm, "from_other", start=other)
     run(lstm, "from_nothing", **{"init_from": None})
     run(lstm, "from_gone", start=tmp_path / "gone")
     assert table_runs.read(tmp_path).workdirs(lstm) == {}
-    own = run(lstm, "own", start=image)
-    assert table_runs.read(tmp_path).workdirs(lstm) == {0: own}
+    second_run = run(lstm, "own", start=image)
+    assert table_runs.read(tmp_path).workdirs(lstm) == {0: second_run}
 
 
 def test_what_others_start_from_comes_first(tmp_path):
-    wanted = _lacking("8", tmp_path, 2)
-    names = [w.workdir.name.partition("-")[0] for w in wanted]
+    missing = _missing("8", tmp_path, 2)
+    names = [w.workdir.name.partition("-")[0] for w in missing]
     assert names == ["image", "rnn", "image", "rnn", "rnn", "rnn"]
-    commands = [w.command for w in wanted]
-    assert f"--config.init_from={wanted[0].workdir}" in commands[1]
+    commands = [w.command for w in missing]
+    assert f"--config.init_from={missing[0].workdir}" in commands[1]
     assert len(set(commands)) == 6
 
 

@@ -1,4 +1,4 @@
-"""Finds the ranks (places) of the gallery entries that show the query's person.
+"""Finds the ranks of the gallery entries that show the query's person.
 
 Every score of a ranking needs only these ranks. A rank is the number of nearer entries,
 which is counted without sorting the row of distances.
@@ -22,26 +22,26 @@ _MAX_COUNTED = 512
 
 
 @dataclasses.dataclass(frozen=True)
-class Places:
+class MatchRanks:
     """Gallery entries with their query's pid, without junk; by query, nearest first.
 
     - `query` [n]: position of the query.
     - `entry` [n]: position of the entry in the gallery.
-    - `place` [n]: rank of the entry, from 0: the number of entries, without junk, that
+    - `rank` [n]: rank of the entry, from 0: the number of entries, without junk, that
       are nearer to the query, or as near and earlier in the gallery.
     """
 
     query: np.ndarray
     entry: np.ndarray
-    place: np.ndarray
+    rank: np.ndarray
 
 
 def find(
     distances: Real[Array, "Q G"],
     query_pids: Integer[Array, "Q"],
     gallery_pids: Integer[Array, "G"],
-) -> Places:
-    """Finds the places of all queries; distances are compared without rounding.
+) -> MatchRanks:
+    """Finds the ranks of all queries; distances are compared without rounding.
 
     Raises:
         ValueError: distances that are not finite.
@@ -49,11 +49,11 @@ def find(
     person_entries = _PersonEntries(query_pids, gallery_pids)
     parts, num_seen = [], 0
     for rows in distances_.row_blocks(*distances.shape):
-        part = person_entries.places(rows, distances[rows])
+        part = person_entries.ranks(rows, distances[rows])
         is_new = part.query >= num_seen
-        parts.append((part.query[is_new], part.entry[is_new], part.place[is_new]))
+        parts.append((part.query[is_new], part.entry[is_new], part.rank[is_new]))
         num_seen = rows.stop
-    return Places(*map(np.concatenate, zip(*parts, strict=True)))
+    return MatchRanks(*map(np.concatenate, zip(*parts, strict=True)))
 
 
 class _PersonEntries:
@@ -71,8 +71,8 @@ class _PersonEntries:
         self._first = np.searchsorted(pids, query, side="left")
         self._num = np.searchsorted(pids, query, side="right") - self._first
 
-    def places(self, rows: slice, distances: Real[Array, "_ G"]) -> Places:
-        """Finds the places of the queries `rows` from their distances."""
+    def ranks(self, rows: slice, distances: Real[Array, "_ G"]) -> MatchRanks:
+        """Finds the ranks of the queries `rows` from their distances."""
         nums = self._num[rows]
         query = np.repeat(np.arange(len(nums)), nums)
         offset = np.arange(len(query)) - np.repeat(np.cumsum(nums) - nums, nums)
@@ -81,9 +81,9 @@ class _PersonEntries:
             is_half = distances.dtype.itemsize == 2 and distances.dtype.kind in "fV"
             # float64 is exact for integers up to 2^53.
             distances = distances.astype(np.float32 if is_half else np.float64)
-        place = np.empty(len(query), np.int64)
+        rank = np.empty(len(query), np.int64)
         is_counted = (nums <= _MAX_COUNTED)[query]
-        place[is_counted], is_finite = _count(
+        rank[is_counted], is_finite = _count(
             distances,
             self._is_junk,
             query[is_counted],
@@ -98,16 +98,16 @@ class _PersonEntries:
                 f"gallery entry {bad[0][1]}."
             )
         for row in np.flatnonzero(nums > _MAX_COUNTED):
-            place[query == row] = self._sort(distances[row])[entry[query == row]]
-        order = np.lexsort((place, query))
-        return Places(query[order] + rows.start, entry[order], place[order])
+            rank[query == row] = self._sort(distances[row])[entry[query == row]]
+        order = np.lexsort((rank, query))
+        return MatchRanks(query[order] + rows.start, entry[order], rank[order])
 
     def _sort(self, distances: Real[Array, "G"]) -> np.ndarray:
-        """Finds the places of all entries of a row by one stable sort, junk last."""
+        """Finds the ranks of all entries of a row by one stable sort, junk last."""
         distances = np.where(self._is_junk, np.inf, distances)
-        place = np.empty(len(distances), np.int64)
-        place[np.argsort(distances, kind="stable")] = np.arange(len(distances))
-        return place
+        rank = np.empty(len(distances), np.int64)
+        rank[np.argsort(distances, kind="stable")] = np.arange(len(distances))
+        return rank
 
 
 def same_codes(
@@ -123,7 +123,7 @@ def same_codes(
 
 
 def _count(distances, is_junk, query, entry, offset) -> tuple[np.ndarray, bool]:
-    """Counts the places of `entry`; also returns whether all distances are finite.
+    """Counts the ranks of `entry`; also returns whether all distances are finite.
 
     `offset` is the position of an entry among those of its query. The entries are
     counted in parcels of `_TOGETHER` entries of one query.
@@ -138,8 +138,8 @@ def _count(distances, is_junk, query, entry, offset) -> tuple[np.ndarray, bool]:
     parcel_entries[parcel, offset % _TOGETHER] = entry
     with expansion.precision(distances.dtype):
         keys, is_finite = _ascending_integers(distances)
-        places = _count_parcels(keys, is_junk, parcel_row, parcel_entries, len(starts))
-    return np.asarray(places)[parcel, offset % _TOGETHER], bool(is_finite)
+        ranks = _count_parcels(keys, is_junk, parcel_row, parcel_entries, len(starts))
+    return np.asarray(ranks)[parcel, offset % _TOGETHER], bool(is_finite)
 
 
 @jax.jit
@@ -147,12 +147,12 @@ def _count_parcels(keys, is_junk, parcel_row, parcel_entries, num_parcels):
     keys = jnp.where(is_junk, jnp.iinfo(keys.dtype).max, keys)  # junk ranks last
     position = jnp.arange(keys.shape[1], dtype=jnp.int32)
 
-    def count(parcel, places):
+    def count(parcel, ranks):
         row, entries = keys[parcel_row[parcel]], parcel_entries[parcel]
         # Counts entries that are nearer, or as near and earlier in the gallery.
         limit = row[entries] + (position[:, None] < entries)
         nearer = jnp.sum(row[:, None] < limit, axis=0, dtype=jnp.int32)
-        return places.at[parcel].set(nearer)
+        return ranks.at[parcel].set(nearer)
 
     zeros = jnp.zeros(parcel_entries.shape, jnp.int32)
     return jax.lax.fori_loop(0, num_parcels, count, zeros)
