@@ -11,6 +11,7 @@ import json
 import os
 import pathlib
 import socket
+import sys
 import time
 import uuid
 from collections.abc import Mapping, Sequence
@@ -75,6 +76,7 @@ def connect(
 
 
 _CONNECT_SECONDS = 300
+_TELL_SECONDS = 10  # until a waiting process says so
 
 
 def _wait_for(host: str, port: int) -> None:
@@ -85,17 +87,25 @@ def _wait_for(host: str, port: int) -> None:
     Raises:
         UserError: it cannot be reached for five minutes.
     """
-    deadline = time.monotonic() + _CONNECT_SECONDS
+    began, is_told = time.monotonic(), False
     while True:
         try:
             socket.create_connection((host.strip("[]"), port), timeout=10).close()
             return
         except OSError as error:
-            if time.monotonic() > deadline:
+            waited, reason = time.monotonic() - began, error.strerror or error
+            if waited > _CONNECT_SECONDS:
                 raise UserError(
                     f"--coordinator={host}:{port}: no process 0 answers there "
-                    f"({error.strerror or error})."
+                    f"({reason})."
                 ) from None
+            if waited > _TELL_SECONDS and not is_told:
+                print(
+                    f"no process 0 answers at {host}:{port} yet ({reason}); "
+                    f"waiting up to {_CONNECT_SECONDS / 60:.0f} minutes",
+                    file=sys.stderr,
+                )
+                is_told = True
         time.sleep(_POLL_SECONDS)
 
 

@@ -75,7 +75,8 @@ def _commands() -> list[tuple[str, list[str]]]:
 def _flags_of(program: str) -> set[str]:
     """Names of the flags that a program's sources define."""
     if program in ("train.py", "evaluate.py"):
-        sources = [ROOT / program, *ROOT.glob("reid_jax/tables/flags.py")]
+        name = {"train.py": "training", "evaluate.py": "evaluation"}[program]
+        sources = [ROOT / f"reid_jax/flags/{part}.py" for part in (name, "tables")]
         sources.append(ROOT / "reid_jax/cli/processes.py")
     elif program == "reid_jax.footage":
         sources = [

@@ -41,12 +41,15 @@ def test_a_full_device_is_no_lost_process(monkeypatch):
     assert not peers.is_lost_peer(RuntimeError("Gloo"))
 
 
-def test_a_coordinator_that_does_not_answer(monkeypatch):
-    monkeypatch.setattr(peers, "_CONNECT_SECONDS", 0)
+def test_a_coordinator_that_does_not_answer(monkeypatch, capsys):
+    monkeypatch.setattr(peers, "_CONNECT_SECONDS", 0.3)
+    monkeypatch.setattr(peers, "_TELL_SECONDS", 0)
     address = processes.free_address()
     message = rf"--coordinator={address}: no process 0 answers there \("
     with pytest.raises(ValueError, match=message):
         peers.connect(address, 2, 1)
+    told = capsys.readouterr().err
+    assert told.count(f"no process 0 answers at {address} yet (") == 1
 
 
 class _Store:

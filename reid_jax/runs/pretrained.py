@@ -45,7 +45,7 @@ def start(model: nnx.Module, config, labels: tuple[str, list[int]]) -> dict:
             f"{pretrained.source} ({pretrained.description}{pretrained.location}) does "
             f"not fit config.model.backbone={config.model.backbone!r} with "
             f"temporal={config.model.temporal!r}; nothing was loaded:\n  "
-            + "\n  ".join(error.problems)
+            + "\n  ".join(_first(error.problems))
         ) from None
     initialised, unused = _modules(report.initialised), _modules(report.unused)
     unused += weight_sources.parts(pretrained.left_out)
@@ -83,6 +83,12 @@ def start(model: nnx.Module, config, labels: tuple[str, list[int]]) -> dict:
         "initialised": report.initialised,
         "unused": [*report.unused, *pretrained.left_out],
     }
+
+
+def _first(problems: list[str]) -> list[str]:
+    """Returns the first ten problems, and a line that counts the others."""
+    others = len(problems) - 10
+    return problems if others < 2 else [*problems[:10], f"and {others} more"]
 
 
 def _has(names: list[str], module: str) -> bool:

@@ -39,7 +39,7 @@ def test_an_array_that_says_it_is_larger_than_it_is(tmp_path):
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("weight.npy", content.getvalue() + bytes(64))
     with pytest.raises(
-        ValueError, match=r"weight\.npy has 192 bytes and says .* 4000000"
+        ValueError, match=r"weight\.npy has 192 bytes, and says .* 4000000"
     ):
         checkpoint_files.read_checkpoint(path)
 

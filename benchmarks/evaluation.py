@@ -1,0 +1,154 @@
+"""How much of an evaluation the device waits for clips, and the memory meanwhile.
+
+python benchmarks/evaluation.py                   (make bench, a minute)
+python benchmarks/evaluation.py --clips=174641    (as many as in MARS, many minutes)
+
+Clips of 4 frames are read from the JPEG files of walkers/street_small, 128x64, over and
+over. `network`: the demo's network embeds them on this CPU, which decodes them too.
+`slow device`: a device of its own, simulated by a thread that sleeps, at 0.8 times the
+rate at which the clips are decoded. Memory is that of the process, after a tenth of the
+clips and at the end.
+"""
+
+import pathlib
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from concurrent import futures
+
+import jax
+import numpy as np
+from flax import nnx
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
+
+from benchmarks import measuring
+from configs import demo
+from reid_jax import parallel, steps
+from reid_jax.cli import ending
+from reid_jax.input import source as sources
+from reid_jax.models import build_model
+from reid_jax.runs import embeddings
+
+_SPLIT = "gallery"
+_DIM = 32  # of the simulated device's embeddings
+
+
+class Device:
+    """Computes batches one after the other in a thread, and notes when it is busy."""
+
+    def __init__(self, compute: Callable[[jax.Array], np.ndarray]):
+        self._compute, self._thread = compute, futures.ThreadPoolExecutor(1)
+        self.intervals: list[tuple[float, float]] = []
+
+    def __call__(self, clips: jax.Array) -> "_Computing":
+        return _Computing(self._thread.submit(self._timed, clips))
+
+    def _timed(self, clips: jax.Array) -> np.ndarray:
+        began = time.perf_counter()
+        result = self._compute(clips)
+        self.intervals.append((began, time.perf_counter()))
+        return result
+
+    def waits(self) -> float:
+        """Share of the time that no batch was computed, from the first to the last."""
+        busy = sum(end - begin for begin, end in self.intervals)
+        return 1 - busy / (self.intervals[-1][1] - self.intervals[0][0])
+
+
+class _Computing:
+    """A result that is waited for when NumPy asks for it, like an array of JAX."""
+
+    def __init__(self, result: futures.Future):
+        self._result = result
+
+    def __array__(self, dtype=None, copy=None) -> np.ndarray:
+        return np.asarray(self._result.result(), dtype)
+
+
+def main() -> None:
+    parser = measuring.parser(__doc__)
+    parser.add_argument("--clips", type=measuring.at_least(1000), default=8000)
+    args = parser.parse_args()
+    ending.quieten()
+    machine = measuring.begin(args)
+    config = demo.get_config()
+    results = {}
+    with tempfile.TemporaryDirectory() as folder:
+        config.data.data_dir = folder
+        source = sources.open_source(config)
+        rate = _decoding_rate(source, config)
+        seconds = config.eval.batch_clips / (0.8 * rate)
+        print(f"decoding alone: {rate * config.model.clip_length:.0f} frames/s")
+        devices = {"network": _network(config), "slow device": _sleep(seconds)}
+        for name, compute in devices.items():
+            results[name] = row = _embed(source, Device(compute), config, args.clips)
+            print(
+                f"{name:12} waits {row['waits']:.1%} of {row['seconds']:.0f} s, "
+                f"memory {row['early']:.0f} MiB, {row['late']:.0f} MiB at the end"
+            )
+    measuring.print_json(machine, results)
+
+
+def _embed(source, device: Device, config, num_clips: int) -> dict[str, float]:
+    """Embeds `num_clips` clips by `embed_tracklets`, as an evaluation does."""
+    memory = []
+    num_batches = num_clips // config.eval.batch_clips
+
+    def batches() -> Iterator[dict]:
+        endless = _endless(source)
+        for i in range(num_batches):
+            if i == num_batches // 10:
+                memory.append(measuring.megabytes("VmRSS"))
+            yield next(endless)
+        memory.append(measuring.megabytes("VmRSS"))
+        endless.close()
+
+    began = time.perf_counter()
+    embeddings.embed_tracklets(device, batches(), len(source.split(_SPLIT)))
+    seconds = time.perf_counter() - began
+    return {
+        "waits": device.waits(),
+        "seconds": seconds,
+        "early": memory[0],
+        "late": memory[1],
+    }
+
+
+def _endless(source) -> Iterator[dict]:
+    while True:
+        yield from source.eval_batches(_SPLIT)
+
+
+def _decoding_rate(source, config) -> float:
+    """Clips per second that are decoded where nothing else is done."""
+    batches = _endless(source)
+    for _ in range(20):
+        next(batches)
+    num = 100
+    seconds = measuring.seconds(lambda: jax.block_until_ready(next(batches)), num)
+    batches.close()
+    return config.eval.batch_clips / seconds
+
+
+def _network(config) -> Callable[[jax.Array], np.ndarray]:
+    mesh = parallel.local_mesh()
+    model = build_model(config.model, 1, rngs=nnx.Rngs(0))
+    graphdef, *weights = nnx.split(model, nnx.Param, nnx.BatchStat)
+    weights = parallel.replicate(tuple(map(nnx.as_pure, weights)), mesh)
+    step = steps.make_embed_step(graphdef, config)
+    network = embeddings.Network(step, *weights, mesh)
+    return lambda clips: np.asarray(network(clips))
+
+
+def _sleep(seconds: float) -> Callable[[jax.Array], np.ndarray]:
+    def compute(clips: jax.Array) -> np.ndarray:
+        time.sleep(seconds)
+        return np.zeros((len(clips), _DIM), np.float32)
+
+    return compute
+
+
+if __name__ == "__main__":
+    main()
