@@ -1,6 +1,7 @@
 """Loads the weights that a run starts from, and reports what was loaded."""
 
 import sys
+from collections.abc import Sequence
 
 from flax import nnx
 
@@ -85,10 +86,10 @@ def start(model: nnx.Module, config, labels: tuple[str, list[int]]) -> dict:
     }
 
 
-def _first(problems: list[str]) -> list[str]:
+def _first(problems: Sequence[str]) -> list[str]:
     """Returns the first ten problems, and a line that counts the others."""
     others = len(problems) - 10
-    return problems if others < 2 else [*problems[:10], f"and {others} more"]
+    return [*problems] if others < 2 else [*problems[:10], f"and {others} more"]
 
 
 def _has(names: list[str], module: str) -> bool:
