@@ -58,7 +58,7 @@ def evaluate(config, workdir: pathlib.Path, *, with_report: bool = False) -> lis
     writes.
 
     Returns:
-        The rows of the table; none in other processes than the first.
+        The rows of the table in the first process; an empty list in the others.
     """
     config_checks.check_config(config)
     peers.check_same(run_folder.flat(config), "configs")

@@ -49,8 +49,8 @@ def train(config, workdir: pathlib.Path, run: tuple[int, int] = (0, 1)) -> None:
     Args:
         config: a config of configs/, complete.
         workdir: folder of the run.
-        run: number of this run, from 0, and of all runs; with several, a second
-            progress bar counts them.
+        run: (number of this run, from 0; number of all runs). With several runs, a
+            second progress bar counts them.
 
     Raises:
         KeyboardInterrupt: the run was interrupted; everything is saved.

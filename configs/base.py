@@ -63,18 +63,19 @@ def get_config(variant: str = "") -> config_dict.ConfigDict:
     c.data.name = "mars"
     # Datasets to train on together.
     c.data.mixture = ()
-    # Their shares of the persons drawn; empty: every person equally often.
+    # Share of each dataset of `mixture` among the persons drawn; empty: every person
+    # equally often.
     c.data.mixture_weights = ()
     # "files" (a prepared dataset), or "render" (a world of walkers, rendered during
     # training: no files, no TensorFlow, a new tracklet for each training clip).
     c.data.source = "files"
-    # Persons of each world to train on with source="render"; empty: as many as its
-    # files.
+    # Number of persons of each world to train on with source="render"; empty: as many
+    # as its files have for training.
     c.data.num_persons = config_dict.placeholder(int)
     # Folder of prepared datasets.
     c.data.data_dir = "datasets"
-    # Where training frames wait with source="files": on "disk" as JPEG, or decoded in
-    # the memory of each "device" (MARS: 50 GB).
+    # Where training frames are kept with source="files": on "disk" as JPEG, or decoded
+    # in the memory of each "device" (MARS: 50 GB).
     c.data.cache = "disk"
     # Frames of a training clip: "consecutive" (P1 Sec. 3.2), or "restricted": one at
     # random from each of T equal parts of the tracklet (Li et al. 2018).
@@ -92,9 +93,9 @@ def get_config(variant: str = "") -> config_dict.ConfigDict:
     # File of the mean cube that normalization="c3d_cube" subtracts.
     c.data.mean_cube = config_dict.placeholder(str)
 
-    # Augmentation of training clips. Flip and crop are for files only. All else is for
-    # rendered clips too; formulas and order of the colours are in
-    # reid_jax/input/colors.py.
+    # Augmentation of training clips. Flip and crop are for files only. All other fields
+    # are for rendered clips too. The formulas of the colour changes, and their order,
+    # are in reid_jax/input/colors.py.
     c.augment = config_dict.ConfigDict()
     # Probability of a horizontal flip; code.
     c.augment.flip = 0.5
@@ -172,7 +173,7 @@ def get_config(variant: str = "") -> config_dict.ConfigDict:
     c.train.learning_rate = 3e-4
     # L2 penalty on every parameter, added to the gradient; code.
     c.train.weight_decay = 5e-4
-    # Epochs; in one, every training person occurs once; code.
+    # Number of epochs. In one epoch, every training person occurs once; code.
     c.train.epochs = 800
     # Epochs after which the learning rate is multiplied by decay_factor; code.
     c.train.decay_every_epochs = 200
@@ -180,7 +181,8 @@ def get_config(variant: str = "") -> config_dict.ConfigDict:
     c.train.decay_factor = 0.1
     # Epochs in which the learning rate rises from 0, linearly.
     c.train.warmup_epochs = 0.0
-    # Parts that a batch is computed in, for less memory; the losses see all of it.
+    # Number of parts in which a batch is computed, to save memory. The losses see the
+    # whole batch.
     c.train.accumulate = 1
     # Steps after which a run stops early; 0: only score the initial weights.
     c.train.max_steps = config_dict.placeholder(int)
@@ -198,13 +200,13 @@ def get_config(variant: str = "") -> config_dict.ConfigDict:
     c.eval = config_dict.ConfigDict()
     # Clips in a batch.
     c.eval.batch_clips = 64
-    # Frames of each tracklet that are used, from its first; empty: all.
+    # Number of frames of each tracklet that are used, from the first on; empty: all.
     c.eval.max_frames = config_dict.placeholder(int)
     # Variance of white Gaussian noise on query and gallery, pixels in 0..1; paper 2:
     # 1e-4 to 3e-3.
     c.eval.noise = 0.0
-    # Whether to subtract the mean of each camera's embeddings (of all cameras where one
-    # has fewer than 5 tracklets) before distances.
+    # Whether to subtract the mean embedding of each camera before distances are
+    # computed. A camera with fewer than 5 tracklets gets the mean of all cameras.
     c.eval.center_cameras = False
     # Distances: l2, cosine, xqda, kissme; several with commas. "+qe" expands queries by
     # their nearest gallery entries, "+qe+dba" the gallery too: l2+qe.
@@ -237,7 +239,8 @@ def get_config(variant: str = "") -> config_dict.ConfigDict:
     c.eval.pictures = True
     # Picture of all embeddings: "pca" or "tsne".
     c.eval.map = "pca"
-    # Checkpoint to score: "latest", or "best" (by the mAP that it then reports).
+    # Checkpoint to score: "latest", or "best". Which one is best is decided by the same
+    # mAP that is then reported.
     c.eval.checkpoint = "latest"
     return variants.apply(c, variant)
 
@@ -245,6 +248,6 @@ def get_config(variant: str = "") -> config_dict.ConfigDict:
 def whole_dataset(name: str) -> str:
     """Names the data set behind a dataset's name: its splits share their persons."""
     dataset = name.split("/")[0]
-    # Each config of these has persons of its own.
-    is_own = dataset in ("walkers", "tracklet_folder", "image_folder")
-    return name if is_own else dataset
+    # The configs of these datasets have no person in common.
+    is_separate = dataset in ("walkers", "tracklet_folder", "image_folder")
+    return name if is_separate else dataset

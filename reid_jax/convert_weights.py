@@ -6,9 +6,10 @@
 
 SOURCE is a file of weights, or the workdir of a run. OUTPUT has the names and layouts
 of the original code (Video-Person-ReID, 3D-ResNets-PyTorch, C3D), so that PyTorch can
-load it. The names of a file stay, without a prefix that all of them have (`module.`);
-those of C3D become conv1 … fc8. A .safetensors file also holds the convention of the
-pixels, config.data.normalization. --config.init_from reads all of these files.
+load it. Names from a file stay the same, but a prefix of all names (`module.`) is
+removed, and the names of C3D become conv1 … fc8. A .safetensors file also stores the
+normalisation of the pixels, config.data.normalization. --config.init_from reads all of
+these files.
 """
 
 import signal

@@ -21,7 +21,8 @@ _FULL = (errno.ENOSPC, errno.EDQUOT)
 def write_whole(path: str | os.PathLike) -> Iterator[pathlib.Path]:
     """Yields a temporary path; when the block ends, that file is renamed to `path`.
 
-    The block makes a file there, or a folder, whose place must be free or empty.
+    The block writes a file at the temporary path, or makes a folder there. For a
+    folder, `path` must not exist yet, or be an empty folder.
 
     The temporary name is unique and keeps the suffix. So several programs may write the
     same file at once: the last to end wins, and no reader sees half a file. A block

@@ -2,7 +2,7 @@
 
 Losses and BatchNorm are written for the whole batch. Under `jax.jit` over this mesh
 they see all of it. N devices, in one process or several, therefore compute what one
-device computes. `peers` has what processes tell each other outside of computations.
+device computes. `peers` sends the messages between processes.
 """
 
 import functools

@@ -1,7 +1,7 @@
-"""Messages between the processes of a run: who is there, agreement, failures.
+"""Sends messages between the processes of a run: values, checks, failures.
 
-The devices compute together through `parallel`. Here processes meet by a key-value
-store, so that a process may wait for hours while another one works.
+`parallel` lets the devices compute together. Here, processes exchange texts through a
+key-value store. So a process may wait for hours while another one works.
 """
 
 import contextlib
@@ -188,7 +188,7 @@ def wait_for_all(name: str) -> None:
 
 
 def told_by_all(value) -> list:
-    """Returns the `value` of every process, by process; values are JSON-compatible."""
+    """Returns the `value` of every process, in their order; it must fit into JSON."""
     if jax.process_count() == 1:
         return [value]
     return list(map(json.loads, _exchange("told", json.dumps(value))))
@@ -200,7 +200,7 @@ def failure_told():
 
     `check_others` and all functions that wait for other processes then raise a
     UserError in the others. This is for work that processes do independently: a process
-    within a common computation does not notice.
+    that waits in a common computation does not notice the failure.
     """
     try:
         yield

@@ -6,7 +6,7 @@ import math
 def three_digits(value: float | int) -> str:
     """Formats a number with three significant digits: 0.00412, 4.12, 41.2, 4,120.
 
-    Not finite numbers are "?".
+    A number that is not finite becomes "?".
     """
     if not math.isfinite(value):
         return "?"

@@ -50,7 +50,7 @@ def learning_rate_schedule(config, steps_per_epoch: int) -> optax.Schedule:
 def build_optimizer(config, schedule: optax.Schedule) -> optax.GradientTransformation:
     """The optimizer of `config.train`, with the L2 penalty added to the gradient.
 
-    - "adam": as in torch, with which paper 1's tables were made. AdamW decays
+    - "adam": as in torch; paper 1's tables were made with it. AdamW decays
       differently.
     - "sgd": momentum m, v ← m v + g, w ← w - lr v, as in Caffe (paper 2) and torch.
 
@@ -102,7 +102,8 @@ def make_train_step(
     With `config.train.accumulate` = n above 1 (see `check_accumulation`) the network
     computes the batch in n parts, one after the other, but the losses see all of it:
     1. the embeddings of every part;
-    2. the losses of the whole batch, and their gradients by the embeddings;
+    2. the losses of the whole batch, and their gradients with respect to the
+       embeddings;
     3. the gradients of the parameters, part by part, added up.
     """
     loss_config = config.loss.to_dict()
