@@ -1,4 +1,5 @@
 # Everything happens in .venv; nothing is installed outside of it.
+SHELL := bash
 PYTHON ?= python3
 BIN := .venv/bin
 
@@ -14,7 +15,7 @@ demo weights table bench: export GLIBC_TUNABLES ?= glibc.malloc.hugetlb=1
 
 setup: .venv/.installed ## .venv with the tested versions (requirements.lock)
 
-demo: setup ## train and score a small network on rendered people (about 5 minutes, 2 cores)
+demo: setup ## train and score a small network on rendered people (about 3 minutes, 2 cores)
 	$(BIN)/python train.py --config=configs/demo.py --workdir=runs/demo
 
 weights: setup ## weights/rendered from nothing: trains on rendered people, publishes, scores (about an hour, 2 cores)
@@ -57,9 +58,11 @@ bench: setup ## the benchmarks of a CPU into docs/benchmarks.md (about 15 minute
 	  echo "make: $(PYTHON) has no venv module; install it (Debian, Ubuntu: apt-get install python3-venv)" >&2; exit 1; }
 	@$(PYTHON) -m venv .venv
 	@echo "installing packages into .venv (about 2 GB) ..."
-	@{ $(BIN)/python -m pip install --disable-pip-version-check --retries 2 \
+	@set -o pipefail; { $(BIN)/python -m pip install --disable-pip-version-check --retries 2 \
 	  -e '.[dev]' -c requirements.lock && \
 	  $(BIN)/python -m pip install --disable-pip-version-check --retries 2 \
-	  --no-deps -r requirements-onnx.txt; } >.venv/install.log 2>&1 || { \
+	  --no-deps -r requirements-onnx.txt; } 2>&1 | tee .venv/install.log | awk -v all=$$(grep -c == requirements.lock) ' \
+	  /^Collecting/ && ++n % 20 == 0 { print "  " n " of about " all " packages"; fflush() } \
+	  /^Installing collected/ && !done++ { print "  all are here: unpacking them, about a minute"; fflush() }' || { \
 	  echo "make: packages could not be installed (is there a network?); .venv/install.log: $$(tail -n 1 .venv/install.log)" >&2; exit 1; }
 	@touch $@

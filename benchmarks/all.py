@@ -21,6 +21,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[1]
 COMMANDS = {
     "networks": ["--clips=2", "--rounds=2"],
     "input": [],
+    "evaluation": [],
     "start": ["--rounds=1"],
     "ranking": ["--rows=20000", "--rounds=2"],
     "rerank": [],

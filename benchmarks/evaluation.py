@@ -3,13 +3,15 @@
 python benchmarks/evaluation.py                   (make bench, a minute)
 python benchmarks/evaluation.py --clips=174641    (as many as in MARS, many minutes)
 
-Clips of 4 frames are read from the JPEG files of walkers/street_small, 128x64, over and
-over. `network`: the demo's network embeds them on this CPU, which decodes them too.
-`slow device`: a device of its own, simulated by a thread that sleeps, at 0.8 times the
-rate at which the clips are decoded. Memory is that of the process, after a tenth of the
-clips and at the end.
+Clips of 4 frames are read from JPEGs of walkers/street_small, 128x64: some tracklets,
+which stand for those of many persons. `network`: the demo's network embeds them on this
+CPU, which decodes them too. `slow device`: a device of its own, simulated by a thread
+that sleeps, at 0.8 times the rate at which the clips are decoded. Memory is that of the
+process, after a tenth of the clips and at the end.
 """
 
+import contextlib
+import io
 import pathlib
 import sys
 import tempfile
@@ -25,12 +27,15 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 
 from benchmarks import measuring
 from configs import demo
+from data.walkers import plan, world
 from reid_jax import parallel, steps
 from reid_jax.cli import ending
-from reid_jax.input import source as sources
+from reid_jax.input import frame_cache
 from reid_jax.models import build_model
 from reid_jax.runs import embeddings
 
+_WORLD = "street_small"
+_RENDERED = 24  # tracklets
 _SPLIT = "gallery"
 _DIM = 32  # of the simulated device's embeddings
 
@@ -69,15 +74,15 @@ class _Computing:
 
 def main() -> None:
     parser = measuring.parser(__doc__)
-    parser.add_argument("--clips", type=measuring.at_least(1000), default=8000)
+    parser.add_argument("--clips", type=measuring.at_least(8000), default=16000)
     args = parser.parse_args()
     ending.quieten()
     machine = measuring.begin(args)
     config = demo.get_config()
     results = {}
     with tempfile.TemporaryDirectory() as folder:
-        config.data.data_dir = folder
-        source = sources.open_source(config)
+        with contextlib.redirect_stdout(io.StringIO()):
+            source = _source(config, pathlib.Path(folder), args.clips)
         rate = _decoding_rate(source, config)
         seconds = config.eval.batch_clips / (0.8 * rate)
         print(f"decoding alone: {rate * config.model.clip_length:.0f} frames/s")
@@ -91,42 +96,61 @@ def main() -> None:
     measuring.print_json(machine, results)
 
 
+def _source(config, folder: pathlib.Path, num_clips: int):
+    """A source whose gallery has at least `num_clips` clips."""
+    from reid_jax.input import files
+    from reid_jax.input.datasets import Dataset
+
+    rendered = world.World(world.SIZES[_WORLD])
+    entries = plan.plan(rendered.sizes)[:_RENDERED]
+    tracklets = [
+        (entry, [rendered.jpeg(entry.camid, frame) for frame in frames])
+        for entry, frames in rendered.render(entries)
+    ]
+    num_rendered = sum(-(-len(f) // config.model.clip_length) for _, f in tracklets)
+
+    def examples():
+        for copy in range(-(-num_clips // num_rendered)):
+            for entry, frames in tracklets:
+                yield {
+                    "frames": frames,
+                    "pid": entry.pid + copy * len(entries),
+                    "camid": entry.camid,
+                    "tracklet": f"{copy}-{entry.name}",
+                }
+
+    split = frame_cache.open_split(folder, _SPLIT, examples)
+    return files.FilesSource(config, Dataset(split, split, split, ("standard",)))
+
+
 def _embed(source, device: Device, config, num_clips: int) -> dict[str, float]:
-    """Embeds `num_clips` clips by `embed_tracklets`, as an evaluation does."""
+    """Embeds the gallery by `embed_tracklets`, as an evaluation does."""
     memory = []
     num_batches = num_clips // config.eval.batch_clips
 
     def batches() -> Iterator[dict]:
-        endless = _endless(source)
-        for i in range(num_batches):
+        for i, batch in enumerate(source.eval_batches(_SPLIT)):
             if i == num_batches // 10:
                 memory.append(measuring.megabytes("VmRSS"))
-            yield next(endless)
+            yield batch
         memory.append(measuring.megabytes("VmRSS"))
-        endless.close()
 
     began = time.perf_counter()
     embeddings.embed_tracklets(device, batches(), len(source.split(_SPLIT)))
-    seconds = time.perf_counter() - began
     return {
         "waits": device.waits(),
-        "seconds": seconds,
+        "seconds": time.perf_counter() - began,
         "early": memory[0],
         "late": memory[1],
     }
 
 
-def _endless(source) -> Iterator[dict]:
-    while True:
-        yield from source.eval_batches(_SPLIT)
-
-
 def _decoding_rate(source, config) -> float:
     """Clips per second that are decoded where nothing else is done."""
-    batches = _endless(source)
+    batches = source.eval_batches(_SPLIT)
     for _ in range(20):
         next(batches)
-    num = 100
+    num = 90
     seconds = measuring.seconds(lambda: jax.block_until_ready(next(batches)), num)
     batches.close()
     return config.eval.batch_clips / seconds
