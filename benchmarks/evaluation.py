@@ -7,7 +7,7 @@ Clips of 4 frames are read from JPEGs of walkers/street_small, 128x64: some trac
 which stand for those of many persons. `network`: the demo's network embeds them on this
 CPU, which decodes them too. `slow device`: a device of its own, simulated by a thread
 that sleeps, at 0.8 times the rate at which the clips are decoded. Memory is that of the
-process, after a tenth of the clips and at the end.
+process without mapped files, after a tenth of the clips and at the end.
 """
 
 import contextlib
@@ -131,9 +131,9 @@ def _embed(source, device: Device, config, num_clips: int) -> dict[str, float]:
     def batches() -> Iterator[dict]:
         for i, batch in enumerate(source.eval_batches(_SPLIT)):
             if i == num_batches // 10:
-                memory.append(measuring.megabytes("VmRSS"))
+                memory.append(measuring.megabytes("RssAnon"))
             yield batch
-        memory.append(measuring.megabytes("VmRSS"))
+        memory.append(measuring.megabytes("RssAnon"))
 
     began = time.perf_counter()
     embeddings.embed_tracklets(device, batches(), len(source.split(_SPLIT)))

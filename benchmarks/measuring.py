@@ -92,7 +92,10 @@ def compare(
 
 
 def megabytes(field: str) -> float:
-    """Resident memory of this process: `VmRSS` now, `VmHWM` at most (Linux)."""
+    """Returns resident memory of this process (Linux).
+
+    `VmRSS`: now. `RssAnon`: now, without mapped files. `VmHWM`: at most.
+    """
     status = pathlib.Path("/proc/self/status").read_text()
     return int(status.partition(f"{field}:")[2].split()[0]) / 1024
 

@@ -175,11 +175,12 @@ def _with_transpose(matrix):
 def _singular(intra, extra, max_dim):
     """Returns the left singular vectors and the singular values of A = S_I⁻¹ S_E.
 
-    They are the eigenvectors U of A Aᵀ, which take half the time of an SVD. Squaring
-    loses digits, so that kept and dropped directions mix. With B = Uᵀ A, accurate row
-    by row, and G = B Bᵀ, a Newton step separates them again: u_i gets the share
-    G_ji / (G_ii - G_jj) of each dropped u_j. What is left is the square of the step.
-    If the step is not small (values close to each other at the cut), the SVD decides.
+    The vectors U are computed as the eigenvectors of A Aᵀ, in half the time of an SVD.
+    Squaring loses digits, so that kept and dropped directions mix. With B = Uᵀ A,
+    accurate row by row, and G = B Bᵀ, a Newton step separates them again: u_i gets the
+    share G_ji / (G_ii - G_jj) of each dropped u_j. The remaining error is the square of
+    the step. If the step is not small, or the number of values above 1 is not sure, an
+    SVD is computed.
     """
     factor = jax.scipy.linalg.cho_factor(intra)
     a = jax.scipy.linalg.cho_solve(factor, extra)
@@ -192,10 +193,23 @@ def _singular(intra, extra, max_dim):
     between = is_kept[None] & ~is_kept[:, None]
     step = jnp.where(between, products / (squares[None] - squares[:, None]), 0)
     return jax.lax.cond(
-        jnp.sum(step**2) < _SMALL_STEP,
-        lambda: (u + u @ step, values),
+        (jnp.sum(step**2) < _SMALL_STEP) & _is_count_sure(products, values),
+        lambda: (u + u @ step, jnp.sort(values, descending=True)),
         lambda: jnp.linalg.svd(a)[:2],
     )
+
+
+def _is_count_sure(products, values):
+    """Whether G has as many eigenvalues above 1 as its diagonal, the squared `values`.
+
+    By Sylvester's law, G - I may be scaled on both sides: here so that large values do
+    not count more. By Weyl's inequality, no eigenvalue changes its sign if the rest is
+    smaller than every entry of the diagonal.
+    """
+    scale = jnp.maximum(values, 1)
+    scaled = (products - jnp.eye(len(scale))) / (scale * scale[:, None])
+    rest = jnp.fill_diagonal(scaled, 0, inplace=False)
+    return jnp.sum(rest**2) < jnp.min(jnp.diagonal(scaled) ** 2)
 
 
 def _generalised(intra, extra, _):

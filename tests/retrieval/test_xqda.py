@@ -101,19 +101,28 @@ def test_covariances_are_means_over_all_pairs():
 
 
 @pytest.mark.parametrize(
-    "largest, between, tolerance",
-    [(1e4, 1e-3, 1e-10), (1e3, 1e-8, 1e-4), (1e8, 1e-3, 1e-4)],
-    ids=["newton_step", "close_values", "large_value"],
+    "values, max_dim, tolerance",
+    [
+        ([1e4, 30, 3, 1.001, 0.999, 0.5, 0.1], 7, 1e-10),  # by a Newton step
+        ([1e4, 30, 3, 1.001, 0.999, 0.5, 0.1], 2, 1e-10),
+        ([1e3, 30, 3, 1 + 1e-8, 1 - 1e-8, 0.5, 0.1], 7, 1e-4),  # values close to 1
+        ([1e8, 30, 3, 1.001, 0.999, 0.5, 0.1], 7, 1e-4),  # a large value
+        ([1e9, 30, 3, 2, 0.5, 0.2, 0.1], 7, 1e-4),
+        ([1e9, 1.2, 0.5, 0.4, 0.3, 0.2, 0.1], 7, 1e-4),
+    ],
 )
-def test_singular_vectors_are_as_accurate_as_by_an_svd(largest, between, tolerance):
-    values = np.array([largest, 30, 3, 1 + between, 1 - between, 0.5, 0.1])
-    vectors = np.linalg.qr(RNG.normal(size=(7, 7)))[0]
-    extra = (vectors * values) @ vectors.T
-    with linear_algebra.float64():
-        left, found = map(np.asarray, xqda._singular(np.eye(7), extra, 7))
-    basis, expected = left[:, :4], vectors[:, :4]
-    np.testing.assert_allclose(basis @ basis.T, expected @ expected.T, atol=tolerance)
-    np.testing.assert_allclose(found / largest, values / largest, atol=1e-14)
+def test_singular_vectors_are_as_accurate_as_by_an_svd(values, max_dim, tolerance):
+    values, rng = np.array(values), np.random.default_rng(0)
+    num = min((values > 1).sum(), max_dim)
+    for _ in range(10):
+        vectors = np.linalg.qr(rng.normal(size=(7, 7)))[0]
+        extra = (vectors * values) @ vectors.T
+        with linear_algebra.float64():
+            left, found = map(np.asarray, xqda._singular(np.eye(7), extra, max_dim))
+        kept, expected = left[:, :num], vectors[:, :num]
+        np.testing.assert_allclose(kept @ kept.T, expected @ expected.T, atol=tolerance)
+        assert (found > 1).sum() == (values > 1).sum() and (np.diff(found) <= 0).all()
+        np.testing.assert_allclose(found / values[0], values / values[0], atol=1e-14)
 
 
 def test_far_from_the_origin():
