@@ -58,11 +58,15 @@ bench: setup ## the benchmarks of a CPU into docs/benchmarks.md (about 15 minute
 	  echo "make: $(PYTHON) has no venv module; install it (Debian, Ubuntu: apt-get install python3-venv)" >&2; exit 1; }
 	@$(PYTHON) -m venv .venv
 	@echo "installing packages into .venv (about 2 GB) ..."
-	@set -o pipefail; { $(BIN)/python -m pip install --disable-pip-version-check --retries 2 \
+	@trap 'echo "make: interrupted" >&2; exit 130' INT; set -o pipefail; \
+	all=$$(grep -c == requirements.lock) n=0; \
+	{ $(BIN)/python -m pip install --disable-pip-version-check --retries 2 \
 	  -e '.[dev]' -c requirements.lock && \
 	  $(BIN)/python -m pip install --disable-pip-version-check --retries 2 \
-	  --no-deps -r requirements-onnx.txt; } 2>&1 | tee .venv/install.log | awk -v all=$$(grep -c == requirements.lock) ' \
-	  /^Collecting/ && ++n % 20 == 0 { print "  " n " of about " all " packages"; fflush() } \
-	  /^Installing collected/ && !done++ { print "  all are here: unpacking them, about a minute"; fflush() }' || { \
+	  --no-deps -r requirements-onnx.txt; } 2>&1 | tee -i .venv/install.log | \
+	while read -r word rest; do case "$$word $$rest" in \
+	  Collecting*) n=$$((n + 1)); ((n % 20)) || echo "  $$n of about $$all packages";; \
+	  "Installing collected"*) ((n > all)) || echo "  installing them, about a minute"; n=1000;; \
+	esac; done || { \
 	  echo "make: packages could not be installed (is there a network?); .venv/install.log: $$(tail -n 1 .venv/install.log)" >&2; exit 1; }
 	@touch $@

@@ -21,6 +21,8 @@ if __name__ == "__main__":  # --help and mistakes end here, before the slow impo
     cli_flags.parse(evaluation_flags.define)
 
 import pathlib
+import shlex
+import sys
 from collections.abc import Sequence
 
 import numpy as np
@@ -109,26 +111,22 @@ _FILES = (
 """Files that an evaluation writes, besides pictures."""
 
 
-def print_next(
-    workdir: pathlib.Path, *, dataset: str = "", has_report: bool = False
-) -> None:
+def print_next(workdir: pathlib.Path, given: Sequence[str] = ()) -> None:
     """Prints the command to try next, in the first process.
 
     Args:
         workdir: folder of the run.
-        dataset: name of the scored dataset, if it is not that of the config.
-        has_report: whether the report was written just now.
+        given: the other arguments that evaluate.py was given.
     """
     if not peers.is_main_process():
         return
-    command = f"python evaluate.py --workdir={workdir}"
-    if dataset:
-        command += f" --config.data.name={dataset}"
-    if has_report:
+    fields = [word for word in given if word.startswith(("--config.", "--of_mixture="))]
+    command = shlex.join(["python", "evaluate.py", f"--workdir={workdir}", *fields])
+    if not any(word.startswith("--report") for word in given):
+        print(f"\nnext, all about the run on one page:\n  {command} --report")
+    elif not any("eval.metric" in word or "eval.rerank" in word for word in fields):
         print("\nnext, other distances and re-ranking:")
         print(f"  {command} --config.eval.metric=l2,cosine --config.eval.rerank=True")
-    else:
-        print(f"\nnext, all about the run on one page:\n  {command} --report")
 
 
 def _write(
@@ -246,11 +244,7 @@ def _score_all(values: flags.FlagValues) -> None:
     if len(all_rows) > 1:
         print(f"\nmean of {len(all_rows)} runs, and standard deviation (n - 1)")
         print(text_tables.format_means(all_rows))
-    print_next(
-        workdirs[0],
-        dataset=overrides.get("data.name", ""),
-        has_report=values.report,
-    )
+    print_next(workdirs[0], sys.argv[1:])
 
 
 def _of_mixture(mixture: Sequence[str], position: int, workdir: pathlib.Path) -> str:

@@ -1,13 +1,13 @@
-"""How much of an evaluation the device waits for clips, and the memory meanwhile.
+"""Measures the share of an evaluation in which the device waits, and the memory.
 
 python benchmarks/evaluation.py                   (make bench, a minute)
 python benchmarks/evaluation.py --clips=174641    (as many as in MARS, many minutes)
 
-Clips of 4 frames are read from JPEGs of walkers/street_small, 128x64: some tracklets,
-which stand for those of many persons. `network`: the demo's network embeds them on this
-CPU, which decodes them too. `slow device`: a device of its own, simulated by a thread
-that sleeps, at 0.8 times the rate at which the clips are decoded. Memory is that of the
-process without mapped files, after a tenth of the clips and at the end.
+Clips of 4 frames are read from JPEGs of walkers/street_small, 128x64: a few tracklets
+are repeated as if they showed many persons. `network`: the demo's network embeds them
+on this CPU, which decodes them too. `slow device`: a separate device, simulated by a
+thread that sleeps, at 0.8 times the rate at which the clips are decoded. Memory is that
+of the process without mapped files, after a tenth of the clips and at the end.
 """
 
 import contextlib
@@ -57,9 +57,13 @@ class Device:
         return result
 
     def waits(self) -> float:
-        """Share of the time that no batch was computed, from the first to the last."""
-        busy = sum(end - begin for begin, end in self.intervals)
-        return 1 - busy / (self.intervals[-1][1] - self.intervals[0][0])
+        """Share of the time without a batch, from the second batch to the last.
+
+        The first batch compiles the network.
+        """
+        intervals = self.intervals[1:]
+        busy = sum(end - begin for begin, end in intervals)
+        return 1 - busy / (intervals[-1][1] - intervals[0][0])
 
 
 class _Computing:

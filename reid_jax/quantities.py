@@ -25,8 +25,8 @@ def rate(per_second: float | int, unit: str) -> str:
 
 
 def percent(share: float | int) -> str:
-    """Formats a share in [0, 1] with one decimal: "41.2 %"."""
-    return f"{100 * share:.1f} %"
+    """Formats a share in [0, 1] with one decimal: "41.2 %"; "?" if not finite."""
+    return f"{100 * share:.1f} %" if math.isfinite(share) else "?"
 
 
 def gigabytes(num_bytes: float | int) -> str:

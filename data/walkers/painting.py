@@ -13,7 +13,7 @@ from data.walkers.camera import Camera
 from data.walkers.stamps import Stamps
 
 _TILE = 16
-"""Rows and columns of a tile: what a processor's fastest cache holds."""
+"""Rows and columns of a tile, which fits a processor's fastest cache."""
 
 
 def paint(
@@ -26,9 +26,9 @@ def paint(
     On a CPU, only the tiles of the image that a stamp may cover are computed.
     """
     height, width = image.shape[1:]
-    is_cpu = jax.default_backend() == "cpu"
-    rows, columns = (_TILE, _TILE) if is_cpu else (height, width)
-    image = jnp.pad(image, [(0, 0), (0, -height % rows), (0, -width % columns)])
+    in_tiles = jax.default_backend() == "cpu"
+    if in_tiles:
+        image = jnp.pad(image, [(0, 0), (0, -height % _TILE), (0, -width % _TILE)])
     x = ((jnp.arange(image.shape[2]) + 0.5 - width / 2) / aspect)[None]
     y = (height / 2 - jnp.arange(image.shape[1]) - 0.5)[:, None]
     reach = jnp.maximum(stamps.radius.max(1), stamps.cap.max(1))
@@ -40,20 +40,20 @@ def paint(
 
     def paint_stamp(i, image):
         stamp = jax.tree.map(lambda array: array[order[i]], stamps)
+        if not in_tiles:
+            return _paint_stamp(image, stamp, x, y, camera)
         (left, right), (bottom, top) = _extent(stamp)
-        first_row, num_rows = _tiles(
-            height / 2 - top, height / 2 - bottom, height, rows
-        )
+        first_row, num_rows = _tiles(height / 2 - top, height / 2 - bottom, height)
         first_column, num_columns = _tiles(
-            width / 2 + left * aspect, width / 2 + right * aspect, width, columns
+            width / 2 + left * aspect, width / 2 + right * aspect, width
         )
 
         def paint_tile(i, image):
-            row = (first_row + i // num_columns) * rows
-            column = (first_column + i % num_columns) * columns
-            tile = jax.lax.dynamic_slice(image, (0, row, column), (3, rows, columns))
-            tile_x = jax.lax.dynamic_slice(x, (0, column), (1, columns))
-            tile_y = jax.lax.dynamic_slice(y, (row, 0), (rows, 1))
+            row = (first_row + i // num_columns) * _TILE
+            column = (first_column + i % num_columns) * _TILE
+            tile = jax.lax.dynamic_slice(image, (0, row, column), (3, _TILE, _TILE))
+            tile_x = jax.lax.dynamic_slice(x, (0, column), (1, _TILE))
+            tile_y = jax.lax.dynamic_slice(y, (row, 0), (_TILE, 1))
             tile = _paint_stamp(tile, stamp, tile_x, tile_y, camera)
             return jax.lax.dynamic_update_slice(image, tile, (0, row, column))
 
@@ -64,7 +64,7 @@ def paint(
 
 
 def _extent(stamp: Stamps):
-    """Returns between which x, and between which y, a stamp may cover pixels: [2, 2].
+    """Returns the ranges of x and y in which a stamp may cover pixels: [2, 2].
 
     Coverage ends where q² - 1 = soft · |grad q²| / 2 (`_paint_stamp`). This is at most
     soft · q / m, with m the smallest radius or cap; q is at most the larger root.
@@ -77,10 +77,10 @@ def _extent(stamp: Stamps):
     return jnp.stack([low, jnp.maximum(stamp.start, stamp.end) + q * spread], 1)
 
 
-def _tiles(begin, end, size: int, tile: int):
+def _tiles(begin, end, size: int):
     """Returns the first tile at pixel `begin`, and the number of tiles up to `end`."""
-    first = jnp.floor(jnp.clip(begin, 0, size) / tile).astype(jnp.int32)
-    last = jnp.ceil(jnp.clip(end, 0, size) / tile).astype(jnp.int32)
+    first = jnp.floor(jnp.clip(begin, 0, size) / _TILE).astype(jnp.int32)
+    last = jnp.ceil(jnp.clip(end, 0, size) / _TILE).astype(jnp.int32)
     return first, last - first
 
 

@@ -36,13 +36,30 @@ def parse(define_flags: Callable[[], None]) -> None:
     try:
         define_flags()  # config flags read the arguments here already
         others = flags.FLAGS(sys.argv)[1:]
+        _check_fields(flags.FLAGS.flag_values_dict().get("config"))
     except (ImportError, SyntaxError) as error:
         ending.fail(f"the config file cannot be read: {error}", status=2)
     except (flags.Error, LookupError, AttributeError, TypeError, ValueError) as error:
         ending.fail(_unknown_field() or _one_line(error), status=2)
+    except Exception as error:  # the config file is a program of the user
+        reason = f"{type(error).__name__}: {_one_line(error)}"
+        ending.fail(f"the config file cannot be read: {reason}", status=2)
     if others:
         message = f"unknown argument {others[0]!r}; flags look like --name=value."
         ending.fail(message, status=2)
+
+
+def _check_fields(config: object) -> None:
+    """Raises a ValueError unless a config has all groups of configs/base.py."""
+    if config is None:
+        return
+    fields = config if hasattr(config, "keys") else ()
+    missing = [name for name in base.get_config() if name not in fields]
+    if missing:
+        raise ValueError(
+            "get_config() must return the config of configs/base.py, with other "
+            f"values; missing: {', '.join(missing)}."
+        )
 
 
 def _unknown_field() -> str | None:

@@ -23,16 +23,15 @@ def define() -> None:
         run_folder.config_of_arguments(sys.argv[1:]),
         "Fields to override, such as --config.x=y; the rest is from the workdir.",
     )
-    flags.declare_key_flag("config")  # else it would be this module's
+    flags.declare_key_flag("config")  # so that --help lists it
     flags.DEFINE_bool(
         "report",
         False,
         "Write report.html, a page without other files, and model_card.md.",
     )
-    flags.DEFINE_string(
-        "study",
-        None,
-        f"Score under harder conditions instead: {', '.join(study_names.NAMES)}.",
+    flags.DEFINE_enum(
+        *("study", None, list(study_names.NAMES)),
+        "Score under harder conditions instead.",
     )
     flags.DEFINE_list(
         "levels", [], "Levels of the study, such as 1,8,16; default: the usual ones."

@@ -16,9 +16,7 @@ flags.disclaim_key_flags()  # they belong to the program
 
 def define() -> None:
     """Defines the flags."""
-    flags.DEFINE_string(
-        "table", None, f"A table of the papers: {', '.join(tables.TABLES)}."
-    )
+    flags.DEFINE_enum("table", None, list(tables.TABLES), "A table of the papers.")
     flags.DEFINE_string("runs", "runs", "With --table: folder of all workdirs.")
     flags.DEFINE_string(
         "dataset", None, "With --table: dataset to use instead of MARS."
@@ -56,7 +54,9 @@ def settings(*conflicting: str) -> dict[str, Any]:
     overrides = config_flags.get_override_values(parsed["config"])
     for field, advice in _ROW_FIELDS.items():
         if field in overrides:
-            raise UserError(f"--config.{field} is the rows' own: {advice}.")
+            raise UserError(
+                f"--config.{field} is set by each row of the table: {advice}."
+            )
     names = ("dataset", "preset", "source", "weights")
     return {name: parsed[name].value for name in names} | {"overrides": overrides}
 

@@ -29,8 +29,8 @@ from reid_jax.runs import folder
         (["train.py", "--config", "configs/demo.py", "--config.data.p", "0"], "p=0 mu"),
         (["train.py", "--config"], "Missing value for flag --config"),
         (["train.py", "--config="], "no config file ''; there are: configs/attn_fc"),
-        (["train.py", "--table", "5", "--config.seed", "3"], "config.seed is the rows"),
-        (["evaluate.py", "--table", "11"], "--table=11 is unknown; known: 1, 2"),
+        (["train.py", "--table", "5", "--config.seed", "3"], "seed is set by each row"),
+        (["evaluate.py", "--table", "11"], "--table=11: value should be one of <1|2"),
         (["evaluate.py", "--workdir", "absent"], "absent holds no run"),
         (
             ["train.py", "--config=configs/demo.py", f"--config.seed={2**63}"],
@@ -39,8 +39,11 @@ from reid_jax.runs import folder
         (["evaluate.py"], "--workdir=DIR is needed"),
         (["evaluate.py", "--runs=x"], "--runs belongs to --table"),
         (["evaluate.py", "--table=5", "--workdir=x"], "--workdir and --table do not"),
-        (["evaluate.py", "--table=11"], "--table=11 is unknown; known: 1, 2"),
-        (["train.py", "--table=5", "--config.seed=3"], "config.seed is the rows' own"),
+        (["evaluate.py", "--table=11"], "--table=11: value should be one of <1|2"),
+        (
+            ["train.py", "--table=5", "--config.seed=3"],
+            "seed is set by each row",
+        ),
         (["train.py", "--seeds=2"], "--seeds belongs to --table"),
         (
             ["train.py", "--config=configs/c3d_joint.py:walk"],
@@ -78,6 +81,26 @@ def test_mistakes_end_in_a_plain_message(programs, argv, message):
     assert "Traceback" not in ended.stderr
     lines = ended.stderr.strip().splitlines()
     assert len(lines) == 1 or "data.prepare" in message  # which shows the layout
+
+
+@pytest.mark.parametrize(
+    "returned, message",
+    [
+        ("1 / 0", "ZeroDivisionError: division by zero"),
+        ("open('absent')", "No such file or directory: 'absent'"),
+        ("3", "must return the config of configs/base.py"),
+        ("ConfigDict({'train': {}})", "missing: augment, data, eval,"),
+    ],
+)
+def test_mistakes_in_a_config_file(programs, tmp_path, returned, message):
+    file = tmp_path / "config.py"
+    file.write_text(
+        "from ml_collections import ConfigDict\n"
+        f"def get_config(variant=''): return {returned}\n"
+    )
+    ended = programs.run("train.py", f"--config={file}")
+    assert ended.returncode == 2
+    assert message in ended.stderr and len(ended.stderr.strip().splitlines()) == 1
 
 
 @pytest.mark.parametrize("program", ["train.py", "evaluate.py"])
