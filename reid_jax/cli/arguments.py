@@ -2,6 +2,14 @@
 
 import argparse
 from collections.abc import Iterator, Sequence
+from typing import NoReturn
+
+
+class _Parser(argparse.ArgumentParser):
+    """Reports mistakes in one line, without the usage."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"{self.prog}: {message} (--help lists all arguments)\n")
 
 
 def parser(module: str, doc: str) -> argparse.ArgumentParser:
@@ -10,7 +18,7 @@ def parser(module: str, doc: str) -> argparse.ArgumentParser:
     The first line of `doc` up to a colon is the description, the rest the epilogue.
     """
     usage, _, epilog = doc.partition("\n\n")
-    return argparse.ArgumentParser(
+    return _Parser(
         f"python -m {module}",
         description=usage.partition(":")[0] + ".",
         epilog=epilog,

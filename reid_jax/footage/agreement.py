@@ -109,10 +109,10 @@ def agreement(
         for key, name in persons.items()
         if key in numbers_by_key
     }
-    from sklearn.metrics import cluster  # takes a second to import
-
     if not person_names:
         raise UserError("No labelled track has a box inside the picture of its video.")
+    from sklearn.metrics import cluster  # takes a second to import
+
     numbers = np.array(sorted(person_names), int)
     names = [person_names[number] for number in numbers.tolist()]
     known_persons = np.unique(names, return_inverse=True)[1]
@@ -127,13 +127,19 @@ def agreement(
 
 
 def _pair_scores(num_pairs) -> tuple[float, float, float]:
-    """`num_pairs[i][j]`: pairs of one person if i=1, and linked if j=1."""
+    """Computes precision, recall and F1 over pairs of tracks.
+
+    `num_pairs[i][j]` counts the pairs of one person if i=1, and linked if j=1.
+    """
     (_, false_links), (missed, right) = num_pairs
     return _with_f1(_share(right, right + false_links), _share(right, right + missed))
 
 
 def _b_cubed(common) -> tuple[float, float, float]:
-    """`common[i, j]`: tracks of labelled person i and linked person j."""
+    """Computes B³ precision, recall and F1.
+
+    `common[i, j]` counts the tracks of labelled person i and linked person j.
+    """
     num = common.sum()
     precision = np.sum(common**2 / common.sum(axis=0)) / num
     recall = np.sum(common**2 / common.sum(axis=1, keepdims=True)) / num

@@ -121,11 +121,11 @@ TIMES = ("frames_per_second", "device_waits")
 """Logged scalars that differ between equal runs; the first line of a start has none."""
 
 _PRINTED = {
-    "loss": lambda value: f"{quantities.three_digits(value):>5}",
+    "loss": lambda value: f"{quantities.three_digits(value):>8}",
     "active_triplets": lambda share: f"{quantities.percent(share):>7}",
     "precision_at_1": lambda share: f"{quantities.percent(share):>7}",
 }
-"""Logged scalars that a plain progress line prints, with the functions that do it."""
+"""Logged scalars of a plain progress line, and the function that formats each."""
 
 
 class TrainProgress:
@@ -174,7 +174,7 @@ class TrainProgress:
             print(self._line(step, scalars, seconds_left), flush=True)
 
     def _line(self, step: int, scalars: dict[str, float], seconds_left: float) -> str:
-        """Formats scalars as a line, whose columns are where those of others are."""
+        """Formats scalars as a line; its columns align with those of other lines."""
         number, num_runs = self._run
         columns = [f"run {number + 1}/{num_runs}"] if num_runs > 1 else []
         columns.append(f"step {step:{len(str(self._num_steps))}}/{self._num_steps}")

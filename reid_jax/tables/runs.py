@@ -165,10 +165,10 @@ def count_runs(plans: Iterable[Plan], num_seeds: int) -> int:
 def title(
     run: tuple[int, int], workdir: pathlib.Path, seconds_left: float | None
 ) -> str:
-    """Names a run before it is trained: its number of all runs, and the time left.
+    """Names a run before it is trained: its number among all runs, and the time left.
 
-    `run` is the number, from 0, and the number of runs. The time is that of all runs
-    that are missing; None: not known yet.
+    `run` is the number, from 0, and the number of runs. `seconds_left` is the estimate
+    for all missing runs; None: no estimate yet.
     """
     number, num_runs = run
     time_left = ""
