@@ -121,7 +121,7 @@ TIMES = ("frames_per_second", "device_waits")
 """Logged scalars that differ between equal runs; the first line of a start has none."""
 
 _PRINTED = {
-    "loss": lambda value: f"{quantities.three_digits(value):>8}",
+    "loss": lambda value: f"{quantities.three_digits(value):>6}",
     "active_triplets": lambda share: f"{quantities.percent(share):>7}",
     "precision_at_1": lambda share: f"{quantities.percent(share):>7}",
 }

@@ -16,7 +16,7 @@ def test_progress_in_plain_lines(capsys):
     bar = metric_log.TrainProgress(0, 20)
     bar.advance(5)
     bar.note(5, {"loss": 1.25}, seconds_left=61.2)
-    line = "step  5/20  loss  1.25  left 1 min 01 s\n"
+    line = "step  5/20  loss   1.25  left 1 min 01 s\n"
     assert capsys.readouterr().out == line
     bar = metric_log.TrainProgress(0, 20, (1, 3))
     bar.note(5, {"loss": 1.25}, seconds_left=61.2)
@@ -28,12 +28,12 @@ def test_columns_of_plain_lines_stand_still(capsys):
     first = {"loss": 12.345, "active_triplets": 1.0, "precision_at_1": 0.03125}
     bar.note(1, first, seconds_left=float("nan"))
     times = {"frames_per_second": 1234.5, "device_waits": 0.0012}
-    last = {"loss": 0.41234, "active_triplets": 0.091, "precision_at_1": 1.0} | times
+    last = {"loss": 0.041234, "active_triplets": 0.091, "precision_at_1": 1.0} | times
     bar.note(400, last, seconds_left=0.0)
     assert capsys.readouterr().out.splitlines() == [
-        "step   1/400  loss  12.3  active_triplets 100.0 %  precision_at_1   3.1 %  "
+        "step   1/400  loss   12.3  active_triplets 100.0 %  precision_at_1   3.1 %  "
         "left ?",
-        "step 400/400  loss 0.412  active_triplets   9.1 %  precision_at_1 100.0 %  "
+        "step 400/400  loss 0.0412  active_triplets   9.1 %  precision_at_1 100.0 %  "
         "left 0.0 s        1,230 frames/s  device_waits   0.1 %",
     ]
 
