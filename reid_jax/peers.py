@@ -307,6 +307,8 @@ def check_shared(folder: pathlib.Path) -> None:
         if is_main_process():
             mark.unlink(missing_ok=True)
     if not all(answers):
+        time.sleep(1)  # an interrupted first process removes its mark, then says so
+        _check_others()
         raise UserError(
             f"{folder} is another folder for process {answers.index(False)} than for "
             "the first one; all need the same, on a shared file system."
@@ -336,7 +338,10 @@ def _exchange(name: str, text: str) -> list[str]:
     texts = [
         _wait_for_value(f"{name}/{process}") for process in range(jax.process_count())
     ]
-    _barrier(name)  # the store ends with the first process: all must have read
+    _client().key_value_set(f"{name}/read/{jax.process_index()}", "")
+    if is_main_process():  # the store ends with this process: all must have read
+        for process in range(jax.process_count()):
+            _wait_for_value(f"{name}/read/{process}")
     return texts
 
 
