@@ -94,9 +94,8 @@ def _score(run: Run, draws: bool, with_report: bool) -> list[dict]:
         draw.draw_run(run, headline, curves, rocs)
     if with_report:
         draw.draw_study(run, studies.load_or_run(run, "noise"))
-    names = [name for name in _FILES if (run.folder / name).exists()]
-    pictures = ["pictures (.png)"] * draws
-    print(f"\nwritten to {run.folder}: {', '.join([*names, *pictures])}")
+    written = [*_FILES, *["pictures (.png)"] * draws]
+    print(f"\nwritten to {run.folder}: {', '.join(written)}")
     if with_report:
         path = report_page.write(run, headline, summary)
         print(f"report for any browser: {path}")

@@ -25,12 +25,11 @@ from flax import nnx
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 
-from benchmarks import measuring
+from benchmarks import copied_tracklets, measuring
 from configs import demo
 from data.walkers import plan, world
 from reid_jax import parallel, steps
 from reid_jax.cli import ending
-from reid_jax.input import frame_cache
 from reid_jax.models import build_model
 from reid_jax.runs import embeddings
 
@@ -113,17 +112,10 @@ def _source(config, folder: pathlib.Path, num_clips: int):
     ]
     num_rendered = sum(-(-len(f) // config.model.clip_length) for _, f in tracklets)
 
-    def examples():
-        for copy in range(-(-num_clips // num_rendered)):
-            for entry, frames in tracklets:
-                yield {
-                    "frames": frames,
-                    "pid": entry.pid + copy * len(entries),
-                    "camid": entry.camid,
-                    "tracklet": f"{copy}-{entry.name}",
-                }
-
-    split = frame_cache.open_split(folder, _SPLIT, examples)
+    num_copies = -(-num_clips // num_rendered)
+    split = copied_tracklets.open_split(
+        folder, _SPLIT, tracklets, len(entries), num_copies
+    )
     return files.FilesSource(config, Dataset(split, split, split, ("standard",)))
 
 

@@ -30,7 +30,7 @@ from PIL import Image
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 
-from benchmarks import measuring
+from benchmarks import copied_tracklets, measuring
 from configs import demo, pool_avg
 from data.walkers import plan, world
 from reid_jax.cli import compile_cache, ending
@@ -149,17 +149,7 @@ def _split(folder: pathlib.Path) -> frame_cache.Split:
         for entry, frames in world.World(sizes).render(entries[:_RENDERED])
     ]
 
-    def examples():
-        for copy in range(_COPIES):
-            for entry, frames in rendered:
-                yield {
-                    "frames": frames,
-                    "pid": entry.pid + copy * len(entries),
-                    "camid": entry.camid,
-                    "tracklet": f"{copy}-{entry.name}",
-                }
-
-    return frame_cache.open_split(folder, "train", examples)
+    return copied_tracklets.open_split(folder, "train", rendered, len(entries), _COPIES)
 
 
 def _jpeg(frame) -> bytes:

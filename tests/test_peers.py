@@ -1,5 +1,7 @@
 """How the processes of a run find, wait for and tell each other."""
 
+import itertools
+
 import jax
 import numpy as np
 import pytest
@@ -95,6 +97,15 @@ def test_a_failure_is_told(as_process, failed, named):
     peers.check_others()  # once a second
     with pytest.raises(UserError, match=message):
         peers._wait_for_value("what it never tells")
+
+
+def test_the_first_process_does_not_wait_for_one_that_failed(as_process, monkeypatch):
+    monkeypatch.setattr(peers, "_meeting_numbers", itertools.count())
+    as_process(0)
+    peers._client().key_value_set("told/0/1", "3")
+    peers._client().key_value_set("failure", "1")  # before it says what it has read
+    with pytest.raises(UserError, match="process 1 has stopped"):
+        peers.told_by_all(2)
 
 
 def test_shares_of_pieces():
