@@ -136,8 +136,9 @@ def main_process_first():
         finally:
             _client().key_value_set(name, outcome)
             if outcome == _FAILED:
-                # The store ends with this process: let the others read first.
+                # The store ends with this process: let the others read and end first.
                 _barrier(name)
+                time.sleep(_ENDING_SECONDS)
     elif _wait_for_value(name) == _DONE:
         yield
     else:
@@ -242,12 +243,13 @@ def _publish_failure() -> None:
     if _try_get(_FAILURE) is None:
         _client().key_value_set(_FAILURE, str(process))
     _client().key_value_set(f"{_FAILURE}/heard/{process}", "")
-    if is_main_process():  # the store ends with this process: let the others read first
+    if is_main_process():  # the store ends with it: let the others read and end first
         deadline = time.monotonic() + _BARRIER_SECONDS
         missing = set(range(jax.process_count()))
         while missing and time.monotonic() < deadline:
             missing = {i for i in missing if _try_get(f"{_FAILURE}/heard/{i}") is None}
             time.sleep(_POLL_SECONDS)
+        time.sleep(_ENDING_SECONDS)
 
 
 def share_out(sizes: Sequence[int], num: int) -> list[list[int]]:
@@ -320,6 +322,7 @@ _meeting_numbers = itertools.count()
 
 _POLL_SECONDS = 0.2
 _BARRIER_SECONDS = 30
+_ENDING_SECONDS = 1  # JAX aborts a process that has not ended when the store ends
 
 
 def _client():
