@@ -76,6 +76,7 @@ def as_process(monkeypatch):
     monkeypatch.setattr(jax, "process_count", lambda: 2)
     monkeypatch.setattr(peers, "_client", lambda: store)
     monkeypatch.setattr(peers, "_BARRIER_SECONDS", 0)
+    monkeypatch.setattr(peers, "_ENDING_SECONDS", 0)
     return lambda i: monkeypatch.setattr(jax, "process_index", lambda: i)
 
 
