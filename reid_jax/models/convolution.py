@@ -8,9 +8,10 @@ On a CPU, XLA is slow in three cases (measured with --xla of benchmarks/networks
   matrix product.
 
 XLA's matrix products and 2-D convolutions are fast. Here matrix products compute 1×1
-convolutions, convolutions of the whole image, and the gradients of other kernels. A 3-D
-convolution is a sum of 2-D convolutions. Other devices use XLA's convolution, and so
-does a CPU within `by_xla(True)`.
+convolutions, convolutions of the whole image, most 3×3 and 3×3×3 ones with stride 1
+(`winograd`), and the gradients of other kernels. Another 3-D convolution is a sum of
+2-D convolutions. Other devices use XLA's convolution, and so does a CPU within
+`by_xla(True)`.
 """
 
 import functools
@@ -21,6 +22,7 @@ from jax import lax
 from jaxtyping import Float
 
 from reid_jax.arrays import Array
+from reid_jax.models import winograd
 
 by_xla = jax.make_user_context(default_value=False)
 """`with by_xla(True):` traces XLA's convolutions and pooling on a CPU too.
@@ -62,10 +64,8 @@ def conv(
     # As in XLA, the sum is in float32 at least, and rounded once.
     if kernel.shape[:-1] == x.shape[1:] and not any(map(any, pads)):
         y = _whole_image(_wide(x), _wide(kernel), tuple(strides), pads)
-    elif kernel.ndim == 4:
-        y = _conv2d(x, kernel, tuple(strides), pads)
     else:
-        y = _conv3d(_wide(x), _wide(kernel), tuple(strides), pads)
+        y = _windows(x, kernel, tuple(strides), pads)
     return y.astype(x.dtype)
 
 
@@ -84,6 +84,14 @@ def _whole_image(x, kernel, strides, padding):
     return y.reshape(len(x), *(1,) * (x.ndim - 2), -1)
 
 
+def _windows(x, kernel, strides, padding):
+    if winograd.is_faster(x, kernel, strides, padding):
+        return winograd.convolve(x, kernel, padding)
+    if kernel.ndim == 4:
+        return _conv2d(x, kernel, strides, padding)
+    return _conv3d(_wide(x), _wide(kernel), strides, padding)
+
+
 def _conv3d(x, kernel, strides, padding):
     """Sums a 2-D convolution for every frame of the kernel."""
     (before, after), *pads = padding
@@ -92,7 +100,7 @@ def _conv3d(x, kernel, strides, padding):
 
     def conv2d(frames, kernel):
         folded = frames.reshape(-1, *frames.shape[2:])
-        y = _conv2d(folded, kernel, tuple(steps), tuple(pads))
+        y = _windows(folded, kernel, tuple(steps), tuple(pads))
         return y.reshape(*frames.shape[:2], *y.shape[1:])
 
     if len(kernel) > 1 and len(kernel) * x.shape[-1] <= 16:
