@@ -83,8 +83,11 @@ def _decoded(split: Split, requests: Iterator[Request], largest) -> Iterator[tup
                 sent.append(request)
                 ids = request.frame_ids
                 frames = [split.frame_at(frame_id) for frame_id in ids.tolist()]
-                is_whole = (split.sizes[ids] == request.size).all()
-                yield frames, request.size, is_whole
+                # A request may be larger than `largest`: its size is rounded up.
+                sizes = np.minimum(split.sizes[ids], largest)
+                is_reduced = (sizes != split.sizes[ids]).any()
+                is_padded = (sizes != request.size).any()
+                yield frames, request.size, is_reduced or is_padded
         except Exception as failure:
             failures.append(failure)
 
@@ -121,15 +124,15 @@ def _num_threads() -> int:
     return min(_MAX_THREADS, len(affinity(0)) if affinity else os.cpu_count() or 1)
 
 
-def _decode(encoded, size, is_whole, *, largest: list[int]):
-    """Decodes frames; unless all are whole, reduces and pads them to `size`."""
+def _decode(encoded, size, is_changed, *, largest: list[int]):
+    """Decodes frames; with `is_changed`, also reduces and pads them to `size`."""
 
-    def whole(encoded):
+    def decoded(encoded):
         # This op reads PNG too. The accurate transform gives the same pixels as PIL.
         return tf.io.decode_jpeg(encoded, channels=3, dct_method="INTEGER_ACCURATE")
 
-    def padded(encoded):
-        image = whole(encoded)
+    def changed(encoded):
+        image = decoded(encoded)
         shape = tf.shape(image)[:2]
         reduced = tf.minimum(shape, largest)
         is_large = tf.reduce_any(reduced < shape)
@@ -137,12 +140,12 @@ def _decode(encoded, size, is_whole, *, largest: list[int]):
         missing = size - reduced
         return tf.pad(image, [[0, missing[0]], [0, missing[1]], [0, 0]])
 
-    frames = tf.TensorSpec((None, None, 3), tf.uint8)
-    # For whole frames, operations that would change nothing cost a tenth of the time.
+    frame = tf.TensorSpec((None, None, 3), tf.uint8)
+    # Most frames need no change. Asking each of them would take a tenth of the time.
     return tf.cond(
-        is_whole,
-        lambda: tf.map_fn(whole, encoded, fn_output_signature=frames),
-        lambda: tf.map_fn(padded, encoded, fn_output_signature=frames),
+        is_changed,
+        lambda: tf.map_fn(changed, encoded, fn_output_signature=frame),
+        lambda: tf.map_fn(decoded, encoded, fn_output_signature=frame),
     )
 
 

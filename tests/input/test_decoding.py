@@ -5,9 +5,11 @@ Where the system gives huge pages to all, the first cannot tell.
 
 import sys
 
+import numpy as np
 import pytest
 
-from tests import processes
+from reid_jax.input import decoding
+from tests import hand_made, processes
 
 _SPLIT = """
 import io, pathlib, resource, sys, time
@@ -111,3 +113,15 @@ except UserError as error:
     child = processes.run("-c", _SPLIT + program, tmp_path, **quiet)
     assert (child.returncode, child.stdout) == (0, "too few persons\n")
     assert child.stderr == ""
+
+
+@pytest.mark.parametrize("neighbour", [(16, 16), (8, 8)])
+def test_a_large_frame_does_not_depend_on_those_beside_it(tmp_path, neighbour):
+    frames = [hand_made.encode(255, size=size) for size in ((16, 16), neighbour)]
+    split = hand_made.split(tmp_path, [(0, 0, frames)])
+    # A request's size is rounded up, here from 14 to 16.
+    request = decoding.Request(np.arange(2), np.array([16, 16]))
+    [(_, pixels)] = decoding.decode(split, iter([request]), np.array([14, 14]))
+    expected = np.zeros((16, 16, 3), np.uint8)
+    expected[:14, :14] = 255
+    np.testing.assert_array_equal(pixels[0], expected)
