@@ -84,10 +84,9 @@ def _decoded(split: Split, requests: Iterator[Request], largest) -> Iterator[tup
                 ids = request.frame_ids
                 frames = [split.frame_at(frame_id) for frame_id in ids.tolist()]
                 # A request may be larger than `largest`: its size is rounded up.
-                sizes = np.minimum(split.sizes[ids], largest)
-                is_reduced = (sizes != split.sizes[ids]).any()
-                is_padded = (sizes != request.size).any()
-                yield frames, request.size, is_reduced or is_padded
+                is_large = (request.size > largest).any()
+                is_changed = is_large or (split.sizes[ids] != request.size).any()
+                yield frames, request.size, is_changed
         except Exception as failure:
             failures.append(failure)
 
