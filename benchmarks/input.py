@@ -41,14 +41,15 @@ _FRAME_SIZE = (256, 128)
 _JPEG_QUALITY = 95
 _RENDERED = 24  # tracklets, which stand for those of many persons
 _COPIES = 10
-_BATCHES = 32  # of a stage in a round
+_BATCHES = 128  # of a stage in a round
+_ENCODED = 32  # batches that bare decoding repeats
 _READ_AHEAD = 12  # at most: batches made, or read, before a stage's turn
 _REST = 0.5  # seconds, in which the stages before read ahead
 _STEPS = 40
 
 
 def main() -> None:
-    args = measuring.parser(__doc__, rounds=5).parse_args()
+    args = measuring.parser(__doc__, rounds=9).parse_args()
     ending.quieten()
     compile_cache.enable()
     machine = measuring.begin(args)
@@ -96,7 +97,7 @@ def build_stages(split: frame_cache.Split, config) -> dict[str, Iterator]:
 
 def _encoded(source) -> np.ndarray:
     """Encoded frames [batches, frames] of the first batches."""
-    batches = itertools.islice(source.train_clips(), _BATCHES)
+    batches = itertools.islice(source.train_clips(), _ENCODED)
     ids = np.stack([batch.frame_ids.ravel() for batch in batches])
     frames = [source.training.frame_at(frame_id) for frame_id in ids.ravel().tolist()]
     return np.array(frames, object).reshape(ids.shape)

@@ -25,6 +25,9 @@ _PREFETCH = 4
 _MAX_THREADS = 16
 """Limit of decoding threads: each holds a request, and no device needs more."""
 
+_UNCHANGED = np.zeros(2, np.int32)
+"""Instead of the size of a request whose frames are neither reduced nor padded."""
+
 # TensorFlow reuses the memory of batches; memory from the system would be cleared page
 # by page. Set at import, because TensorFlow reads it when it first runs something.
 os.environ.setdefault("TF_CPU_ALLOCATOR_USE_BFC", "1")
@@ -86,15 +89,12 @@ def _decoded(split: Split, requests: Iterator[Request], largest) -> Iterator[tup
                 # A request may be larger than `largest`: its size is rounded up.
                 is_large = (request.size > largest).any()
                 is_changed = is_large or (split.sizes[ids] != request.size).any()
-                yield frames, request.size, is_changed
+                yield frames, request.size if is_changed else _UNCHANGED
         except Exception as failure:
             failures.append(failure)
 
-    signature = (
-        tf.TensorSpec((None,), tf.string),
-        tf.TensorSpec((2,), tf.int32),
-        tf.TensorSpec((), tf.bool),
-    )
+    # Each array more would take a hundredth of the time.
+    signature = tf.TensorSpec((None,), tf.string), tf.TensorSpec((2,), tf.int32)
     dataset = tf.data.Dataset.from_generator(encoded, output_signature=signature)
     dataset = dataset.prefetch(_PREFETCH)  # so that no decoding thread waits for Python
     # One thread decodes a whole request: that copies the fewest bytes.
@@ -123,8 +123,8 @@ def _num_threads() -> int:
     return min(_MAX_THREADS, len(affinity(0)) if affinity else os.cpu_count() or 1)
 
 
-def _decode(encoded, size, is_changed, *, largest: list[int]):
-    """Decodes frames; with `is_changed`, also reduces and pads them to `size`."""
+def _decode(encoded, size, *, largest: list[int]):
+    """Decodes frames, reduces them to `largest` and pads them to `size`."""
 
     def decoded(encoded):
         # This op reads PNG too. The accurate transform gives the same pixels as PIL.
@@ -142,7 +142,7 @@ def _decode(encoded, size, is_changed, *, largest: list[int]):
     frame = tf.TensorSpec((None, None, 3), tf.uint8)
     # Most frames need no change. Asking each of them would take a tenth of the time.
     return tf.cond(
-        is_changed,
+        tf.reduce_any(size != _UNCHANGED),
         lambda: tf.map_fn(changed, encoded, fn_output_signature=frame),
         lambda: tf.map_fn(decoded, encoded, fn_output_signature=frame),
     )
