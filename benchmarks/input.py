@@ -125,7 +125,11 @@ def _bare(frames: np.ndarray) -> Iterator[np.ndarray]:
 
 
 def _host_part(source, config) -> Iterator[np.ndarray]:
-    """Frames as `FilesSource` hands them to the device: drawn, read and decoded."""
+    """Frames as `FilesSource` hands them to the device: drawn, read and decoded.
+
+    Imports `decoding` when it is called, before TensorFlow first runs something, as
+    programs do: that module sets how TensorFlow keeps the memory of batches.
+    """
     from reid_jax.input import decoding
 
     size = source.training.sizes.max(axis=0)
@@ -135,8 +139,8 @@ def _host_part(source, config) -> Iterator[np.ndarray]:
         for batch in source.train_clips()
     )
     largest = resizing.largest_size(cropped)
-    for _, frames in decoding.decode(source.training, requests, largest):
-        yield frames
+    decoded = decoding.decode(source.training, requests, largest)
+    return (frames for _, frames in decoded)
 
 
 def _split(folder: pathlib.Path) -> frame_cache.Split:

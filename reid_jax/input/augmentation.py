@@ -80,8 +80,8 @@ class Augmentation:
             clip_length: frames per clip, T.
         """
         draws = self._num_draws(clip_length)
-        flip, crop, shift = np.split(uniform, (draws, 2 * draws), axis=1)
-        shift = shift.reshape(*flip.shape, 2)
+        flip, crop = uniform[:, :draws], uniform[:, draws : 2 * draws]
+        shift = uniform[:, 2 * draws :].reshape(-1, draws, 2)
         boxes = self.draw_erased(rng, len(uniform), clip_length)
         repeats = clip_length // draws
         flip, crop, shift = (v.repeat(repeats, axis=1) for v in (flip, crop, shift))

@@ -28,6 +28,9 @@ _MAX_THREADS = 16
 _UNCHANGED = np.zeros(2, np.int32)
 """Instead of the size of a request whose frames are neither reduced nor padded."""
 
+_END = np.zeros(0, object), _UNCHANGED
+"""Instead of the frames and the size of a request after the last."""
+
 # TensorFlow reuses the memory of batches; memory from the system would be cleared page
 # by page. Set at import, because TensorFlow reads it when it first runs something.
 os.environ.setdefault("TF_CPU_ALLOCATOR_USE_BFC", "1")
@@ -81,21 +84,26 @@ def _decoded(split: Split, requests: Iterator[Request], largest) -> Iterator[tup
     failures = []  # exceptions in those threads, which tf.data would rename and print
 
     def encoded():
+        """The frames of the next request, and the size to change them to."""
         try:
-            for request in requests:
-                sent.append(request)
-                ids = request.frame_ids
-                frames = [split.frame_at(frame_id) for frame_id in ids.tolist()]
-                # A request may be larger than `largest`: its size is rounded up.
-                is_large = (request.size > largest).any()
-                is_changed = is_large or (split.sizes[ids] != request.size).any()
-                yield frames, request.size if is_changed else _UNCHANGED
+            if (request := next(requests, None)) is None:
+                return _END
+            sent.append(request)
+            ids = request.frame_ids
+            frames = [split.frame_at(frame_id) for frame_id in ids.tolist()]
+            # A request may be larger than `largest`: its size is rounded up.
+            is_large = (request.size > largest).any()
+            is_changed = is_large or (split.sizes[ids] != request.size).any()
+            size = request.size if is_changed else _UNCHANGED
+            return np.array(frames, object), size.astype(np.int32)
         except Exception as failure:
             failures.append(failure)
+            return _END
 
-    # Each array more would take a hundredth of the time.
-    signature = tf.TensorSpec((None,), tf.string), tf.TensorSpec((2,), tf.int32)
-    dataset = tf.data.Dataset.from_generator(encoded, output_signature=signature)
+    # Dataset.from_generator would set M_TRIM_THRESHOLD: glibc would give the memory of
+    # JAX's batches, too, back to the system, which would clear its pages each time.
+    dataset = tf.data.Dataset.counter().map(lambda _: _called(encoded))
+    dataset = dataset.take_while(lambda frames, _: tf.size(frames) > 0)
     dataset = dataset.prefetch(_PREFETCH)  # so that no decoding thread waits for Python
     # One thread decodes a whole request: that copies the fewest bytes.
     decode_request = functools.partial(_decode, largest=largest.tolist())
@@ -121,6 +129,12 @@ def _decoded(split: Split, requests: Iterator[Request], largest) -> Iterator[tup
 def _num_threads() -> int:
     affinity = getattr(os, "sched_getaffinity", None)  # not on every system
     return min(_MAX_THREADS, len(affinity(0)) if affinity else os.cpu_count() or 1)
+
+
+def _called(encoded) -> tuple[tf.Tensor, tf.Tensor]:
+    """Calls a Python function that returns encoded frames and a size."""
+    frames, size = tf.numpy_function(encoded, [], (tf.string, tf.int32))
+    return tf.ensure_shape(frames, (None,)), tf.ensure_shape(size, (2,))
 
 
 def _decode(encoded, size, *, largest: list[int]):

@@ -124,9 +124,10 @@ class FilesSource:
                 frames.append(self._sample(rng, num_frames, T))
                 uniforms.append(rng.random(num_uniform))
             windows = self._augmentation.draw(rng, np.array(uniforms), T)
-            rng = np.random.default_rng([self._seed, epoch, position, _COLORS])
-            color_changes = self._jitter.draw(rng, len(chosen), T)
-            windows = windows._replace(colors=color_changes)
+            if self._jitter.is_on:
+                rng = np.random.default_rng([self._seed, epoch, position, _COLORS])
+                colors = self._jitter.draw(rng, len(chosen), T)
+                windows = windows._replace(colors=colors)
             frame_ids = split.first_frame[chosen][:, None] + np.array(frames)
             yield ClipBatch(frame_ids, windows, labels[chosen])
 

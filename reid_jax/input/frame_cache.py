@@ -9,6 +9,7 @@ import dataclasses
 import functools
 import hashlib
 import io
+import mmap
 import os
 import pathlib
 from collections.abc import Iterable
@@ -78,12 +79,13 @@ class CachedSplit(Split):
         return self.offsets.tobytes()
 
     @functools.cached_property
-    def _bytes(self) -> memoryview:
-        return memoryview(np.memmap(self.path, np.uint8, "r"))
+    def _bytes(self) -> mmap.mmap:
+        with self.path.open("rb") as file:
+            return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
 
     def frame_at(self, frame_id: int) -> bytes:
         start, end = self.offsets[frame_id : frame_id + 2].tolist()
-        return self._bytes[start:end].tobytes()
+        return self._bytes[start:end]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -36,6 +36,15 @@ for _, batch in batches:
 print((pages[49] - pages[19]) / 30 / (batch.nbytes / resource.getpagesize()))
 """
 
+_COUNT_PAGES_OF_OTHERS = """
+next(decoding.decode(split, iter([request]), largest))
+pages = []
+for _ in range(20):
+    np.ones(12_000_000, np.uint8)  # freed at once
+    pages.append(resource.getrusage(resource.RUSAGE_SELF).ru_minflt)
+print((pages[-1] - pages[9]) / 10 / (12_000_000 / resource.getpagesize()))
+"""
+
 _SLOWLY = """
 import threading
 
@@ -70,10 +79,17 @@ list(decoding.decode(split, requests(damaged), largest))""",
 
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="counts Linux's page faults")
-def test_a_batch_gets_its_memory_from_the_batches_before(tmp_path, monkeypatch):
+@pytest.mark.parametrize(
+    "count",
+    [
+        pytest.param(_COUNT_PAGES, id="TensorFlow's"),
+        pytest.param(_COUNT_PAGES_OF_OTHERS, id="others'"),
+    ],
+)
+def test_memory_that_was_freed_is_used_again(tmp_path, monkeypatch, count):
     monkeypatch.delenv("TF_CPU_ALLOCATOR_USE_BFC", raising=False)
     setting = {"GLIBC_TUNABLES": "", "TF_ENABLE_ONEDNN_OPTS": "0"}
-    child = processes.run("-c", _SPLIT + _COUNT_PAGES, tmp_path, **setting)
+    child = processes.run("-c", _SPLIT + count, tmp_path, **setting)
     assert not child.returncode, child.stderr
     # Of the pages of a batch: without that memory all are new.
     assert float(child.stdout.split()[-1]) < 0.2
