@@ -7,7 +7,7 @@ import functools
 import io
 import os
 import weakref
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -26,10 +26,10 @@ _MAX_THREADS = 16
 """Limit of decoding threads: each holds a request, and no device needs more."""
 
 _UNCHANGED = np.zeros(2, np.int32)
-"""Instead of the size of a request whose frames are neither reduced nor padded."""
+"""Stands for the size of a request whose frames are neither reduced nor padded."""
 
 _END = np.zeros(0, object), _UNCHANGED
-"""Instead of the frames and the size of a request after the last."""
+"""Stands for the frames and the size of a request when there are no more requests."""
 
 # TensorFlow reuses the memory of batches; memory from the system would be cleared page
 # by page. Set at import, because TensorFlow reads it when it first runs something.
@@ -50,7 +50,7 @@ class Request(NamedTuple):
 
 
 def decode(
-    split: Split, requests: Iterator[Request], largest: Int[np.ndarray, "2"]
+    split: Split, requests: Iterable[Request], largest: Int[np.ndarray, "2"]
 ) -> Iterator[tuple[Request, UInt8[np.ndarray, "N H W 3"]]]:
     """Decodes requests; yields each with its frames, padded at the bottom and right.
 
@@ -79,29 +79,33 @@ def _close_all() -> None:
             decoded.close()
 
 
-def _decoded(split: Split, requests: Iterator[Request], largest) -> Iterator[tuple]:
+def _decoded(split: Split, requests: Iterable[Request], largest) -> Iterator[tuple]:
+    requests = iter(requests)
     sent = collections.deque()  # requests that tf.data has read and not returned yet
     failures = []  # exceptions in those threads, which tf.data would rename and print
 
     def encoded():
         """The frames of the next request, and the size to change them to."""
         try:
-            if (request := next(requests, None)) is None:
+            request = next(requests, _END)
+            if request is _END:
                 return _END
             sent.append(request)
             ids = request.frame_ids
+            if not len(ids):
+                raise ValueError("a request has no frames")
             frames = [split.frame_at(frame_id) for frame_id in ids.tolist()]
             # A request may be larger than `largest`: its size is rounded up.
             is_large = (request.size > largest).any()
             is_changed = is_large or (split.sizes[ids] != request.size).any()
             size = request.size if is_changed else _UNCHANGED
-            return np.array(frames, object), size.astype(np.int32)
+            return np.array(frames, object), np.asarray(size, np.int32)
         except Exception as failure:
             failures.append(failure)
             return _END
 
-    # Dataset.from_generator would set M_TRIM_THRESHOLD: glibc would give the memory of
-    # JAX's batches, too, back to the system, which would clear its pages each time.
+    # Dataset.from_generator would fix glibc's M_MMAP_THRESHOLD at 128 KB. Then each
+    # batch that JAX computes would take new pages from the system.
     dataset = tf.data.Dataset.counter().map(lambda _: _called(encoded))
     dataset = dataset.take_while(lambda frames, _: tf.size(frames) > 0)
     dataset = dataset.prefetch(_PREFETCH)  # so that no decoding thread waits for Python
@@ -138,7 +142,10 @@ def _called(encoded) -> tuple[tf.Tensor, tf.Tensor]:
 
 
 def _decode(encoded, size, *, largest: list[int]):
-    """Decodes frames, reduces them to `largest` and pads them to `size`."""
+    """Decodes frames, reduces them to `largest` and pads them to `size`.
+
+    With the size `_UNCHANGED`, it only decodes.
+    """
 
     def decoded(encoded):
         # This op reads PNG too. The accurate transform gives the same pixels as PIL.

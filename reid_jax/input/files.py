@@ -124,10 +124,9 @@ class FilesSource:
                 frames.append(self._sample(rng, num_frames, T))
                 uniforms.append(rng.random(num_uniform))
             windows = self._augmentation.draw(rng, np.array(uniforms), T)
-            if self._jitter.is_on:
-                rng = np.random.default_rng([self._seed, epoch, position, _COLORS])
-                colors = self._jitter.draw(rng, len(chosen), T)
-                windows = windows._replace(colors=colors)
+            rng = np.random.default_rng([self._seed, epoch, position, _COLORS])
+            color_changes = self._jitter.draw(rng, len(chosen), T)
+            windows = windows._replace(colors=color_changes)
             frame_ids = split.first_frame[chosen][:, None] + np.array(frames)
             yield ClipBatch(frame_ids, windows, labels[chosen])
 

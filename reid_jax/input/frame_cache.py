@@ -80,6 +80,11 @@ class CachedSplit(Split):
 
     @functools.cached_property
     def _bytes(self) -> mmap.mmap:
+        if not self.path.stat().st_size:
+            raise UserError(
+                f"{self.path} is empty. Delete {self.path.parent}: the next start "
+                "writes it again."
+            )
         with self.path.open("rb") as file:
             return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
 

@@ -1,6 +1,6 @@
 """reid_jax/input/decoding.py: the memory of batches, and the end of a program.
 
-Where the system gives huge pages to all, the first cannot tell.
+Where the system gives huge pages to all, the tests of memory cannot tell.
 """
 
 import sys
@@ -40,9 +40,9 @@ _COUNT_PAGES_OF_OTHERS = """
 next(decoding.decode(split, iter([request]), largest))
 pages = []
 for _ in range(20):
-    np.ones(12_000_000, np.uint8)  # freed at once
+    np.ones(1_000_000, np.uint8)  # freed at once; NumPy has huge pages for larger ones
     pages.append(resource.getrusage(resource.RUSAGE_SELF).ru_minflt)
-print((pages[-1] - pages[9]) / 10 / (12_000_000 / resource.getpagesize()))
+print((pages[-1] - pages[9]) / 10 / (1_000_000 / resource.getpagesize()))
 """
 
 _SLOWLY = """
@@ -129,6 +129,20 @@ except UserError as error:
     child = processes.run("-c", _SPLIT + program, tmp_path, **quiet)
     assert (child.returncode, child.stdout) == (0, "too few persons\n")
     assert child.stderr == ""
+
+
+def test_requests_may_be_a_list(tmp_path):
+    split = hand_made.split(tmp_path, [(0, 0, [hand_made.encode(1)])])
+    request = decoding.Request(np.zeros(1, int), split.sizes[0])
+    decoded = decoding.decode(split, [request, request], split.sizes[0])
+    assert [len(pixels) for _, pixels in decoded] == [1, 1]
+
+
+def test_a_request_without_frames_is_an_error(tmp_path):
+    split = hand_made.split(tmp_path, [(0, 0, [hand_made.encode(1)])])
+    request = decoding.Request(np.zeros(0, int), split.sizes[0])
+    with pytest.raises(ValueError, match="no frames"):
+        list(decoding.decode(split, iter([request]), split.sizes[0]))
 
 
 @pytest.mark.parametrize("neighbour", [(16, 16), (8, 8)])

@@ -36,6 +36,12 @@ def test_frames_come_back_and_the_cache_is_written_once(tmp_path, split):
     assert again.frame(8, 1) == hand_made.encode(81)
 
 
+def test_an_empty_file_is_named(split):
+    os.truncate(split.path, 0)
+    with pytest.raises(UserError, match=r"train\.frames is empty\. Delete "):
+        split.frame(3, 8)
+
+
 def test_a_cache_is_whole_or_not_there(tmp_path):
     def breaks():
         yield {"frames": [b"abc"], "pid": 1, "camid": 0, "tracklet": "a"}
