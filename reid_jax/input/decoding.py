@@ -37,7 +37,7 @@ os.environ.setdefault("TF_CPU_ALLOCATOR_USE_BFC", "1")
 
 
 class Request(NamedTuple):
-    """Frames to decode together.
+    """Frames to decode together, at least one.
 
     - `frame_ids`: their numbers among all frames of the split (see `Split.frame_at`).
     - `size`: height and width that all of them are padded to.

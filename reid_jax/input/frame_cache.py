@@ -62,7 +62,11 @@ class Split(abc.ABC):
 
     @abc.abstractmethod
     def frame_at(self, frame_id: int) -> bytes:
-        """Reads the encoded image (JPEG or PNG) of a frame by its number among all."""
+        """Reads the encoded image (JPEG or PNG) of a frame by its number among all.
+
+        Raises:
+            UserError: the file of the frames is empty.
+        """
 
     def frame(self, tracklet: int, index: int | np.integer) -> bytes:
         """Reads the encoded image of frame `index` of a tracklet."""
